@@ -1,0 +1,3 @@
+//! heartbeatd.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! ldirectord.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! realserver.
+
+fn main() {}
