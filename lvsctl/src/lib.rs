@@ -1,1 +1,4 @@
-//! lvsctl.
+//! What the four programs share: the IPVS model and its netlink client, the
+//! sockets they talk over, and the plumbing of a daemon.
+
+pub mod diag;

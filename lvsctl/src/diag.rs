@@ -1,0 +1,131 @@
+//! Mistakes in files, told with their place.
+//!
+//! Every parser of the toolkit collects [`Diagnostic`]s and goes on to the end of
+//! the file, so that one run reports every mistake. The form is the compilers':
+//!
+//! ```text
+//! /etc/ha.d/ldirectord.cf:14:19: unknown scheduler "wcl"
+//!    14 |         scheduler=wcl
+//!       |                   ^^^
+//!       = did you mean "wlc"?
+//! ```
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Whether the file can be used all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file is accepted; the administrator is told.
+    Warning,
+    /// The file is refused.
+    Error,
+}
+
+/// One mistake: where, what, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Whether the file is refused because of it.
+    pub severity: Severity,
+    /// The file, as the user named it.
+    pub path: PathBuf,
+    /// Line, from 1.
+    pub line: usize,
+    /// Columns in characters, from 1; the end is exclusive and may equal the start.
+    pub columns: Range<usize>,
+    /// The line as it stands in the file.
+    pub source: String,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What to do, if that can be said.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { severity, path, line, columns, source, message, help } = self;
+        let kind = if *severity == Severity::Warning { "warning: " } else { "" };
+        writeln!(f, "{}:{line}:{}: {kind}{message}", path.display(), columns.start)?;
+        // What a file holds is printed on a terminal: no escape sequence gets through.
+        let shown: String = source.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+        writeln!(f, "{line:5} | {shown}")?;
+        // Repeat the tabs of the line above, or the caret lands elsewhere.
+        let pad: String = source
+            .chars()
+            .chain(std::iter::repeat(' '))
+            .take(columns.start.saturating_sub(1))
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        write!(f, "      | {pad}{}", "^".repeat(columns.len().max(1)))?;
+        help.iter().try_for_each(|help| write!(f, "\n      = {help}"))
+    }
+}
+
+/// The error and its causes in one line.
+///
+/// "cannot listen for heartbeats on 192.0.2.1:694: Address already in use"
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The candidate nearest to `word`, if it is near enough to be what was meant.
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = if word.chars().count() <= 4 { 1 } else { 2 };
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|&(distance, _)| distance <= limit)
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two words; two letters changing places count as one (Damerau, restricted).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_below_the_mistake_behind_a_tab() {
+        let d = Diagnostic {
+            severity: Severity::Error,
+            path: "/etc/ha.d/ldirectord.cf".into(),
+            line: 14,
+            columns: 12..15,
+            source: "\tscheduler=wcl".into(),
+            message: "unknown scheduler \"wcl\"".into(),
+            help: Some("did you mean \"wlc\"?".into()),
+        };
+        let text = "/etc/ha.d/ldirectord.cf:14:12: unknown scheduler \"wcl\"\n   \
+                    14 | \tscheduler=wcl\n      | \t          ^^^\n      = did you mean \"wlc\"?";
+        assert_eq!(d.to_string(), text);
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised_and_another_word_is_not() {
+        assert_eq!(nearest("wcl", ["rr", "wlc", "lc"]), Some("wlc"));
+        assert_eq!(nearest("quiesent", ["quiescent", "fork"]), Some("quiescent"));
+        assert_eq!(nearest("banana", ["quiescent", "fork"]), None);
+    }
+}
