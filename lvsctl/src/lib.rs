@@ -2,3 +2,4 @@
 //! sockets they talk over, and the plumbing of a daemon.
 
 pub mod diag;
+pub mod ipvs;
