@@ -1,1 +1,4 @@
-//! heartbeatd.
+//! Heartbeats, virtual addresses and takeover for a pair of directors: reads the
+//! files of heartbeat 3.0.6 (haresources mode) and speaks its protocol.
+
+pub mod wire;
