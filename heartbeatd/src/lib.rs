@@ -1,4 +1,5 @@
 //! Heartbeats, virtual addresses and takeover for a pair of directors: reads the
 //! files of heartbeat 3.0.6 (haresources mode) and speaks its protocol.
 
+pub mod decode;
 pub mod wire;

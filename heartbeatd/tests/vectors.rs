@@ -1,0 +1,217 @@
+//! The recorded packets of heartbeat 3.0.6, against what tests/vectors/heartbeat/index.md
+//! says of each.
+
+use std::path::PathBuf;
+
+use heartbeatd::decode::{self, Report};
+use heartbeatd::wire::{Body, Common, Form, Format, Key, Keys, Message, Value, frame::Envelope};
+use proptest::prelude::*;
+
+/// One row of the index.
+struct Vector {
+    file: String,
+    bytes: Vec<u8>,
+    size: usize,
+    format: String,
+    keys: Keys,
+    verdict: String,
+    origin: String,
+    fields: String,
+}
+
+impl Vector {
+    fn is_valid(&self) -> bool {
+        self.verdict.starts_with("valid")
+    }
+
+    fn decoded(&self) -> Report {
+        decode::decode(&self.keys, &self.bytes)
+    }
+
+    fn opened(&self) -> Message {
+        self.keys.open(&self.bytes).unwrap_or_else(|e| panic!("{}: {e}", self.file)).into_inner()
+    }
+
+    /// How the sender had it written, by what is in it.
+    fn form(&self) -> Form {
+        match Envelope::split(&self.bytes).unwrap().format {
+            Format::Classic => Form::Classic,
+            Format::Netstring if self.opened().get("auth").is_some() => Form::Usual,
+            Format::Netstring => Form::Bare,
+        }
+    }
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/heartbeat")
+}
+
+/// "auth 1; 1 sha1 secret"
+fn keys(text: &str) -> Keys {
+    let mut lines = text.split("; ").map(|line| line.split(' ').collect::<Vec<_>>());
+    let auth = lines.next().unwrap()[1].parse().unwrap();
+    let keys = lines.map(|words| {
+        let key = match (words[1], words.get(2)) {
+            ("crc", None) => Key::crc(),
+            ("md5", Some(secret)) => Key::md5(secret.as_bytes()),
+            ("sha1", Some(secret)) => Key::sha1(secret.as_bytes()),
+            _ => panic!("{text}"),
+        };
+        (words[0].parse().unwrap(), key)
+    });
+    Keys::new(auth, keys).unwrap()
+}
+
+fn vectors() -> Vec<Vector> {
+    let index = std::fs::read_to_string(folder().join("index.md")).unwrap();
+    let rows = index.lines().filter(|line| line.starts_with('|') && line.contains(".bin |"));
+    let vectors: Vec<Vector> = rows
+        .map(|row| {
+            // Bars inside a cell are written with a backslash.
+            let row = row.replace("\\|", "\u{1}");
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(|cell| cell.trim_matches(' ')).collect();
+            let [file, size, format, auth, _digest, verdict, origin, fields] = cells[..] else { panic!("{row}") };
+            Vector {
+                bytes: std::fs::read(folder().join(file)).unwrap(),
+                file: file.into(),
+                size: size.parse().unwrap(),
+                format: format.into(),
+                keys: keys(auth.trim_matches('`')),
+                verdict: verdict.into(),
+                origin: origin.into(),
+                fields: fields.trim_matches('`').replace('\u{1}', "|"),
+            }
+        })
+        .collect();
+    assert_eq!(vectors.len(), 46);
+    vectors
+}
+
+/// The form of the index: `t=status | st=init || outer auth=1 654d...`
+fn as_in_the_index(vector: &Vector) -> String {
+    let shown = |(name, value): &(String, String)| match value.get(..18) {
+        // The index cuts the one long payload.
+        Some(start) if name == "_compressed_payload" => format!("{name}={start}...({} bytes)", value.len() / 2 - 1),
+        // And shows the encoded newline.
+        _ => format!("{name}={}", value.replace('\n', "\\x13")),
+    };
+    vector.decoded().fields.iter().map(shown).collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn every_vector_has_the_verdict_and_the_reason_of_the_index() {
+    for vector in vectors() {
+        let report = vector.decoded();
+        assert_eq!(vector.bytes.len(), vector.size, "{}", vector.file);
+        assert_eq!(report.is_valid(), vector.is_valid(), "{}: {report:?}", vector.file);
+        assert_eq!(vector.keys.open(&vector.bytes).is_ok(), vector.is_valid(), "{}", vector.file);
+        match &report.reason {
+            None => assert_eq!(report.verdict, "valid"),
+            // Some of the index's reasons go on in parentheses or with a second sentence.
+            Some(reason) => assert!(
+                vector.verdict.strip_prefix("invalid: ").is_some_and(|wanted| wanted.starts_with(reason.as_str())),
+                "{}: {reason} where the index says {}",
+                vector.file,
+                vector.verdict
+            ),
+        }
+        if !vector.format.starts_with("undecodable") {
+            assert_eq!(report.format, Some(vector.format.as_str()), "{}", vector.file);
+        }
+    }
+}
+
+#[test]
+fn every_vector_decodes_to_the_fields_of_the_index() {
+    let mut compared = 0;
+    for vector in vectors().iter().filter(|vector| vector.fields != "-") {
+        let wanted = vector.fields.split(" || outer auth=").next().unwrap();
+        // The reference decoder shows a field whose type does not exist; ours reads none of it.
+        if !vector.verdict.contains("unknown field type") {
+            assert_eq!(as_in_the_index(vector), wanted, "{}", vector.file);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 40);
+}
+
+#[test]
+fn every_valid_vector_is_encoded_again_to_the_same_bytes() {
+    let mut same = 0;
+    for vector in vectors().iter().filter(|vector| vector.is_valid()) {
+        let again = vector.keys.seal(&vector.opened(), vector.form());
+        match vector.file.get(..2).unwrap() {
+            // A wrong inner digest is what this one is about.
+            "41" => assert_ne!(again, vector.bytes),
+            // What stands behind the message is not part of it.
+            "42" => assert_eq!(again, vector.bytes.strip_suffix(b"\0garbage").unwrap()),
+            "43" => assert_eq!(again, vector.bytes.strip_suffix(b"\0").unwrap()),
+            _ => {
+                assert_eq!(again, vector.bytes, "{}", vector.file);
+                same += 1;
+            }
+        }
+    }
+    assert_eq!(same, 31);
+}
+
+#[test]
+fn what_a_captured_message_says_is_built_again_to_the_same_bytes() {
+    let mut built = 0;
+    for vector in vectors().iter().filter(|vector| vector.is_valid() && vector.origin.starts_with("captured")) {
+        let message = vector.opened();
+        let (Ok(header), Ok(body)) = (message.header(), message.body()) else { continue };
+        // Those of clients have fields of their own that the typed view leaves out.
+        if matches!(body, Body::Unknown { .. }) {
+            continue;
+        }
+        let common = Common {
+            destuuid: header.destuuid,
+            src: header.src,
+            srcuuid: header.srcuuid.unwrap(),
+            seq: header.seq.unwrap_or(0),
+            generation: header.generation,
+            ts: header.ts,
+            load: message.text("ld").unwrap_or_default().into(),
+            ttl: message.text("ttl").unwrap().parse().unwrap(),
+        };
+        let again = vector.keys.seal(&Message::from(&body).complete(&common), vector.form());
+        assert_eq!(again, vector.bytes, "{}", vector.file);
+        built += 1;
+    }
+    // All captured ones but ipfail's, the client's, the compressed one and the ping payload.
+    assert_eq!(built, 26);
+}
+
+#[test]
+fn a_message_compressed_as_a_whole_is_authentic_and_says_that_it_cannot_be_read() {
+    let vector = vectors().into_iter().find(|vector| vector.file.starts_with("29")).unwrap();
+    let message = vector.opened();
+    assert!(matches!(message.get("_compressed_payload"), Some(Value::Binary(bytes)) if bytes.len() == 227));
+    assert!(message.header().unwrap_err().to_string().contains("traditional_compression no"));
+}
+
+proptest! {
+    #[test]
+    fn a_mutated_vector_is_refused_or_says_the_same(
+        which in 0..46usize,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<Option<prop::sample::Index>>(),
+    ) {
+        let vector = &vectors()[which];
+        let mut bytes = vector.bytes.clone();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len() + 1));
+        }
+        let report = decode::decode(&vector.keys, &bytes);
+        let opened = vector.keys.open(&bytes);
+        prop_assert_eq!(report.is_valid(), opened.is_ok());
+        if let (Ok(message), true) = (opened, vector.is_valid()) {
+            prop_assert_eq!(message.into_inner(), vector.opened());
+        }
+    }
+}
