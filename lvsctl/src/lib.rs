@@ -1,5 +1,9 @@
 //! What the four programs share: the IPVS model and its netlink client, the
 //! sockets they talk over, and the plumbing of a daemon.
 
+pub mod control;
+pub mod daemon;
 pub mod diag;
+pub mod ipc;
 pub mod ipvs;
+pub mod programmer;

@@ -69,7 +69,7 @@ fn role(role: SyncRole) -> &'static str {
 #[error("cannot {change}: {explanation}")]
 pub struct Refusal {
     /// What was asked.
-    pub change: Change,
+    pub change: Box<Change>,
     /// The kernel's errno, positive.
     pub errno: i32,
     /// What that errno means for this change, and what to do (spec/ipvs.md B.4).
@@ -81,7 +81,7 @@ impl Refusal {
     #[must_use]
     pub fn new(change: Change, errno: i32) -> Self {
         let explanation = explain(&change, errno);
-        Self { change, errno, explanation }
+        Self { change: Box::new(change), errno, explanation }
     }
 }
 

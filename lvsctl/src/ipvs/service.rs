@@ -235,7 +235,7 @@ impl SchedulerFlags {
     /// The kernel's bits.
     #[must_use]
     pub fn bits(self) -> u32 {
-        u32::from(self.flag_1) * 0x08 | u32::from(self.flag_2) * 0x10 | u32::from(self.flag_3) * 0x20
+        (u32::from(self.flag_1) << 3) | (u32::from(self.flag_2) << 4) | (u32::from(self.flag_3) << 5)
     }
 
     /// The scheduler flags among the kernel's service flags.

@@ -1,0 +1,103 @@
+//! `heartbeatd`, the owner of the virtual addresses.
+
+use serde::{Deserialize, Serialize};
+
+/// Name in the greeting and of the socket.
+pub const SPEAKS: &str = "heartbeatd";
+
+/// Which groups a switch is about, seen from the node that is asked (spec/heartbeat.md 6.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Set {
+    /// Every group.
+    #[default]
+    All,
+    /// Groups whose home is the node that is asked.
+    Local,
+    /// Groups whose home is the other node.
+    Foreign,
+}
+
+/// What may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// [`Status`]. Rank read.
+    Status {},
+    /// [`Status`], then notices. Rank read.
+    Watch {},
+    /// Gives groups to the peer. Answered when the peer has them, or with the reason why not. Rank operate.
+    Standby {
+        /// Which groups.
+        #[serde(default)]
+        set: Set,
+    },
+    /// Takes groups from the peer. Answered like [`Request::Standby`]. Rank operate.
+    Takeover {
+        /// Which groups.
+        #[serde(default)]
+        set: Set,
+    },
+    /// Reads the files again, as SIGHUP does. Rank operate.
+    Reload {},
+}
+
+/// The cluster as this node sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// This node.
+    pub node: String,
+    /// `none`, `local`, `foreign`, `all`, or `transition`.
+    pub holds: String,
+    /// Whether nothing is being moved.
+    pub stable: bool,
+    /// All nodes, this one too.
+    pub nodes: Vec<NodeStatus>,
+    /// The groups of haresources.
+    pub groups: Vec<GroupStatus>,
+    /// Longest gap between two turns of the main loop since the start, milliseconds.
+    pub longest_gap_ms: u64,
+    /// Datagrams refused since the start, by reason.
+    pub refused: std::collections::BTreeMap<String, u64>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// `init`, `up`, `active` or `dead`.
+    pub status: String,
+    /// Links to it: name and whether it is heard there.
+    pub links: Vec<LinkStatus>,
+    /// Whether it is another heartbeatd, not heartbeat 3.0.6; `None` until it was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeatd: Option<bool>,
+}
+
+/// One link to a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Medium, such as `eth0`.
+    pub name: String,
+    /// Whether the node is heard on it.
+    pub up: bool,
+    /// What is wrong with the medium here, such as "waiting for interface hb0".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// One resource group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its first resource as written: the key.
+    pub name: String,
+    /// The node it belongs to.
+    pub home: String,
+    /// Who has it now, as far as this node knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// Why it does not run here although it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}

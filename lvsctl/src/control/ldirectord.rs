@@ -1,0 +1,121 @@
+//! `ldirectord`, the health checker.
+
+use serde::{Deserialize, Serialize};
+
+/// Name in the greeting and of the socket; further instances are `ldirectord.NAME`.
+pub const SPEAKS: &str = "ldirectord";
+
+/// What may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// [`Status`]. Rank read.
+    Status {},
+    /// [`Status`], then notices. Rank read.
+    Watch {},
+    /// [`Ready`]. Rank read.
+    Ready {},
+    /// Reads the file again, as SIGHUP does. Rank operate.
+    Reload {},
+    /// Takes a real server out: weight 0 until `undrain`. Rank operate.
+    Drain {
+        /// `192.168.60.132:80`, or the address alone for each of its ports.
+        real: String,
+        /// Only in this virtual service, such as `tcp:192.168.60.200:80`; in all without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
+    /// Puts a drained real server back under its checks. Rank operate.
+    Undrain {
+        /// As in [`Request::Drain`].
+        real: String,
+        /// As in [`Request::Drain`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
+    /// This node has the virtual addresses: heartbeatd's order. Answered when the table is
+    /// programmed. Rank operate.
+    Activate {},
+    /// This node has given the virtual addresses away. Checks and table stay. Rank operate.
+    Deactivate {},
+}
+
+/// Whether the table can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Every real server has been checked once since start or reload, and the table says what
+    /// the checks found.
+    pub ready: bool,
+}
+
+/// Everything the checker knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The file in use.
+    pub config: String,
+    /// As [`Ready::ready`].
+    pub ready: bool,
+    /// Whether heartbeatd said that this node has the addresses; `None` if it never said anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// How the table is programmed: `helper` or `direct`.
+    pub ipvs: String,
+    /// The virtual services in the file's order.
+    pub virtuals: Vec<VirtualStatus>,
+}
+
+/// One virtual service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VirtualStatus {
+    /// `tcp:192.168.60.200:80` (spec/ldirectord.md 5.4).
+    pub id: String,
+    /// Scheduler.
+    pub scheduler: String,
+    /// Fallback server, if one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// Whether the fallback serves now.
+    pub fallback_active: bool,
+    /// Changes that the kernel refused and that are tried again, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
+    /// Its real servers in the file's order.
+    pub reals: Vec<RealStatus>,
+}
+
+/// What is thought of a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RealState {
+    /// Not checked yet.
+    Unknown,
+    /// Serves.
+    Up,
+    /// Failed its checks.
+    Down,
+    /// Taken out by an administrator.
+    Drained,
+}
+
+/// One real server of one virtual service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RealStatus {
+    /// Address and port.
+    pub real: String,
+    /// What the checks say.
+    pub state: RealState,
+    /// Weight it should have in the table now; `None` if it should not be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Failed checks in a row, below `failurecount`.
+    pub failures: u32,
+    /// Seconds since the last check ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check_seconds_ago: Option<f64>,
+    /// How long that check took, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<f64>,
+    /// Why the last check failed, or what it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}

@@ -1,0 +1,231 @@
+//! `lvsctl serve`, the privileged helper.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipvs::{Change, Destination, Refusal, Service, ServiceKey, SyncDaemon, SyncRole, Table, VirtualService};
+
+/// Name in the greeting and of the socket.
+pub const SPEAKS: &str = "lvsctl";
+
+/// What may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// [`Status`]. Rank read.
+    Status {},
+    /// [`Status`], then [`Notice`]s. Rank read.
+    Watch {},
+    /// A [`Page`] of the table, from its beginning or behind a position. Rank read.
+    Table {
+        /// `more` of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Position>,
+    },
+    /// The counters of one service: a [`crate::ipvs::ServiceListing`] without its servers' order. Rank read.
+    Stats {
+        /// Which service.
+        service: ServiceKey,
+    },
+    /// Makes exactly these services what is said, and leaves others alone. [`Outcome`]s. Rank program.
+    Apply {
+        /// The services.
+        services: Vec<Entry>,
+    },
+    /// Carries out changes in order. [`Outcome`]s. Rank program.
+    Change {
+        /// At most [`MAX_CHANGES`].
+        changes: Vec<Change>,
+    },
+    /// Deletes services with their servers; one that does not exist is no error. [`Outcome`]s. Rank program.
+    Remove {
+        /// The services.
+        services: Vec<ServiceKey>,
+    },
+    /// Starts (or restarts) a sync daemon, or stops one. [`Outcome`]s. Rank program.
+    SyncDaemon {
+        /// Which half.
+        role: SyncRole,
+        /// `None` stops it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<SyncDaemon>,
+    },
+}
+
+/// Changes in one request; a client with more sends several requests. A line of that many stays below 64 KiB.
+pub const MAX_CHANGES: usize = 128;
+
+/// Real servers on one page.
+pub const PAGE: usize = 256;
+
+/// A service, or a part of its servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which service.
+    pub key: ServiceKey,
+    /// How it schedules.
+    pub service: Service,
+    /// Its servers, or those that are on this page.
+    pub destinations: BTreeMap<SocketAddr, Destination>,
+}
+
+/// The last thing on a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Its service.
+    pub key: ServiceKey,
+    /// Its server; `None` if the service has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<SocketAddr>,
+}
+
+/// A part of the table; a service whose servers do not fit appears on several pages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Services in order.
+    pub services: Vec<Entry>,
+    /// Where the next page begins; `None` on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Position>,
+}
+
+impl Page {
+    /// The page of `table` behind `after`, at most [`PAGE`] servers and services.
+    #[must_use]
+    pub fn of(table: &Table, after: Option<&Position>) -> Self {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let mut page = Self { services: Vec::new(), more: None };
+        let mut room = PAGE;
+        let mut last = None;
+        let first = after.map_or(Unbounded, |p| Included(p.key));
+        for (&key, entry) in table.range((first, Unbounded)) {
+            let seen = after.filter(|p| p.key == key);
+            let servers: Vec<_> = match seen {
+                Some(Position { at: Some(at), .. }) => entry.destinations.range((Excluded(*at), Unbounded)).collect(),
+                Some(Position { at: None, .. }) => continue,
+                None => entry.destinations.iter().collect(),
+            };
+            if seen.is_some() && servers.is_empty() {
+                continue;
+            }
+            if room == 0 {
+                page.more = last;
+                return page;
+            }
+            let fits = servers.len().min(room);
+            room -= fits.max(1);
+            let destinations: BTreeMap<_, _> = servers[..fits].iter().map(|(at, d)| (**at, **d)).collect();
+            let position = Position { key, at: destinations.keys().next_back().copied() };
+            page.services.push(Entry { key, service: entry.service.clone(), destinations });
+            if fits < servers.len() {
+                page.more = Some(position);
+                return page;
+            }
+            last = Some(position);
+        }
+        page
+    }
+
+    /// Adds the page to a table that pages are gathered in.
+    pub fn add_to(self, table: &mut Table) {
+        for Entry { key, service, destinations } in self.services {
+            let entry = table.entry(key).or_insert_with(|| VirtualService { service, destinations: BTreeMap::new() });
+            entry.destinations.extend(destinations);
+        }
+    }
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The change.
+    pub change: Change,
+    /// The kernel's refusal, if it refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
+}
+
+/// The helper's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Kernel's IPVS version, "1.2.1".
+    pub ipvs_version: String,
+    /// Virtual services in the table.
+    pub services: usize,
+    /// Real servers in the table.
+    pub real_servers: usize,
+    /// Sync daemons that run.
+    pub sync_daemons: Vec<SyncDaemon>,
+    /// Changes carried out since the start.
+    pub changes_done: u64,
+    /// Changes the kernel refused since the start.
+    pub changes_refused: u64,
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "kebab-case")]
+pub enum Notice {
+    /// A change was carried out.
+    Changed {
+        /// The change.
+        change: Change,
+        /// User id of who asked.
+        uid: u32,
+    },
+    /// The kernel refused one.
+    Refused {
+        /// The refusal.
+        refusal: Refusal,
+        /// User id of who asked.
+        uid: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::Forward;
+    use proptest::prelude::*;
+
+    fn table(services: &[usize]) -> Table {
+        let entry = |(s, &servers): (usize, &usize)| {
+            let service_octet = u8::try_from(s).expect("few services");
+            let key = ServiceKey::tcp(SocketAddr::from(([10, 0, 0, service_octet], 80)));
+            let destinations = (0..servers)
+                .map(|n| {
+                    let port = u16::try_from(n + 1).expect("few servers");
+                    (SocketAddr::from(([10, 1, 0, 1], port)), Destination::new(Forward::Masq, 1))
+                })
+                .collect();
+            (key, VirtualService { service: Service::default(), destinations })
+        };
+        services.iter().enumerate().map(entry).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_pages_together_are_the_table(sizes in proptest::collection::vec(0usize..700, 0..6)) {
+            let whole = table(&sizes);
+            let mut gathered = Table::new();
+            let mut after = None;
+            loop {
+                let page = Page::of(&whole, after.as_ref());
+                after = page.more.clone();
+                prop_assert!(serde_json::to_string(&page).expect("plain data").len() < crate::ipc::MAX_LINE);
+                page.add_to(&mut gathered);
+                if after.is_none() { break }
+            }
+            prop_assert_eq!(gathered, whole);
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        assert!(serde_json::from_str::<Request>(r#"{"op":"status"}"#).is_ok());
+        assert!(serde_json::from_str::<Request>(r#"{"op":"status","x":1}"#).is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! What makes a program a daemon: going to the background and saying when it is ready, its
+//! pid file, its log, its signals, and the privileges it keeps.
+
+pub mod detach;
+pub mod logging;
+pub mod pidfile;
+pub mod privilege;
+pub mod signals;
+
+use std::fs;
+
+/// The node name: what `uname -n` prints.
+#[must_use]
+pub fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// A fresh number for ids that only have to differ, from the kernel's random pool.
+///
+/// # Errors
+/// If /dev/urandom cannot be read.
+pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
+    use std::io::Read;
+    let mut bytes = [0; N];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

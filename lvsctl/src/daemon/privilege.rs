@@ -1,0 +1,86 @@
+//! Users, and the capabilities that are kept.
+
+use std::fs;
+use std::io;
+
+use rustix::process::{Gid, Uid};
+pub use rustix::thread::CapabilitySet;
+use rustix::thread::{
+    CapabilitySets, capabilities, set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+/// A local user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+}
+
+/// The user of that name in /etc/passwd. Only the file is read: a directory service that does
+/// not answer must not keep a failover daemon from starting.
+#[must_use]
+pub fn user(name: &str) -> Option<User> {
+    let (uid, gid) = entry("/etc/passwd", name)?;
+    Some(User { uid, gid: gid? })
+}
+
+/// The id of the group of that name in /etc/group.
+#[must_use]
+pub fn group(name: &str) -> Option<u32> {
+    entry("/etc/group", name).map(|(gid, _)| gid)
+}
+
+fn entry(file: &str, name: &str) -> Option<(u32, Option<u32>)> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? != name {
+            return None;
+        }
+        let id = fields.nth(1)?.parse().ok()?;
+        Some((id, fields.next().and_then(|field| field.parse().ok())))
+    })
+}
+
+/// Becomes `user` for good (if one is given) and keeps only the capabilities in `keep`.
+///
+/// Acts on the calling thread: call it before any other thread is started.
+///
+/// # Errors
+/// If the kernel refuses, for instance because the process is not privileged enough.
+pub fn reduce(user: Option<User>, keep: CapabilitySet) -> io::Result<()> {
+    let have = capabilities(None)?.permitted;
+    let keep = keep & have;
+    if let Some(User { uid, gid }) = user {
+        set_keep_capabilities(true)?;
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        set_thread_groups(&[])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+        set_keep_capabilities(false)?;
+    }
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets)?;
+    Ok(set_no_new_privs(true)?)
+}
+
+/// Whether this process may do what the capability allows.
+#[must_use]
+pub fn may(capability: CapabilitySet) -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(capability))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_found_and_nobody_of_another_name_is() {
+        assert_eq!(user("root"), Some(User { uid: 0, gid: 0 }));
+        assert_eq!(group("root"), Some(0));
+        assert_eq!(user("no such user"), None);
+    }
+}
