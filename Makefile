@@ -1,0 +1,50 @@
+# make              what there is to make
+# make install      puts everything below DESTDIR, if that is set
+#
+# Variables: prefix, sysconfdir, DESTDIR, CARGO, CARGOFLAGS.
+
+prefix     ?= /usr
+sysconfdir ?= /etc
+sbindir    ?= $(prefix)/sbin
+mandir     ?= $(prefix)/share/man
+docdir     ?= $(prefix)/share/doc/lvs
+CARGO      ?= cargo
+INSTALL    ?= install
+
+target   = $(or $(CARGO_TARGET_DIR),target)
+programs = lvsctl ldirectord heartbeatd realserver
+
+.PHONY: help build demo test bench install fmt lint
+
+help:
+	@echo 'make build    compile the four programs (release profile), into $(target)/release'
+	@echo 'make demo     a cluster of five machines loses a web server and a director, told as a story'
+	@echo 'make test     formatting, lints, all tests, and the stories on a kernel with IPVS'
+	@echo 'make bench    measurements beside the originals'
+	@echo 'make install  programs, man pages, sample files and init scripts (DESTDIR, prefix, sysconfdir)'
+	@echo 'make fmt      format the sources'
+	@echo 'make lint     formatting and clippy, warnings being errors'
+
+build:
+	$(CARGO) build --release --workspace --bins $(CARGOFLAGS)
+
+demo:
+	@tests/demo
+
+test:
+	@tests/run
+
+bench:
+	@tests/bench/run
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+install: build
+	$(INSTALL) -d '$(DESTDIR)$(sbindir)' '$(DESTDIR)$(docdir)'
+	$(INSTALL) -m 755 $(programs:%='$(target)/release/%') '$(DESTDIR)$(sbindir)'
+	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/*.md '$(DESTDIR)$(docdir)'
