@@ -7,5 +7,7 @@ mod client;
 mod decode;
 mod encode;
 mod number;
+mod worker;
 
 pub use client::{Client, OpenError};
+pub use worker::{Worker, WorkerDied};
