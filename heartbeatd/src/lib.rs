@@ -1,5 +1,7 @@
 //! Heartbeats, virtual addresses and takeover for a pair of directors: reads the
 //! files of heartbeat 3.0.6 (haresources mode) and speaks its protocol.
 
+pub mod act;
+pub mod config;
 pub mod decode;
 pub mod wire;

@@ -6,5 +6,4 @@ pub mod daemon;
 pub mod diag;
 pub mod ipc;
 pub mod ipvs;
-pub mod netlink;
 pub mod programmer;

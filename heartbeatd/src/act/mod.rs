@@ -1,0 +1,3 @@
+//! What a decision comes to: scripts run, addresses put on and taken off, announcements sent.
+
+pub mod script;

@@ -1,0 +1,134 @@
+//! ha.cf: whether what the lines say makes sense together (spec/heartbeat.md 1.4).
+
+use std::time::Duration;
+
+use super::Surroundings;
+use super::hacf::{Failback, Written};
+use super::model::HaCf;
+use super::source::Source;
+use super::value::shown;
+
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const DEADTIME: Duration = Duration::from_secs(30);
+const MOST_MEDIA: usize = 64;
+/// Switches with spanning tree forward nothing for longer than this after a start.
+const SHORT_INITDEAD: Duration = Duration::from_secs(10);
+/// Below this the original had false deaths under ordinary load (spec 11).
+const RISKY_DEADTIME: Duration = Duration::from_millis(100);
+
+/// The model, or `None` where the source has errors.
+pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings) -> Option<HaCf> {
+    let end = source.end();
+    let keepalive = written.keepalive.as_ref().map_or(KEEPALIVE, |(time, _)| *time);
+    let (deadtime, dead_at) = written.deadtime.clone().unwrap_or((DEADTIME, end.clone()));
+    let at_keepalive = written.keepalive.as_ref().map(|(_, place)| place);
+    if deadtime <= keepalive * 2 {
+        let message = format!("deadtime {} is not more than twice keepalive {}", shown(deadtime), shown(keepalive));
+        let help = format!("one lost packet would be a death: above {}", shown(keepalive * 2));
+        let place = if written.deadtime.is_some() { &dead_at } else { at_keepalive.unwrap_or(&end) };
+        source.error(place, message, help);
+    } else if deadtime < RISKY_DEADTIME {
+        source.warn(&dead_at, "a living node may be declared dead under load", "watch for late heartbeats in the log");
+    }
+
+    let warntime = match &written.warntime {
+        None => deadtime / 2,
+        Some((warntime, place)) => {
+            if *warntime >= deadtime {
+                source.warn(place, "the warning would come after the death", "half of deadtime is usual");
+            }
+            *warntime
+        }
+    };
+    let initdead = match &written.initdead {
+        None if deadtime > Duration::from_secs(10) => deadtime,
+        None if deadtime < Duration::from_secs(6) => Duration::from_secs(12),
+        None => deadtime * 2,
+        Some((initdead, place)) => {
+            if *initdead < deadtime {
+                let message = format!("initdead {} is less than deadtime {}", shown(*initdead), shown(deadtime));
+                source.error(place, message, "a starting node must be given more time, not less");
+            } else if *initdead < SHORT_INITDEAD {
+                let help = "it accounts for slow networks at boot: 10 s at least is advised";
+                source.warn(place, format!("initdead {} may be too short", shown(*initdead)), help);
+            }
+            *initdead
+        }
+    };
+
+    if written.media.is_empty() && written.broken_media == 0 {
+        source.error(&end, "no medium for heartbeats", "a line such as \"ucast eth0 10.0.0.2\" or \"bcast eth1\"");
+    }
+    if let Some((_, place)) = written.media.get(MOST_MEDIA) {
+        source.error(place, format!("more than {MOST_MEDIA} media"), None);
+    }
+
+    let auto_failback = match &written.failback {
+        Some((Failback::On, _)) => true,
+        Some((Failback::Off, _)) => false,
+        Some((Failback::Legacy, place)) => {
+            let help = "write on; a peer that runs heartbeat must have on or off as well";
+            source.warn(place, "auto_failback legacy is taken as on: its old protocol is not spoken", help);
+            true
+        }
+        None => {
+            let help = "write \"auto_failback on\" or \"auto_failback off\"";
+            source.warn(&end, "no auto_failback: groups go home when their node returns", help);
+            true
+        }
+    };
+
+    let local = local_node(&written, source, around);
+    if source.has_errors() {
+        return None;
+    }
+    Some(HaCf {
+        local: local?,
+        nodes: written.nodes.into_iter().map(|node| node.text).collect(),
+        keepalive,
+        deadtime,
+        warntime,
+        initdead,
+        media: written.media.into_iter().map(|(medium, _)| medium).collect(),
+        auto_failback,
+        hopfudge: written.hopfudge,
+        max_rexmit_delay: written.max_rexmit_delay,
+        generation: written.generation,
+        uuid: written.uuid,
+        form: written.form,
+        debug: written.debug,
+        environment: written.environment,
+    })
+}
+
+/// Finds this node among those of the file: by its whole name, or by the short form of
+/// either (fault 27: the usual stumbling block).
+fn local_node(written: &Written, source: &mut Source, around: &Surroundings) -> Option<String> {
+    let end = source.end();
+    let name = around.node_name.to_ascii_lowercase();
+    if let Some(node) = written.nodes.iter().find(|node| node.text == name) {
+        return Some(node.text.clone());
+    }
+    let Some(first) = written.nodes.first() else {
+        source.error(&end, "no nodes", format!("one line for each, such as \"node {name}\""));
+        return None;
+    };
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    // Two names with a domain each are two nodes, even with the same short form.
+    let alike = |node: &str| (node.contains('.') != name.contains('.')) && short(node) == short(&name);
+    let mut matches = written.nodes.iter().filter(|node| alike(&node.text));
+    match (matches.next(), matches.next()) {
+        (Some(node), None) => {
+            let message =
+                format!("this node is called {name:?} ({}) and is taken to be {:?}", around.name_from, node.text);
+            source.warn(&node.place, message, "a first line in nodeinfo says so for certain");
+            Some(node.text.clone())
+        }
+        _ => {
+            let message = format!("this node, {name:?} ({}), is not among the nodes", around.name_from);
+            let help = format!("declare it with \"node {name}\", or put the name to use into the file nodeinfo");
+            source.error(&first.place, message, help);
+            None
+        }
+    }
+}

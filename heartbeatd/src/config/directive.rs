@@ -1,0 +1,129 @@
+//! Every directive of ha.cf and what becomes of it: the one place to look that up.
+
+/// What is done with a directive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As heartbeat does it.
+    Done,
+    /// Accepted without effect, with a warning that gives the reason.
+    Ignored(&'static str),
+    /// Refused, because the pair would not be as safe, or not do, what the file says.
+    Refused(&'static str),
+}
+
+/// How the rest of its line is read (spec 1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// One value; of several the last counts.
+    Value,
+    /// Any number of values, split at blanks and commas.
+    Values,
+    /// Words split at blanks only.
+    Line,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Directive {
+    pub(super) name: &'static str,
+    pub(super) takes: Takes,
+    pub(super) standing: Standing,
+}
+
+const fn row(name: &'static str, takes: Takes, standing: Standing) -> Directive {
+    Directive { name, takes, standing }
+}
+
+const LOG: &str = "everything goes to the system log";
+const CRM: &str = "it belongs to Pacemaker";
+const API: &str = "there is no client socket of heartbeat's; programs use heartbeatd's own";
+const MEMORY: &str = "memory is neither locked nor set aside";
+const COMPRESS: &str = "messages between two nodes are too small to be compressed";
+
+use Standing::{Done, Ignored, Refused};
+use Takes::{Line, Value, Values};
+
+/// All legal names of heartbeat 3.0.6 as Debian ships it (spec 1.3), and hbaping.
+pub(super) const DIRECTIVES: &[Directive] = &[
+    row("keepalive", Value, Done),
+    row("deadtime", Value, Done),
+    row("warntime", Value, Done),
+    row("initdead", Value, Done),
+    row("deadping", Value, Ignored("there are no ping nodes")),
+    row("node", Values, Done),
+    row("udpport", Value, Done),
+    row("baud", Value, Ignored("there are no serial lines")),
+    row("bcast", Values, Done),
+    row("udp", Values, Done),
+    row("mcast", Line, Done),
+    row("mcast6", Line, Done),
+    row("ucast", Line, Done),
+    row("ucast6", Line, Done),
+    row(
+        "serial",
+        Values,
+        Refused("serial lines are not available yet: the pair would have one link less than it says"),
+    ),
+    row("ping", Values, Refused("ping nodes are not available yet: nothing would notice a lost network")),
+    row("ping6", Values, Refused("ping nodes are not available yet: nothing would notice a lost network")),
+    row("ping_group", Line, Refused("ping nodes are not available yet: nothing would notice a lost network")),
+    row("hbaping", Values, Refused("pinging over fibre channel is not available")),
+    row("auto_failback", Value, Done),
+    row("nice_failback", Value, Done),
+    row("hopfudge", Value, Done),
+    row("watchdog", Value, Refused("the watchdog is not available yet: a hung node would not be reset")),
+    row("respawn", Line, Refused("programs started by heartbeat are not available yet: this one would not run")),
+    row("failfast", Line, Refused("programs started by heartbeat are not available yet: this one would not run")),
+    row("apiauth", Line, Ignored(API)),
+    row("stonith", Line, Refused("fencing is not available yet: a takeover would happen without it")),
+    row("stonith_host", Line, Refused("fencing is not available yet: a takeover would happen without it")),
+    row("logfile", Value, Ignored(LOG)),
+    row("debugfile", Value, Ignored(LOG)),
+    row("logfacility", Value, Ignored("the system log's facility is always daemon")),
+    row("use_logd", Value, Ignored(LOG)),
+    row("conn_logd_time", Value, Ignored(LOG)),
+    row("syslogmsgfmt", Value, Ignored(LOG)),
+    row("log_badpack", Value, Ignored("refused packets are counted, and told once a minute at most")),
+    row("debug", Value, Done),
+    row("coredumps", Value, Ignored("core dumps are as the service's limits say")),
+    row("coreroot", Value, Ignored("core dumps are as the service's limits say")),
+    row("realtime", Value, Ignored("the priority is as the service was started with")),
+    row("rtprio", Value, Ignored("the priority is as the service was started with")),
+    row("memreserve", Value, Ignored(MEMORY)),
+    row("msgfmt", Value, Done),
+    row("compression", Value, Ignored(COMPRESS)),
+    row("compression_threshold", Value, Ignored(COMPRESS)),
+    row("traditional_compression", Value, Ignored(COMPRESS)),
+    row("max_rexmit_delay", Value, Done),
+    row("hbgenmethod", Value, Done),
+    row("uuidfrom", Value, Done),
+    row("autojoin", Value, Done),
+    row("cluster", Value, Ignored("the name is not sent")),
+    row("crm", Value, Done),
+    row("pacemaker", Value, Done),
+    row("quorum_server", Value, Ignored(CRM)),
+    row("crm_daemon_dir", Value, Ignored(CRM)),
+    row("crmd_spawns_pengine", Value, Ignored(CRM)),
+    row("record_config_changes", Value, Ignored(CRM)),
+    row("record_pengine_inputs", Value, Ignored(CRM)),
+    row("enable_config_writes", Value, Ignored(CRM)),
+    row("use_apphbd", Value, Ignored("there is no apphbd")),
+    row("env", Values, Done),
+];
+
+/// The directive of that name; names are case-sensitive.
+pub(super) fn find(name: &str) -> Option<&'static Directive> {
+    DIRECTIVES.iter().find(|directive| directive.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_directive_stands_in_the_table_twice() {
+        for (at, directive) in DIRECTIVES.iter().enumerate() {
+            assert!(DIRECTIVES[..at].iter().all(|other| other.name != directive.name), "{}", directive.name);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! ha.cf: from lines to what they say, before it is asked whether that makes sense.
+
+use std::time::Duration;
+
+use super::Surroundings;
+use super::directive::{self, Directive, Standing, Takes};
+use super::medium::{Kind, Medium};
+use super::model::{GenerationMethod, UuidFrom};
+use super::source::{Place, Source, Word};
+use super::value::{self, Wrong};
+use crate::wire::Form;
+
+/// heartbeat reads no more of a line (spec 1.1).
+const LONGEST_LINE: usize = 5119;
+const LONGEST_NODE_NAME: usize = 99;
+
+/// What `auto_failback` can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failback {
+    On,
+    Off,
+    Legacy,
+}
+
+/// The file as written: each value with its place.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) keepalive: Option<(Duration, Place)>,
+    pub(super) deadtime: Option<(Duration, Place)>,
+    pub(super) warntime: Option<(Duration, Place)>,
+    pub(super) initdead: Option<(Duration, Place)>,
+    pub(super) nodes: Vec<Word>,
+    pub(super) media: Vec<(Medium, Place)>,
+    pub(super) failback: Option<(Failback, Place)>,
+    pub(super) hopfudge: u8,
+    pub(super) max_rexmit_delay: Duration,
+    pub(super) generation: GenerationMethod,
+    pub(super) uuid: UuidFrom,
+    pub(super) form: Form,
+    pub(super) debug: u8,
+    pub(super) environment: Vec<(String, String)>,
+    /// Media that were written down with a mistake in them.
+    pub(super) broken_media: usize,
+    port: u16,
+}
+
+/// Reads the whole file; mistakes are noted in the source.
+pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
+    let mut written = Written {
+        keepalive: None,
+        deadtime: None,
+        warntime: None,
+        initdead: None,
+        nodes: Vec::new(),
+        media: Vec::new(),
+        failback: None,
+        hopfudge: 1,
+        max_rexmit_delay: Duration::from_millis(250),
+        generation: GenerationMethod::File,
+        uuid: UuidFrom::File,
+        form: Form::Usual,
+        debug: 0,
+        environment: Vec::new(),
+        broken_media: 0,
+        port: around.port,
+    };
+    for line in source.lines() {
+        if line.text.len() > LONGEST_LINE {
+            source.error(&line.place, "the line is too long", format!("{LONGEST_LINE} bytes are read"));
+            continue;
+        }
+        let Some((name, rest)) = line.before('#').first_and_rest() else { continue };
+        match directive::find(&name.text) {
+            None => {
+                let names = directive::DIRECTIVES.iter().map(|directive| directive.name);
+                let help = lvs::diag::nearest(&name.text, names).map(|near| format!("did you mean {near:?}?"));
+                source.error(&name.place, format!("unknown directive {:?}", name.text), help);
+            }
+            Some(directive) => written.line(directive, &name, &rest, source, around),
+        }
+    }
+    written
+}
+
+impl Written {
+    fn line(&mut self, directive: &Directive, name: &Word, rest: &Word, source: &mut Source, around: &Surroundings) {
+        match directive.standing {
+            Standing::Refused(reason) => return source.error(&name.place, reason, None),
+            Standing::Ignored(reason) => {
+                source.warn(&name.place, format!("{} has no effect: {reason}", name.text), None);
+                return self.record(directive, rest);
+            }
+            Standing::Done => {}
+        }
+        let commas = directive.takes != Takes::Line;
+        let words = rest.split(|c| c.is_ascii_whitespace() || c == '\u{c}' || commas && c == ',');
+        if words.is_empty() {
+            return source.warn(&name.place, format!("{} without a value is not considered", name.text), None);
+        }
+        if let Some(kind) = Kind::of(directive.name) {
+            return self.media(kind, name, &words, source, around);
+        }
+        if directive.takes == Takes::Value {
+            self.record(directive, rest);
+            let [value, more @ ..] = words.as_slice() else { return };
+            if let Some(next) = more.first() {
+                let help = match next.text.as_str() {
+                    "ms" | "us" | "usec" => {
+                        format!("write the unit directly behind the number: {}{}", value.text, next.text)
+                    }
+                    _ => "heartbeat would take the last one".into(),
+                };
+                return source.error(&next.place, format!("{} takes one value", name.text), help);
+            }
+        }
+        for word in &words {
+            if let Err(Wrong { message, help }) = self.value(directive.name, word, source) {
+                source.error(&word.place, message, help);
+            }
+        }
+    }
+
+    /// Scripts find what was written in `HA_<directive>` (spec 2.3).
+    fn record(&mut self, directive: &Directive, rest: &Word) {
+        if directive.takes == Takes::Value
+            && !matches!(directive.name, "nice_failback" | "use_apphbd" | "crm" | "pacemaker")
+        {
+            self.export(directive.name, &rest.text);
+        }
+    }
+
+    fn export(&mut self, name: &str, value: &str) {
+        let name = format!("HA_{name}");
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.to_owned()));
+    }
+
+    fn media(&mut self, kind: Kind, name: &Word, words: &[Word], source: &mut Source, around: &Surroundings) {
+        if name.text == "udp" {
+            source.warn(&name.place, "udp is an old name", "write bcast");
+        }
+        for medium in kind.read(words, self.port, around) {
+            match medium {
+                Ok(medium) => self.media.push((medium, name.place.clone())),
+                Err((word, Wrong { message, help })) => {
+                    self.broken_media += 1;
+                    source.error(&word.place, message, help);
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, name: &str, word: &Word, source: &mut Source) -> Result<(), Wrong> {
+        let text = word.text.as_str();
+        let here = || word.place.clone();
+        let no = |message: String, help: &str| Err(Wrong { message, help: Some(help.to_owned()) });
+        match name {
+            "keepalive" => self.keepalive = Some((positive(text)?, here())),
+            "deadtime" => self.deadtime = Some((positive(text)?, here())),
+            "warntime" => self.warntime = Some((positive(text)?, here())),
+            "initdead" => self.initdead = Some((positive(text)?, here())),
+            "node" => self.node(word, source)?,
+            "udpport" => {
+                // Within the bounds of a port.
+                self.port = value::number(text, 1, 65535)? as u16;
+                if self.media.iter().any(|(medium, _)| !matches!(medium, Medium::Mcast { .. } | Medium::Mcast6 { .. }))
+                {
+                    source.warn(&word.place, "udpport acts on the media below it only", "move it above them");
+                }
+            }
+            "auto_failback" => {
+                let value = match value::boolean(text) {
+                    Ok(true) => Failback::On,
+                    Ok(false) => Failback::Off,
+                    Err(_) if text.eq_ignore_ascii_case("legacy") => Failback::Legacy,
+                    Err(_) => return no(format!("{text:?} is not on, off or legacy"), "write on or off"),
+                };
+                self.failback = Some((value, here()));
+            }
+            "nice_failback" => {
+                let nice = value::boolean(text)?;
+                let instead = if nice { "auto_failback off" } else { "auto_failback on" };
+                source.warn(&word.place, "nice_failback is obsolete", format!("write \"{instead}\""));
+                self.failback = Some((if nice { Failback::Off } else { Failback::Legacy }, here()));
+            }
+            // Both fit in a byte by their bounds.
+            "hopfudge" => self.hopfudge = value::number(text, 0, 255)? as u8,
+            "debug" => self.debug = value::number(text, 0, 255)? as u8,
+            "max_rexmit_delay" => {
+                self.max_rexmit_delay = Duration::from_millis(value::number(text, 1, 60_000)?.into());
+            }
+            "hbgenmethod" => {
+                self.generation = match text {
+                    "file" => GenerationMethod::File,
+                    "time" => GenerationMethod::Time,
+                    _ => return no(format!("{text:?} is no way to number generations"), "write file or time"),
+                }
+            }
+            "uuidfrom" => {
+                self.uuid = match text {
+                    "file" => UuidFrom::File,
+                    "nodename" => UuidFrom::NodeName,
+                    _ => return no(format!("{text:?} is no source of a UUID"), "write file or nodename"),
+                }
+            }
+            "msgfmt" => {
+                self.form = match text {
+                    "classic" => Form::Usual,
+                    "netstring" => Form::Bare,
+                    _ => return no(format!("{text:?} is no message format"), "write classic or netstring"),
+                }
+            }
+            "autojoin" if text == "none" => {}
+            "autojoin" => {
+                return no("autojoin is for Pacemaker clusters".into(), "with haresources it must be none, or absent");
+            }
+            "crm" | "pacemaker" if value::boolean(text) == Ok(false) => {}
+            "crm" | "pacemaker" => {
+                return no(
+                    format!("{name} {text}: Pacemaker mode is not available"),
+                    "resources come from haresources",
+                );
+            }
+            "env" => match text.split_once('=') {
+                Some((variable, value)) if !variable.is_empty() => self.export(variable, value),
+                _ => return no(format!("{text:?} is not NAME=VALUE"), "scripts will see it as HA_NAME"),
+            },
+            // The table and this match name the same directives; a test holds that.
+            _ => return no(format!("{name} is not understood"), "please report this"),
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, word: &Word, source: &mut Source) -> Result<(), Wrong> {
+        let name = word.text.to_ascii_lowercase();
+        let no = |message: String, help: String| Err(Wrong { message, help: Some(help) });
+        if name.len() > LONGEST_NODE_NAME || !name.bytes().all(|b| b.is_ascii_graphic()) {
+            return no("not a node name".into(), format!("at most {LONGEST_NODE_NAME} plain characters"));
+        }
+        if let Some(first) = self.nodes.iter().find(|node| node.text == name) {
+            let help = format!("it stands in line {} already", first.place.line);
+            return no(format!("node {name:?} a second time"), help);
+        }
+        if self.nodes.len() == 2 {
+            source.error(&word.place, "a third node", "a cluster with haresources has two");
+            return Ok(());
+        }
+        self.nodes.push(Word { text: name, place: word.place.clone() });
+        Ok(())
+    }
+}
+
+/// A time that is not zero.
+fn positive(text: &str) -> Result<Duration, Wrong> {
+    let time = value::time(text)?;
+    if time.is_zero() {
+        return Err(Wrong {
+            message: format!("{text:?} comes to zero"),
+            help: Some("the least is a millisecond: 1ms".into()),
+        });
+    }
+    Ok(time)
+}

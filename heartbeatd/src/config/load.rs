@@ -1,0 +1,176 @@
+//! Reads the three files from their folder.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use lvs::diag::Diagnostic;
+use zeroize::Zeroizing;
+
+use super::model::Config;
+use super::source::Source;
+use super::{Surroundings, authkeys, check, hacf, haresources};
+use crate::wire::Keys;
+
+/// The registered port of heartbeat (IANA: ha-cluster).
+const PORT: u16 = 694;
+/// No file of an administrator is larger.
+const LARGEST: u64 = 1024 * 1024;
+
+/// What was read, and what the administrator should know about it.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// The model.
+    pub value: T,
+    /// Mistakes that do not matter enough to refuse the file.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why a file is refused; each is shown in one or more lines.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The file is not there, or not to be read by us.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others than its owner may read or write authkeys.
+    #[error("{path} has mode {mode:04o}: others may read the keys; run \"chmod 600 {path}\"", path = path.display())]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A mistake with its place; warnings are among them, for the whole picture.
+    #[error("{0}")]
+    Mistake(Diagnostic),
+}
+
+/// Reads `ha.cf`, `haresources` and `authkeys` from the folder, usually /etc/ha.d.
+///
+/// Names of hosts in ha.cf are looked up, which can take as long as the name service does: not to be
+/// called on the thread that sends heartbeats.
+///
+/// # Errors
+/// Every problem of all three files.
+pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let (node_name, name_from) = node_name(folder);
+    let has_script = |name: &str| crate::act::script::locate(folder, name).is_some();
+    let around =
+        Surroundings { node_name, name_from, port: service_port(), resolve: &resolve, has_script: &has_script };
+
+    let mut take = |mut found: Vec<Diagnostic>, refused: bool, problems: &mut Vec<Problem>| {
+        if refused {
+            problems.extend(found.drain(..).map(Problem::Mistake));
+        }
+        warnings.append(&mut found);
+    };
+
+    let ha_cf = read(&folder.join("ha.cf"), &mut problems).and_then(|(path, text)| {
+        let mut source = Source::new(&path, &text);
+        let written = hacf::read(&mut source, &around);
+        let model = check::check(written, &mut source, &around);
+        take(source.found, model.is_none(), &mut problems);
+        model
+    });
+    let groups = read(&folder.join("haresources"), &mut problems).and_then(|(path, text)| {
+        let mut source = Source::new(&path, &text);
+        let nodes = ha_cf.as_ref().map(|ha_cf| ha_cf.nodes.as_slice()).unwrap_or_default();
+        let groups = haresources::read(&mut source, nodes, &around);
+        let refused = source.has_errors();
+        take(source.found, refused, &mut problems);
+        (!refused).then_some(groups)
+    });
+    let keys = match load_keys(folder) {
+        Ok(Loaded { value, warnings }) => {
+            take(warnings, false, &mut problems);
+            Some(value)
+        }
+        Err(mut found) => {
+            problems.append(&mut found);
+            None
+        }
+    };
+    match (ha_cf, groups, keys) {
+        (Some(ha_cf), Some(groups), Some(keys)) if problems.is_empty() => {
+            Ok(Loaded { value: Config { directory: folder.to_owned(), ha_cf, groups, keys }, warnings })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// Reads `authkeys` alone: at reload, and for `heartbeatd decode`.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn load_keys(folder: &Path) -> Result<Loaded<Keys>, Vec<Problem>> {
+    load_keys_file(&folder.join("authkeys"))
+}
+
+/// Reads a file of keys by its own name.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn load_keys_file(path: &Path) -> Result<Loaded<Keys>, Vec<Problem>> {
+    let unreadable = |source| vec![Problem::Unreadable { path: path.to_owned(), source }];
+    // The mode is asked of the opened file: the name could be another file a moment later.
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(vec![Problem::Permissions { path: path.to_owned(), mode }]);
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    let shown = authkeys::shown(&text);
+    let mut source = Source::new(path, &shown);
+    match authkeys::read(&mut source, &text) {
+        Some(value) => Ok(Loaded { value, warnings: source.found }),
+        None => Err(source.found.into_iter().map(Problem::Mistake).collect()),
+    }
+}
+
+fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<(PathBuf, String)> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
+        Ok(_) => Some((path.to_owned(), String::from_utf8_lossy(&bytes).into_owned())),
+        Err(source) => {
+            problems.push(Problem::Unreadable { path: path.to_owned(), source });
+            None
+        }
+    }
+}
+
+/// First line of `nodeinfo`, else `uname -n` (spec 5.1).
+fn node_name(folder: &Path) -> (String, &'static str) {
+    let from_file = fs::read_to_string(folder.join("nodeinfo")).ok();
+    let line = from_file.as_deref().and_then(|text| text.lines().next()).map(str::trim).filter(|line| !line.is_empty());
+    match line {
+        Some(name) => (name.to_owned(), "nodeinfo"),
+        None => (lvs::daemon::node_name(), "uname -n"),
+    }
+}
+
+/// The port that /etc/services has for `ha-cluster`, else the registered one.
+fn service_port() -> u16 {
+    let services = fs::read_to_string("/etc/services").unwrap_or_default();
+    let port = services.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next()? == "ha-cluster").then_some(())?;
+        words.next()?.strip_suffix("/udp")?.parse().ok()
+    });
+    port.unwrap_or(PORT)
+}
+
+fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
+    (host, 0).to_socket_addrs().map(|addresses| addresses.map(|address| address.ip()).collect())
+}

@@ -1,0 +1,39 @@
+//! ha.cf, haresources and authkeys: text to lines with places, to the files as written, to
+//! a model that cannot be wrong (spec/heartbeat.md 1-3).
+//!
+//! Every mistake of all three files is reported in one run.
+
+mod authkeys;
+mod check;
+mod directive;
+mod hacf;
+mod haresources;
+mod load;
+mod medium;
+mod model;
+mod source;
+mod value;
+
+pub use load::{Loaded, Problem, load, load_keys, load_keys_file};
+pub use medium::Medium;
+pub use model::{Config, GenerationMethod, Group, HaCf, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
+
+use std::io;
+use std::net::IpAddr;
+
+/// What the files are read against: everything about this machine that decides what they mean.
+pub struct Surroundings<'a> {
+    /// This node's name.
+    pub node_name: String,
+    /// Where that name is from: `nodeinfo` or `uname -n`.
+    pub name_from: &'static str,
+    /// Default of `udpport`.
+    pub port: u16,
+    /// Addresses of a host name. May take as long as the name service does.
+    pub resolve: &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
+    /// Whether a resource script of that name is installed.
+    pub has_script: &'a dyn Fn(&str) -> bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use lvs::diag::Diagnostic;
+use proptest::prelude::*;
+
+use super::super::directive::{DIRECTIVES, Standing, Takes};
+use super::super::source::Source;
+use super::super::{HaCf, Medium, UuidFrom, check, hacf};
+use super::{around, told};
+use crate::wire::Form;
+
+fn parse_as(name: &str, text: &str) -> (Option<HaCf>, Vec<Diagnostic>) {
+    let around = around(name);
+    let mut source = Source::new(Path::new("ha.cf"), text);
+    let written = hacf::read(&mut source, &around);
+    let model = check::check(written, &mut source, &around);
+    (model, source.found)
+}
+
+fn parse(text: &str) -> (Option<HaCf>, Vec<Diagnostic>) {
+    parse_as("lvs1", text)
+}
+
+/// A file that has nothing wrong but what `lines` add.
+fn with(lines: &str) -> (Option<HaCf>, Vec<String>) {
+    let (model, found) = parse(&format!("node lvs1 lvs2\nbcast hb0\nauto_failback on\n{lines}"));
+    (model, told(&found))
+}
+
+#[test]
+fn a_usual_file_is_read_without_a_word() {
+    let text = "\
+# two directors
+keepalive 200ms
+deadtime 1          # seconds
+warntime 0.5
+initdead 12
+udpport 695
+ucast hb0 10.99.0.2
+\tbcast hb0,hb1
+mcast hb0 239.0.0.1 694 1 0
+ucast6 hb0 fe80::2
+auto_failback off
+node LVS1
+node lvs2
+msgfmt netstring
+uuidfrom nodename
+hopfudge 3
+debug 1
+env COLOUR=red
+";
+    let (model, found) = parse(text);
+    assert_eq!(told(&found), [""; 0]);
+    let model = model.unwrap();
+    assert_eq!((model.local.as_str(), model.peer()), ("lvs1", Some("lvs2")));
+    let milliseconds = |time: Duration| time.as_millis();
+    assert_eq!(
+        [model.keepalive, model.deadtime, model.warntime, model.initdead].map(milliseconds),
+        [200, 1000, 500, 12_000]
+    );
+    let interface = || "hb0".to_owned();
+    assert_eq!(
+        model.media,
+        [
+            Medium::Ucast { interface: interface(), peer: Ipv4Addr::new(10, 99, 0, 2), port: 695 },
+            Medium::Bcast { interface: interface(), port: 695 },
+            Medium::Bcast { interface: "hb1".into(), port: 695 },
+            Medium::Mcast {
+                interface: interface(),
+                group: Ipv4Addr::new(239, 0, 0, 1),
+                port: 694,
+                ttl: 1,
+                loopback: false
+            },
+            Medium::Ucast6 { interface: interface(), peer: "fe80::2".parse().unwrap(), port: 695 },
+        ]
+    );
+    assert!(!model.auto_failback);
+    assert_eq!((model.form, model.uuid, model.debug, model.ttl()), (Form::Bare, UuidFrom::NodeName, 1, 5));
+    let variable = |name: &str| model.environment.iter().find(|(known, _)| known == name).map(|(_, v)| v.as_str());
+    assert_eq!(variable("HA_keepalive"), Some("200ms"));
+    assert_eq!(variable("HA_COLOUR"), Some("red"));
+    assert_eq!(variable("HA_node"), None);
+}
+
+#[test]
+fn defaults_are_those_of_heartbeat() {
+    let (model, _) = with("");
+    let model = model.unwrap();
+    assert_eq!(model.keepalive, Duration::from_secs(1));
+    assert_eq!(model.deadtime, Duration::from_secs(30));
+    assert_eq!(model.warntime, Duration::from_secs(15));
+    assert_eq!(model.initdead, Duration::from_secs(30));
+    assert_eq!(model.ttl(), 3);
+    for (deadtime, initdead) in [("5", 12), ("6", 12), ("10", 20), ("11", 11)] {
+        let (model, _) = with(&format!("deadtime {deadtime}"));
+        assert_eq!(model.unwrap().initdead.as_secs(), initdead, "deadtime {deadtime}");
+    }
+}
+
+#[test]
+fn the_whole_file_is_read_and_every_mistake_has_its_place_and_help() {
+    let text = "\
+node lvs1 lvs2
+keepalive 1s
+deadtime 500 ms
+udpport 0
+bcast averyverylonginterface
+mcast hb0 10.0.0.1 694 1 0
+ucast hb0
+ucast hb0 nosuch
+kepalive 2
+auto_failback maybe
+node lvs2
+crm yes
+";
+    let (model, found) = parse(text);
+    assert!(model.is_none());
+    assert_eq!(
+        told(&found),
+        [
+            "! 2:11-13 \"1s\" is not a time: there is no unit \"s\"",
+            "! 3:14-16 deadtime takes one value",
+            "! 4:9-10 \"0\" is not a number from 1 to 65535",
+            "! 5:7-29 \"averyverylonginterface\" cannot be an interface",
+            "! 6:11-19 \"10.0.0.1\" is no multicast address",
+            "! 7:7-10 the address to send to is missing",
+            "! 8:11-17 cannot resolve \"nosuch\": name not known",
+            "! 9:1-9 unknown directive \"kepalive\"",
+            "! 10:15-20 \"maybe\" is not on, off or legacy",
+            "! 11:6-10 node \"lvs2\" a second time",
+            "! 12:5-8 crm yes: Pacemaker mode is not available",
+            "12:8-8 no auto_failback: groups go home when their node returns",
+        ]
+    );
+    let help: Vec<_> = found.iter().filter_map(|found| found.help.as_deref()).collect();
+    assert!(help.contains(&"seconds have no unit: write 1 or 1000ms"));
+    assert!(help.contains(&"write the unit directly behind the number: 500ms"));
+    assert!(help.contains(&"did you mean \"keepalive\"?"));
+    assert!(found.iter().all(|found| found.severity == lvs::diag::Severity::Warning || found.help.is_some()));
+}
+
+#[test]
+fn what_is_missing_altogether_is_told_at_the_end_of_the_file() {
+    let (model, found) = parse("auto_failback on\n");
+    assert!(model.is_none());
+    assert_eq!(told(&found), ["! 1:17-17 no medium for heartbeats", "! 1:17-17 no nodes"]);
+    let (model, found) = parse("");
+    assert!(model.is_none());
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn times_must_fit_each_other() {
+    let error = |lines: &str| with(lines).1;
+    assert_eq!(error("deadtime 2"), ["! 4:10-11 deadtime 2 s is not more than twice keepalive 1 s"]);
+    assert_eq!(error("deadtime 2001ms"), [""; 0]);
+    assert_eq!(error("keepalive 15"), ["! 4:11-13 deadtime 30 s is not more than twice keepalive 15 s"]);
+    assert_eq!(error("deadtime 5\ninitdead 3"), ["! 5:10-11 initdead 3 s is less than deadtime 5 s"]);
+    assert_eq!(error("deadtime 5\ninitdead 7"), ["5:10-11 initdead 7 s may be too short"]);
+    assert_eq!(error("warntime 30"), ["4:10-12 the warning would come after the death"]);
+    assert_eq!(error("warntime 0"), ["! 4:10-11 \"0\" comes to zero"]);
+    assert_eq!(error("keepalive 10ms\ndeadtime 50ms"), ["5:10-14 a living node may be declared dead under load"]);
+}
+
+#[test]
+fn udpport_acts_on_the_media_below_it() {
+    let (model, found) = with("udpport 700\nbcast hb1");
+    assert_eq!(found, ["4:9-12 udpport acts on the media below it only"]);
+    let ports: Vec<_> =
+        model.unwrap().media.into_iter().map(|m| matches!(m, Medium::Bcast { port: 700, .. })).collect();
+    assert_eq!(ports, [false, true]);
+}
+
+#[test]
+fn every_directive_is_done_or_says_why_not() {
+    let value = |name: &str| match name {
+        "bcast" | "udp" => "hb0",
+        "mcast" => "hb0 239.0.0.1 694 1 0",
+        "mcast6" => "hb0 ff02::1 694 1 0",
+        "ucast" => "hb0 10.0.0.1",
+        "ucast6" => "hb0 fe80::1",
+        "node" => "lvs1",
+        "auto_failback" | "nice_failback" => "on",
+        "hbgenmethod" | "uuidfrom" => "file",
+        "msgfmt" => "classic",
+        "autojoin" => "none",
+        "crm" | "pacemaker" => "off",
+        "env" => "A=b",
+        _ => "40",
+    };
+    for directive in DIRECTIVES {
+        let (_, found) = parse(&format!("{} {}\n", directive.name, value(directive.name)));
+        let found: Vec<_> = told(&found).into_iter().filter(|line| line.contains("1:1-")).collect();
+        match directive.standing {
+            Standing::Done => assert!(
+                found.iter().all(|line| !line.contains("not understood") && !line.contains("no effect")),
+                "{found:?}"
+            ),
+            Standing::Ignored(reason) => assert!(found[0].ends_with(reason), "{}", directive.name),
+            Standing::Refused(reason) => assert!(found[0].starts_with("! ") && found[0].ends_with(reason)),
+        }
+    }
+}
+
+#[test]
+fn a_directive_that_is_done_understands_its_values() {
+    for directive in DIRECTIVES.iter().filter(|d| d.standing == Standing::Done && d.takes != Takes::Line) {
+        let (_, found) = with(&format!("{} \u{1}", directive.name));
+        assert!(found.iter().all(|line| !line.contains("is not understood")), "{found:?}");
+    }
+}
+
+#[test]
+fn what_fences_pings_or_starts_programs_is_refused_by_name() {
+    for line in
+        ["stonith_host * null lvs2", "watchdog /dev/watchdog", "ping 10.0.0.1", "serial /dev/ttyS0", "respawn root /x"]
+    {
+        let (model, found) = with(line);
+        assert!(model.is_none() && found[0].contains("not available yet"), "{found:?}");
+    }
+}
+
+#[test]
+fn old_ways_to_fail_back_are_taken_as_on_or_off_with_a_warning() {
+    let failback = |lines: &str| {
+        let (model, found) = parse(&format!("node lvs1 lvs2\nbcast hb0\n{lines}"));
+        (model.unwrap().auto_failback, found.len())
+    };
+    assert_eq!(failback("auto_failback Yes"), (true, 0));
+    assert_eq!(failback("auto_failback legacy"), (true, 1));
+    assert_eq!(failback(""), (true, 1));
+    assert_eq!(failback("nice_failback on"), (false, 1));
+    assert_eq!(failback("nice_failback off"), (true, 2));
+}
+
+#[test]
+fn this_node_is_found_whatever_the_case_and_by_the_short_form_of_its_name() {
+    let local = |name: &str, nodes: &str| {
+        let (model, found) = parse_as(name, &format!("bcast hb0\nauto_failback on\nnode {nodes}\n"));
+        (model.map(|model| model.local), told(&found))
+    };
+    assert_eq!(local("LVS1", "lvs1 lvs2"), (Some("lvs1".into()), vec![]));
+    let (node, found) = local("lvs1.example.com", "lvs1 lvs2");
+    assert_eq!(node.as_deref(), Some("lvs1"));
+    assert_eq!(found, ["3:6-10 this node is called \"lvs1.example.com\" (uname -n) and is taken to be \"lvs1\""]);
+    assert_eq!(local("lvs1", "lvs1.example.com lvs2.example.com").0.as_deref(), Some("lvs1.example.com"));
+    // Two domains are two nodes, and of two that could be meant neither is.
+    for (name, nodes) in [("lvs1.b", "lvs1.a lvs2.a"), ("lvs1", "lvs1.a lvs1.b"), ("other", "lvs1 lvs2")] {
+        let (node, found) = local(name, nodes);
+        assert_eq!(node, None);
+        assert!(found[0].contains("is not among the nodes"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_cluster_has_one_or_two_nodes() {
+    assert!(parse("node lvs1\nbcast hb0\nauto_failback on").0.unwrap().peer().is_none());
+    let (model, found) = with("node lvs3");
+    assert!(model.is_none());
+    assert_eq!(found, ["! 4:6-10 a third node"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        lines in prop::collection::vec(
+            (prop::sample::select(DIRECTIVES).prop_map(|d| d.name), "[ -~\u{e4}\t]{0,40}"), 0..12)
+    ) {
+        let text: String = lines.iter().map(|(name, rest)| format!("{name} {rest}\n")).collect();
+        let (model, found) = parse(&text);
+        prop_assert!(model.is_some() || !found.is_empty());
+        for found in found {
+            _ = found.to_string();
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(text in ".{0,300}") {
+        _ = parse(&text);
+    }
+}

@@ -1,0 +1,148 @@
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use lvs::diag::{Diagnostic, Severity};
+use proptest::prelude::*;
+
+use super::super::source::Source;
+use super::super::{Group, ResourceKind, SyncRole, VipSpec, haresources};
+use super::{around, told};
+
+fn parse(text: &str) -> (Vec<Group>, Vec<Diagnostic>) {
+    let mut source = Source::new(Path::new("haresources"), text);
+    let nodes = ["lvs1".to_owned(), "lvs2".to_owned()];
+    let groups = haresources::read(&mut source, &nodes, &around("lvs1"));
+    (groups, source.found)
+}
+
+fn one(resource: &str) -> Result<ResourceKind, String> {
+    let (mut groups, found) = parse(&format!("lvs1 {resource}"));
+    match found.first() {
+        Some(found) if found.severity == Severity::Error => Err(found.message.clone()),
+        _ => Ok(groups.remove(0).resources.remove(0).kind),
+    }
+}
+
+fn vip(resource: &str) -> VipSpec {
+    match one(resource) {
+        Ok(ResourceKind::Address(vip)) => vip,
+        other => panic!("{resource}: {other:?}"),
+    }
+}
+
+#[test]
+fn groups_come_in_the_order_of_the_file_with_their_first_resource_as_key() {
+    let text = "\
+# who is home to what
+LVS1 192.168.77.50/24/lan0 LogRsc::a \\
+     LogRsc::b   # one group
+
+lvs2\tldirectord::x.cf 192.168.77.51
+";
+    let (groups, found) = parse(text);
+    assert_eq!(told(&found), [""; 0]);
+    let shown: Vec<_> = groups.iter().map(|g| (g.home.as_str(), g.key(), g.resources.len())).collect();
+    assert_eq!(shown, [("lvs1", "192.168.77.50/24/lan0", 3), ("lvs2", "ldirectord::x.cf", 2)]);
+    assert_eq!(groups[0].resources[2].written, "LogRsc::b");
+}
+
+#[test]
+fn an_address_is_read_in_all_its_forms() {
+    let address = |last| Ipv4Addr::new(192, 168, 77, last).into();
+    let plain = VipSpec { address: address(50), prefix: None, interface: None, label: None, broadcast: None };
+    assert_eq!(vip("192.168.77.50"), plain);
+    assert_eq!(vip("IPaddr::192.168.77.50"), plain);
+    let whole = VipSpec {
+        prefix: Some(24),
+        interface: Some("lan0".into()),
+        broadcast: Some(Ipv4Addr::new(192, 168, 77, 255)),
+        ..plain.clone()
+    };
+    assert_eq!(vip("192.168.77.50/24/lan0/192.168.77.255"), whole);
+    assert_eq!(vip("IPaddr2::192.168.77.50/255.255.255.0/lan0/192.168.77.255"), whole);
+    assert_eq!(vip("192.168.77.50/24/192.168.77.255"), VipSpec { interface: None, ..whole.clone() });
+    let label = vip("IPaddr2::192.168.77.50/24/lan0:web");
+    assert_eq!((label.interface.as_deref(), label.label.as_deref()), (Some("lan0"), Some("lan0:web")));
+    assert_eq!(vip("192.168.77.50//lan0").interface.as_deref(), Some("lan0"));
+    let v6 = VipSpec {
+        address: "2001:db8::50".parse().unwrap(),
+        prefix: Some(64),
+        interface: Some("lan0".into()),
+        label: None,
+        broadcast: None,
+    };
+    assert_eq!(vip("IPv6addr::2001:db8::50/64/lan0"), v6);
+    assert_eq!(vip("2001:db8::50/64/lan0"), v6);
+}
+
+#[test]
+fn the_resources_of_a_director_are_carried_out_without_scripts() {
+    assert_eq!(one("ldirectord"), Ok(ResourceKind::Ldirectord { config: "ldirectord.cf".into() }));
+    assert_eq!(one("ldirectord::/etc/x.cf"), Ok(ResourceKind::Ldirectord { config: "/etc/x.cf".into() }));
+    let sync = |role, interface: &str, id| Ok(ResourceKind::SyncDaemon { role, interface: interface.into(), id });
+    assert_eq!(one("LVSSyncDaemonSwap::master"), sync(SyncRole::Master, "eth0", 0));
+    assert_eq!(one("LVSSyncDaemonSwap::backup::hb0::7"), sync(SyncRole::Backup, "hb0", 7));
+    let script = ResourceKind::Script { name: "LogRsc".into(), args: vec!["a".into(), "b".into()] };
+    assert_eq!(one("LogRsc::a::b"), Ok(script));
+}
+
+#[test]
+fn every_mistake_has_its_place() {
+    let text = "\
+lvs3 LogRsc::a
+lvs1
+lvs1 192.168.77.300 192.168.77.50/33 192.168.77.50/255.0.255.0
+lvs2 IPaddr2 IPaddr2::a::b LVSSyncDaemonSwap::both ldirectord::a::b
+lvs2 ../evil ::x 224.0.0.1 10.0.0.1/24/x/y 2001:db8::1/129 10.0.0.2/24/averyverylonginterface
+lvs2 IPv6addr::10.0.0.9
+";
+    let (_, found) = parse(text);
+    assert_eq!(
+        told(&found),
+        [
+            "! 1:1-5 \"lvs3\" is not a node of ha.cf",
+            "! 2:1-5 a node without resources",
+            "! 3:6-20 \"192.168.77.300\" is not an address",
+            "! 3:35-37 \"33\" is not a number from 0 to 32",
+            "! 3:52-63 255.0.255.0 is not a netmask",
+            "! 4:6-13 IPaddr2 takes one argument",
+            "! 4:14-21 IPaddr2 takes one argument",
+            "! 4:47-51 \"both\" is not a role",
+            "! 4:67-68 ldirectord takes one argument",
+            "! 5:6-13 \"../evil\" is not the name of a script",
+            "! 5:14-17 a resource without a name",
+            "! 5:18-27 224.0.0.1 cannot be a virtual address",
+            "! 5:42-43 too many parts",
+            "! 5:56-59 \"129\" is not a number from 0 to 128",
+            "! 5:72-94 \"averyverylonginterface\" cannot be an interface",
+            "! 6:16-24 not an IPv6 address",
+        ]
+    );
+}
+
+#[test]
+fn an_address_stands_in_one_group_only_however_it_is_written() {
+    let (_, found) = parse("lvs1 10.0.0.1/24\nlvs2 IPaddr2::10.0.0.1 LogRsc::a LogRsc::a\n");
+    assert_eq!(told(&found), ["! 2:6-23 \"IPaddr2::10.0.0.1\" a second time", "2:34-43 \"LogRsc::a\" a second time"]);
+}
+
+#[test]
+fn a_script_that_is_not_installed_is_told() {
+    let (groups, found) = parse("lvs1 Nosuch::x");
+    assert_eq!(told(&found), ["1:6-15 there is no resource script \"Nosuch\""]);
+    assert_eq!(groups.len(), 1);
+}
+
+#[test]
+fn an_empty_file_is_legal() {
+    assert_eq!(parse("# nothing\n\n \\\n"), (vec![], vec![]));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "(lvs[12] |[0-9./:]{0,12}|IPaddr2::|IPv6addr::|\\\\\n|[ -~\u{e4}\n]{0,9}){0,20}") {
+        for found in parse(&text).1 {
+            _ = found.to_string();
+        }
+    }
+}

@@ -1,0 +1,55 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::super::{Problem, load};
+
+fn folder(mode: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("nodeinfo", "Lvs1\n");
+    write("ha.cf", "node lvs1 lvs2\nbcast hb0\nauto_failback on\nlogfacility local0\n");
+    write("haresources", "lvs1 192.168.60.200/24/eth0 ldirectord\n");
+    write("authkeys", "auth 1\n1 sha1 secret\n");
+    fs::set_permissions(folder.path().join("authkeys"), fs::Permissions::from_mode(mode)).unwrap();
+    folder
+}
+
+fn problems(folder: &Path) -> Vec<String> {
+    load(folder).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn three_good_files_are_a_configuration() {
+    let folder = folder(0o600);
+    let loaded = load(folder.path()).unwrap();
+    assert_eq!(loaded.value.ha_cf.local, "lvs1");
+    assert_eq!(loaded.value.groups[0].key(), "192.168.60.200/24/eth0");
+    assert_eq!(loaded.value.keys.current(), 1);
+    assert_eq!(loaded.warnings.len(), 1);
+}
+
+#[test]
+fn keys_that_others_may_read_are_refused_with_the_command_that_mends_it() {
+    for mode in [0o644, 0o640, 0o620, 0o602, 0o601] {
+        let folder = folder(mode);
+        let path = folder.path().join("authkeys");
+        let found = problems(folder.path());
+        let wanted =
+            format!("{p} has mode {mode:04o}: others may read the keys; run \"chmod 600 {p}\"", p = path.display());
+        assert_eq!(found, [wanted]);
+    }
+    assert!(load(folder(0o400).path()).is_ok());
+}
+
+#[test]
+fn all_three_files_are_reported_in_one_run() {
+    let folder = folder(0o600);
+    fs::write(folder.path().join("ha.cf"), "node lvs1 lvs2\n").unwrap();
+    fs::write(folder.path().join("haresources"), "lvs1 1.2.3.400\n").unwrap();
+    fs::remove_file(folder.path().join("authkeys")).unwrap();
+    let found = load(folder.path()).unwrap_err();
+    let mistakes = found.iter().filter(|problem| matches!(problem, Problem::Mistake(_))).count();
+    assert_eq!((found.len(), mistakes), (4, 3));
+    assert!(problems(folder.path()).iter().any(|text| text.starts_with("cannot read") && text.contains("authkeys")));
+}

@@ -1,0 +1,36 @@
+//! The three grammars, by whole files.
+
+mod authkeys;
+mod hacf;
+mod haresources;
+mod load;
+
+use std::io;
+use std::net::IpAddr;
+
+use lvs::diag::{Diagnostic, Severity};
+
+use super::Surroundings;
+
+/// A machine called `name`, with one resource script, and one host name to be found.
+fn around(name: &str) -> Surroundings<'static> {
+    Surroundings {
+        node_name: name.into(),
+        name_from: "uname -n",
+        port: 694,
+        resolve: &|host| match host {
+            "lvs2" => Ok(vec![IpAddr::from([10, 99, 0, 2])]),
+            _ => Err(io::Error::other("name not known")),
+        },
+        has_script: &|script| script == "LogRsc",
+    }
+}
+
+/// "12:3-6 message" of each, errors marked with an exclamation mark.
+fn told(found: &[Diagnostic]) -> Vec<String> {
+    let one = |found: &Diagnostic| {
+        let mark = if found.severity == Severity::Error { "! " } else { "" };
+        format!("{mark}{}:{}-{} {}", found.line, found.columns.start, found.columns.end, found.message)
+    };
+    found.iter().map(one).collect()
+}

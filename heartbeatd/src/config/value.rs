@@ -1,0 +1,121 @@
+//! The values ha.cf is made of (spec/heartbeat.md 1.2).
+
+use std::time::Duration;
+
+/// No time in ha.cf makes sense beyond a week.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What is wrong with a value, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+fn wrong<T>(message: String, help: &str) -> Result<T, Wrong> {
+    Err(Wrong { message, help: Some(help.to_owned()) })
+}
+
+/// A time: digits with an optional decimal point, then nothing (seconds), `ms` or `us`.
+/// Rounded to the nearest millisecond. As in heartbeat, what follows `ms` or `us` does not count.
+pub(super) fn time(text: &str) -> Result<Duration, Wrong> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let Ok(number) = number.parse::<f64>() else {
+        return wrong(format!("{text:?} is not a time"), "write seconds (2, 0.5) or milliseconds (500ms)");
+    };
+    let milliseconds = match unit {
+        "" => number * 1000.0,
+        _ if unit.starts_with("ms") => number,
+        _ if unit.starts_with("us") => number / 1000.0,
+        _ if unit.starts_with('s') => {
+            let help = format!("seconds have no unit: write {number} or {}ms", number * 1000.0);
+            return wrong(format!("{text:?} is not a time: there is no unit {unit:?}"), &help);
+        }
+        _ => {
+            let help = "without a unit a time is in seconds; the units are ms and us";
+            return wrong(format!("{text:?} is not a time: there is no unit {unit:?}"), help);
+        }
+    };
+    if milliseconds > LONGEST.as_secs_f64() * 1000.0 {
+        return wrong(format!("{text:?} is longer than a week"), "without a unit a time is in seconds");
+    }
+    // Within bounds and not negative: the digits have no sign.
+    Ok(Duration::from_millis(milliseconds.round() as u64))
+}
+
+/// `true on yes y 1` and `false off no n 0`, in any case.
+pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "y" | "1" => Ok(true),
+        "false" | "off" | "no" | "n" | "0" => Ok(false),
+        _ => wrong(format!("{text:?} is neither yes nor no"), "write on or off"),
+    }
+}
+
+/// A whole number within bounds. Heartbeat ignores what follows the digits; here it is a mistake.
+pub(super) fn number(text: &str, least: u32, most: u32) -> Result<u32, Wrong> {
+    match text.parse::<u32>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => wrong(format!("{text:?} is not a number from {least} to {most}"), "write it in decimal digits"),
+    }
+}
+
+/// The same as people read it: 1500 ms is "1.5 s".
+pub(super) fn shown(time: Duration) -> String {
+    if time < Duration::from_secs(1) { format!("{} ms", time.as_millis()) } else { format!("{} s", time.as_secs_f64()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times_are_read_as_heartbeat_reads_them() {
+        let table = [
+            ("1", 1000),
+            ("0.5", 500),
+            (".5", 500),
+            ("500ms", 500),
+            ("500000us", 500),
+            ("500000usec", 500),
+            ("900msfoo", 900),
+            ("499us", 0),
+            ("500us", 1),
+            ("0", 0),
+            ("1.2345", 1235),
+        ];
+        for (text, milliseconds) in table {
+            assert_eq!(time(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_says_what_to_write() {
+        let help = |text| time(text).unwrap_err().help.unwrap();
+        assert_eq!(help("1s"), "seconds have no unit: write 1 or 1000ms");
+        assert_eq!(help("0.2sec"), "seconds have no unit: write 0.2 or 200ms");
+        assert!(help("5m").contains("ms and us"));
+        for text in ["", "-1", "ms", "1.2.3", ".", "1e3", "nan", "inf", "99999999999999999999999999"] {
+            assert!(time(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_read_in_any_case() {
+        for (text, value) in [("ON", true), ("Yes", true), ("y", true), ("1", true), ("False", false), ("n", false)] {
+            assert_eq!(boolean(text), Ok(value));
+        }
+        assert!(boolean("legacy").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_value_panic(text in ".{0,30}") {
+            _ = time(&text);
+            _ = boolean(&text);
+            _ = number(&text, 0, 255);
+        }
+    }
+}
