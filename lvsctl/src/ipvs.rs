@@ -8,6 +8,7 @@ mod change;
 mod destination;
 mod diff;
 mod service;
+pub mod sync;
 
 pub use change::{Change, Refusal};
 pub use destination::{Destination, Forward, MAX_WEIGHT, Tunnel, TunnelChecksum};

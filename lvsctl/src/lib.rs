@@ -6,4 +6,5 @@ pub mod daemon;
 pub mod diag;
 pub mod ipc;
 pub mod ipvs;
+pub mod netlink;
 pub mod programmer;

@@ -4,6 +4,12 @@
 //! ldirectord does not know which one it has. What it asks for are [`Change`]s; what
 //! comes back is one result per change, in order.
 
+mod kernel;
+mod remote;
+
+pub use kernel::Kernel;
+pub use remote::Remote;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -122,6 +122,7 @@ fn explain(change: &Change, errno: i32) -> String {
         (StopDaemon(_), libc::ESRCH) => "no such sync daemon runs",
         (_, libc::EPERM) => "it needs CAP_NET_ADMIN",
         (_, libc::EAFNOSUPPORT) => "the kernel lacks this address family",
+        (_, libc::ENOBUFS) => "the kernel's answer was lost: it may have been carried out or not, look at the table",
         (_, libc::ENOMEM) => "the kernel is out of memory",
         _ => return std::io::Error::from_raw_os_error(errno).to_string(),
     };

@@ -7,15 +7,14 @@ guest_arguments() {
         arguments=(-accel kvm -cpu host)
     else
         whisper "no KVM that works; emulating"
-        arguments=(-accel "tcg,thread=multi" -cpu max)
+        arguments=(-accel "tcg,thread=multi" -cpu Nehalem)
     fi
     local kernel_line=(console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr no_timer_check "lab_job=$work/job")
-    kernel_line+=("lab_session=$lab/parts/session" "lab_modules=$build/lib/modules")
-    [[ -n $outdir ]] && kernel_line+=(lab_out=yes)
+    kernel_line+=("lab_parts=$lab/parts" "lab_modules=$build/lib/modules")
     # A comma in a path would end it for qemu; doubled, it does not.
     arguments+=(
         -machine pc -smp 2 -m "$memory" -nodefaults -no-user-config -no-reboot -display none
-        -kernel "$build/vmlinuz" -initrd "$build/initramfs" -append "${kernel_line[*]}"
+        -kernel "$build/vmlinux" -initrd "$build/initramfs" -append "${kernel_line[*]}"
         -serial "file:$work/console"
         -device virtio-rng-pci
         -device virtio-serial-pci

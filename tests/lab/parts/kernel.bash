@@ -64,7 +64,7 @@ find_build() {
     key=$(wanted_key "$recipe") || key=
     if [[ -z $key ]]; then
         # Without an index the last build is better than none.
-        [[ -r $place/current-$recipe ]] && use_build "$place" "$(<"$place/current-$recipe")" && return
+        [[ -r $place/current-$recipe ]] && use_build "$place" "$(<"$place/current-$recipe")" && exec 8>&- && return
         fail 69 "apt knows no kernel package (linux-image-amd64 or linux-image-generic); run apt-get update as root"
     fi
     if [[ ! -d $place/$key ]]; then
@@ -88,22 +88,20 @@ wanted_key() {
 }
 
 use_build() {
-    [[ -n $2 && -r $1/$2/vmlinuz && -r $1/$2/initramfs ]] || return 1
+    [[ -n $2 && -r $1/$2/vmlinux && -r $1/$2/initramfs ]] || return 1
     build=$1/$2
-    # Whoever may not write there cannot lock; root removes an old build only after an update, so the risk is small.
-    if [[ -w $build.lock ]]; then
-        exec 9>"$build.lock"
-        flock --shared 9
-        [[ -r $build/initramfs ]]
-    fi
+    exec 9<"$build.lock" && flock --shared 9 && [[ -r $build/initramfs ]] || return 1
+    # When it was last used, where we may say so.
+    [[ ! -w $build.lock ]] || touch "$build.lock"
 }
 
+# Those that no checkout on this machine has used for a week.
 remove_old_builds() {
-    local old
-    for old in "$1"/linux-image-*/; do
-        old=${old%/}
-        [[ $old == "$1/$2" || ! -d $old ]] && continue
-        ( flock --nonblock 7 && rm -rf -- "$old" "$old.lock" ) 7>"$old.lock"
+    local lock old
+    find "$1" -maxdepth 1 -name 'current-*' -mtime +7 -delete
+    find "$1" -maxdepth 1 -name '*.lock' -mtime +7 | while read -r lock; do
+        old=${lock%.lock}
+        [[ $old == "$1/$2" ]] || ( flock --nonblock 7 && rm -rf -- "$old" "$lock" ) 7<"$lock"
     done
 }
 
@@ -118,7 +116,7 @@ make_build() {
     for package in "$new"/debs/*.deb; do
         dpkg -x "$package" "$new/root" || fail 125 "cannot unpack $package"
     done
-    mv -- "$new"/root/boot/vmlinuz-* "$new/vmlinuz"
+    unpack_kernel "$new"/root/boot/vmlinuz-* "$new/vmlinux"
     mv -- "$new"/root/lib/modules "$new/modules" 2>/dev/null || mv -- "$new"/root/usr/lib/modules "$new/modules"
     rm -rf -- "$new/root" "$new/debs"
     local release unused
@@ -131,6 +129,26 @@ make_build() {
     chmod -R a+rX "$new"
     : >"$1/$2.lock"
     mv -- "$new" "$1/$2"
+}
+
+# unpack_kernel FROM TO: the guest would take longer to unpack its kernel than for all the rest of booting, so it
+# gets the ELF file that is packed in the image, which qemu starts by its PVH entry. Offsets: the kernel's
+# Documentation/arch/x86/boot.rst, fields setup_sects, payload_offset and payload_length.
+unpack_kernel() {
+    local setup offset length
+    setup=$(od -An -tu1 -j497 -N1 "$1")
+    offset=$(od -An -tu4 -j584 -N4 "$1")
+    length=$(od -An -tu4 -j588 -N4 "$1")
+    tail -c "+$(((setup + 1) * 512 + offset + 1))" "$1" | head -c "$length" >"$2.packed"
+    case $(od -An -tx1 -N4 "$2.packed" | tr -d ' ') in
+        # The size that stands behind the payload is not part of it.
+        fd377a58) xz -dc --single-stream "$2.packed" ;;
+        28b52ffd) head -c -4 "$2.packed" | zstd -qdc ;;
+        02214c18) head -c -4 "$2.packed" | lz4 -qdc ;;
+        1f8b*) gzip -qdc "$2.packed" ;;
+    esac >"$2"
+    rm -- "$2.packed"
+    [[ $(od -An -tx1 -N4 "$2" | tr -d ' ') == 7f454c46 ]] || fail 125 "cannot unpack the kernel image $1"
 }
 
 # fetch DIRECTORY PACKAGE...: as root with a new index where the old one leads nowhere.

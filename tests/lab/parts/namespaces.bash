@@ -14,7 +14,7 @@ run_in_namespaces() {
     # If this script dies so does unshare, and with it, being the parent of their first process, everything inside.
     setpriv --pdeathsig KILL timeout -k 2 "$limit" setpriv --pdeathsig KILL \
         unshare --mount --net --uts --ipc --pid --fork --kill-child --mount-proc \
-        "$lab/parts/session" namespaces "$work/job" </dev/null &
+        sh "$lab/parts/inside" namespaces "$work/job" </dev/null &
     local inside=$! status
     children+=("$inside")
     wait "$inside"

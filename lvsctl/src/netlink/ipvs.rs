@@ -1,0 +1,13 @@
+//! The kernel's IPVS family of generic netlink (spec/ipvs.md part B).
+//!
+//! [`Client`] asks and waits; [`Worker`] does so on a thread of its own for programs with a
+//! loop.
+
+mod client;
+mod decode;
+mod encode;
+mod number;
+mod worker;
+
+pub use client::{Client, OpenError};
+pub use worker::{Worker, WorkerDied};

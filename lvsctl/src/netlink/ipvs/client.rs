@@ -1,0 +1,339 @@
+//! One socket to the kernel's IPVS.
+
+use std::io;
+use std::process::{Command, Stdio};
+
+use netlink_packet_core::{Emitable, NLM_F_ACK};
+use netlink_packet_generic::GenlMessage;
+use netlink_packet_generic::constants::{CTRL_ATTR_FAMILY_ID, GENL_HDRLEN, GENL_ID_CTRL};
+use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
+use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
+use netlink_sys::protocols::NETLINK_GENERIC;
+
+use super::number::{FAMILY, command};
+use super::{decode, encode};
+use crate::ipvs::{
+    Change, DestinationListing, Info, Refusal, ServiceKey, ServiceListing, SyncDaemon, Table, Timeouts, table_of,
+};
+use crate::netlink::RequestError;
+use crate::netlink::attribute::{Value, Writer, find};
+use crate::netlink::socket::{Answer, Received, Socket, messages, write_message};
+
+/// Changes in one send. More gains nothing, and their refusals still fit into the smallest
+/// receive buffer a kernel gives by default.
+const BATCH: usize = 64;
+
+/// Why there is no talking to IPVS. The messages say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No netlink socket.
+    #[error("cannot open a netlink socket")]
+    Socket(#[source] io::Error),
+    /// The family is unknown, before and after an attempt to have the module loaded.
+    #[error("this kernel has no IPVS: is ip_vs loaded? Try \"modprobe ip_vs\"")]
+    NoIpvs,
+    /// The caller lacks `CAP_NET_ADMIN` (in the initial user namespace, before Linux 6.x).
+    #[error("IPVS needs root, or CAP_NET_ADMIN outside of any user namespace")]
+    NotPermitted,
+    /// The kernel answered, but not usefully.
+    #[error("cannot ask the kernel about IPVS")]
+    Asking(#[source] RequestError),
+}
+
+impl OpenError {
+    /// The errno that ipvsadm would have seen (spec/ipvs.md A.1).
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Socket(source) => source.raw_os_error().unwrap_or(libc::EINVAL),
+            Self::NoIpvs => libc::ENOPROTOOPT,
+            Self::NotPermitted => libc::EPERM,
+            Self::Asking(source) => source.errno().unwrap_or(libc::EINVAL),
+        }
+    }
+}
+
+/// A connection to the IPVS of the network namespace in which it was opened.
+///
+/// Every method asks the kernel and returns with its answer; see [`crate::netlink`] on why
+/// that does not block for long.
+#[derive(Debug)]
+pub struct Client {
+    socket: Socket,
+    family: u16,
+}
+
+impl Client {
+    /// Connects, having `ip_vs` loaded if need be.
+    ///
+    /// # Errors
+    /// Each with what to do about it. A caller without the capability is told here, not at
+    /// the first change.
+    pub fn open() -> Result<Self, OpenError> {
+        let mut socket = Socket::open(NETLINK_GENERIC).map_err(OpenError::Socket)?;
+        // Asking makes the kernel load the module; where that is switched off, modprobe by hand does.
+        let family = match find_family(&mut socket) {
+            Err(error) if error.errno() == Some(libc::ENOENT) && load_module() => find_family(&mut socket),
+            found => found,
+        };
+        let family = family.map_err(|error| match error.errno() {
+            Some(libc::ENOENT) => OpenError::NoIpvs,
+            _ => OpenError::Asking(error),
+        })?;
+        let mut client = Self { socket, family };
+        client.info().map_err(|error| match error.errno() {
+            Some(libc::EPERM) => OpenError::NotPermitted,
+            _ => OpenError::Asking(error),
+        })?;
+        Ok(client)
+    }
+
+    /// Version and table size.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn info(&mut self) -> Result<Info, RequestError> {
+        let what = "say which version of IPVS it has";
+        self.ask(what, command::GET_INFO, |_| {}, decode::information)?
+            .ok_or(RequestError::Malformed("no version in it"))
+    }
+
+    /// Connection timeouts, seconds.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn timeouts(&mut self) -> Result<Timeouts, RequestError> {
+        let found = self.ask("show the timeouts", command::GET_CONFIG, |_| {}, |attrs| Ok(decode::timeouts(attrs)))?;
+        found.ok_or(RequestError::Malformed("no timeouts in it"))
+    }
+
+    /// The sync daemons that run, master first.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, RequestError> {
+        self.list("list the sync daemons", command::GET_DAEMON, |_| {}, decode::sync_daemon)
+    }
+
+    /// All services with their counters, in the kernel's order; their servers are left out.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn services(&mut self) -> Result<Vec<ServiceListing>, RequestError> {
+        self.list("list the virtual services", command::GET_SERVICE, |_| {}, decode::service)
+    }
+
+    /// One service with its counters and without its servers; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceListing>, RequestError> {
+        let found =
+            self.ask("show a virtual service", command::GET_SERVICE, |w| encode::whose(w, key), decode::service);
+        match found {
+            Err(error) if error.errno() == Some(libc::ESRCH) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// The real servers of a service with their counters, newest first. A service that does
+    /// not exist has none.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, RequestError> {
+        let family = key.family();
+        self.list(
+            "list the real servers of a service",
+            command::GET_DEST,
+            |w| encode::whose(w, key),
+            |attrs| decode::destination(attrs, family),
+        )
+    }
+
+    /// Everything with counters, in the kernel's order. Not a snapshot: others may change the
+    /// table between two services (spec/ipvs.md B.4).
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn listing(&mut self) -> Result<Vec<ServiceListing>, RequestError> {
+        let mut services = self.services()?;
+        for service in &mut services {
+            service.destinations = self.destinations(&service.key)?;
+        }
+        Ok(services)
+    }
+
+    /// Everything without counters.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn table(&mut self) -> Result<Table, RequestError> {
+        Ok(table_of(&self.listing()?))
+    }
+
+    /// Carries out changes in their order, each with its own result in the same place. One
+    /// that is refused does not keep the later ones from being tried.
+    pub fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Refusal>> {
+        let mut results = Vec::with_capacity(changes.len());
+        for batch in changes.chunks(BATCH) {
+            let mut errnos = self.send_batch(batch);
+            // A module that was taken out and put in again has a new number, and the kernel
+            // answers as for a missing scheduler: nothing of the batch was looked at.
+            if errnos.iter().all(|&errno| errno == libc::ENOENT) && self.family_moved() {
+                errnos = self.send_batch(batch);
+            }
+            results.extend(batch.iter().zip(errnos).map(|(change, errno)| match errno {
+                0 => Ok(()),
+                errno => Err(Refusal::new(change.clone(), errno)),
+            }));
+        }
+        results
+    }
+
+    /// Sends up to [`BATCH`] changes, the last to be acknowledged, and collects each one's errno.
+    fn send_batch(&mut self, batch: &[Change]) -> Vec<i32> {
+        let family = self.family;
+        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let first = self.socket.reserve(count);
+        let last = first.wrapping_add(count.wrapping_sub(1));
+        let sent = self.socket.send(|out| {
+            for (sequence, change) in (0..count).map(|n| first.wrapping_add(n)).zip(batch) {
+                let flags = if sequence == last { NLM_F_ACK } else { 0 };
+                write_message(out, family, flags, sequence, |body| encode::change(body, change));
+            }
+        });
+        if let Err(error) = sent {
+            return vec![error.errno().unwrap_or(libc::EIO); batch.len()];
+        }
+        // Success is silent, but for the last one's.
+        let mut errnos = vec![None; batch.len()];
+        let mut unanswered = 0;
+        loop {
+            let datagram = match self.socket.receive() {
+                Ok(Received::Datagram(datagram)) => datagram,
+                Ok(Received::Overrun) => {
+                    unanswered = libc::ENOBUFS;
+                    continue;
+                }
+                // Which of the others were carried out, only a fresh look at the table tells.
+                Ok(Received::Nothing) => {
+                    unanswered = libc::ENOBUFS;
+                    break;
+                }
+                Err(error) => {
+                    unanswered = error.errno().unwrap_or(libc::EIO);
+                    break;
+                }
+            };
+            let mut finished = false;
+            for message in messages(datagram) {
+                let Some(errno) = errnos.get_mut(message.sequence.wrapping_sub(first) as usize) else { continue };
+                match message.answer() {
+                    Answer::Error(refused) => *errno = Some(refused),
+                    Answer::Done => *errno = Some(0),
+                    Answer::Part(..) | Answer::Nothing => continue,
+                }
+                finished |= message.sequence == last;
+            }
+            if finished {
+                break;
+            }
+        }
+        errnos.into_iter().map(|errno| errno.unwrap_or(unanswered)).collect()
+    }
+
+    /// One question with one answer.
+    fn ask<T>(
+        &mut self,
+        what: &'static str,
+        cmd: u8,
+        attrs: impl Fn(&mut Writer),
+        parse: impl Fn(&[u8]) -> Result<T, RequestError>,
+    ) -> Result<Option<T>, RequestError> {
+        self.with_family(|socket, family| {
+            let mut found = None;
+            let body = |out: &mut Vec<u8>| {
+                encode::header(out, cmd);
+                attrs(&mut Writer(out));
+            };
+            socket.request(what, family, 0, body, |kind, payload| {
+                if kind == family {
+                    found = Some(parse(payload.get(GENL_HDRLEN..).unwrap_or_default())?);
+                }
+                Ok(())
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// One dump.
+    fn list<T>(
+        &mut self,
+        what: &'static str,
+        cmd: u8,
+        attrs: impl Fn(&mut Writer),
+        parse: impl Fn(&[u8]) -> Result<T, RequestError>,
+    ) -> Result<Vec<T>, RequestError> {
+        self.with_family(|socket, family| {
+            let body = |out: &mut Vec<u8>| {
+                encode::header(out, cmd);
+                attrs(&mut Writer(out));
+            };
+            socket.dump(what, family, body, |kind, payload| {
+                let attrs = payload.get(GENL_HDRLEN..).unwrap_or_default();
+                if kind == family { parse(attrs).map(Some) } else { Ok(None) }
+            })
+        })
+    }
+
+    /// No question is answered with ENOENT by IPVS itself: the family has gone, or moved.
+    fn with_family<T>(
+        &mut self,
+        attempt: impl Fn(&mut Socket, u16) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
+        match attempt(&mut self.socket, self.family) {
+            Err(error) if error.errno() == Some(libc::ENOENT) && self.family_moved() => {
+                attempt(&mut self.socket, self.family)
+            }
+            answer => answer,
+        }
+    }
+
+    fn family_moved(&mut self) -> bool {
+        match find_family(&mut self.socket) {
+            Ok(family) if family != self.family => {
+                self.family = family;
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+/// Asks the controller for the number of the family (spec/ipvs.md B.1).
+fn find_family(socket: &mut Socket) -> Result<u16, RequestError> {
+    let question = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![GenlCtrlAttrs::FamilyName(FAMILY.to_owned())] };
+    let mut family = None;
+    let body = |out: &mut Vec<u8>| {
+        let message = GenlMessage::from_payload(question);
+        let start = out.len();
+        out.resize(start + message.buffer_len(), 0);
+        message.emit(&mut out[start..]);
+    };
+    socket.request("look up the IPVS family", GENL_ID_CTRL, 0, body, |_, payload| {
+        family = find(payload.get(GENL_HDRLEN..).unwrap_or_default(), CTRL_ATTR_FAMILY_ID).and_then(Value::u16);
+        Ok(())
+    })?;
+    family.ok_or(RequestError::Malformed("a family without a number"))
+}
+
+fn load_module() -> bool {
+    let modprobe = Command::new("/sbin/modprobe")
+        .args(["--", "ip_vs"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    modprobe.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,39 @@
+//! The kernel itself; needs `CAP_NET_ADMIN`.
+
+use super::{Programmer, ProgrammerError};
+use crate::ipvs::{Change, Refusal, Table};
+use crate::netlink::ipvs::{Client, OpenError, Worker};
+
+/// Programs the IPVS of the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Kernel {
+    worker: Worker,
+}
+
+impl Kernel {
+    /// Connects to the kernel and starts the thread that talks to it.
+    ///
+    /// # Errors
+    /// Without IPVS or the right to program it; the message says what to do.
+    pub fn open() -> Result<Self, OpenError> {
+        let worker = Worker::start(Client::open()?).map_err(OpenError::Socket)?;
+        Ok(Self { worker })
+    }
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(attempt: &str) -> impl FnOnce(E) -> ProgrammerError {
+    move |source| ProgrammerError { attempt: attempt.to_owned(), source: Box::new(source) }
+}
+
+impl Programmer for Kernel {
+    async fn table(&mut self) -> Result<Table, ProgrammerError> {
+        const ATTEMPT: &str = "read the IPVS table";
+        let table = self.worker.run(Client::table).await.map_err(failed(ATTEMPT))?;
+        table.map_err(failed(ATTEMPT))
+    }
+
+    async fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, ProgrammerError> {
+        let changes = changes.to_vec();
+        self.worker.run(move |client| client.change(&changes)).await.map_err(failed("change the IPVS table"))
+    }
+}
