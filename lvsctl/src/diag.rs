@@ -12,7 +12,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whether the file can be used all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +59,36 @@ impl fmt::Display for Diagnostic {
             .collect();
         write!(f, "      | {pad}{}", "^".repeat(columns.len().max(1)))?;
         help.iter().try_for_each(|help| write!(f, "\n      = {help}"))
+    }
+}
+
+impl Diagnostic {
+    /// An error at these bytes of a file's text, as parsers that count bytes report it. What lies
+    /// behind the end of the first line is not pointed at.
+    #[must_use]
+    pub fn in_text(path: &Path, text: &str, bytes: Range<usize>, message: impl Into<String>) -> Self {
+        let boundary = |at: usize| (0..=at.min(text.len())).rfind(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let start = boundary(bytes.start);
+        let before = &text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let source = text[line_start..].lines().next().unwrap_or_default();
+        let column = text[line_start..start].chars().count() + 1;
+        let end = boundary(bytes.end).clamp(start, start.max(line_start + source.len()));
+        Self {
+            severity: Severity::Error,
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            columns: column..column + text[start..end].chars().count(),
+            source: source.to_owned(),
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// What the TOML parser says of a file's text.
+    #[must_use]
+    pub fn toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        Self::in_text(path, text, error.span().unwrap_or_default(), error.message().replace('\n', "; "))
     }
 }
 
@@ -120,6 +150,28 @@ mod tests {
         let text = "/etc/ha.d/ldirectord.cf:14:12: unknown scheduler \"wcl\"\n   \
                     14 | \tscheduler=wcl\n      | \t          ^^^\n      = did you mean \"wlc\"?";
         assert_eq!(d.to_string(), text);
+    }
+
+    #[test]
+    fn a_toml_parser_s_bytes_become_a_line_and_columns() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {}
+        let text = "# für alle\n\tvirtual_adresses = []\n";
+        let error = toml::from_str::<File>(text).expect_err("misspelt");
+        let d = Diagnostic::toml(Path::new("x.toml"), text, &error);
+        assert_eq!((d.line, d.columns.clone(), d.source.as_str()), (2, 2..18, "\tvirtual_adresses = []"));
+        assert!(d.message.starts_with("unknown field `virtual_adresses`"), "{}", d.message);
+    }
+
+    #[test]
+    fn a_range_outside_of_the_text_is_still_a_place() {
+        let d = Diagnostic::in_text(Path::new("x"), "a\nü", 2..900, "what");
+        assert_eq!((d.line, d.columns, d.source.as_str()), (2, 1..2, "ü"));
+        let d = Diagnostic::in_text(Path::new("x"), "", 7..9, "what");
+        assert_eq!((d.line, d.columns, d.source.as_str()), (1, 1..1, ""));
+        let d = Diagnostic::in_text(Path::new("x"), "ab\ncd\n", 1..5, "only the first line is pointed at");
+        assert_eq!((d.line, d.columns), (1, 2..3));
     }
 
     #[test]
