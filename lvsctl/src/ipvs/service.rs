@@ -142,7 +142,7 @@ impl fmt::Display for ServiceKey {
 
 /// A name that the kernel would not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} name {name:?} must have 1 to {limit} bytes without blanks")]
+#[error("{what} name {name:?} must have 1 to {limit} bytes, none of them NUL")]
 pub struct InvalidName {
     what: &'static str,
     name: String,
@@ -150,7 +150,7 @@ pub struct InvalidName {
 }
 
 fn checked_name(what: &'static str, name: &str, limit: usize) -> Result<String, InvalidName> {
-    let fits = !name.is_empty() && name.len() <= limit && !name.bytes().any(|b| b.is_ascii_whitespace() || b == 0);
+    let fits = !name.is_empty() && name.len() <= limit && !name.bytes().any(|b| b == 0);
     if fits { Ok(name.to_owned()) } else { Err(InvalidName { what, name: name.to_owned(), limit }) }
 }
 
