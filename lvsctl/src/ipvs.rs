@@ -7,8 +7,10 @@
 mod change;
 mod destination;
 mod diff;
+pub mod list;
 mod service;
 pub mod sync;
+pub mod text;
 
 pub use change::{Change, Refusal};
 pub use destination::{Destination, Forward, MAX_WEIGHT, Tunnel, TunnelChecksum};

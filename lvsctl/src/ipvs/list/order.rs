@@ -1,0 +1,157 @@
+//! The order of sorted listings (spec/ipvs.md A.9 "Order").
+//!
+//! ipvsadm compares 32-bit numbers by the sign of their difference. That is not transitive, so the
+//! result depends on the algorithm; this is the one of glibc's `qsort`, a top-down merge sort. The
+//! standard library's sorts may panic on such a comparison.
+
+use std::net::IpAddr;
+
+use crate::ipvs::{DestinationListing, ServiceKey, ServiceListing};
+
+/// Sorts as `ipvsadm -L` does: by mark, family, protocol, address, port.
+pub fn sort_services(services: &mut Vec<ServiceListing>) {
+    sort(services, |a, b| {
+        let (a, b) = (Identity::of(&a.key), Identity::of(&b.key));
+        let numbers = difference(a.mark, b.mark).or(difference(a.family, b.family));
+        let protocol = numbers.or(difference(a.protocol, b.protocol));
+        protocol.or(compare(a.family, &a.address, &b.address)).or(difference(a.port, b.port))
+    });
+}
+
+/// Sorts as `ipvsadm -L` does: by address and port.
+pub fn sort_destinations(servers: &mut Vec<DestinationListing>) {
+    sort(servers, |a, b| {
+        let (first, second) = (words(a.at.ip()), words(b.at.ip()));
+        // The family of the first alone decides how much is compared.
+        compare(family(a.at.ip()), &first, &second).or(difference(a.at.port().into(), b.at.port().into()))
+    });
+}
+
+/// The sign of `a - b`; `None` if they are equal.
+type Difference = Option<i32>;
+
+fn difference(a: u32, b: u32) -> Difference {
+    Some(a.wrapping_sub(b).cast_signed()).filter(|&d| d != 0)
+}
+
+fn compare(family: u32, a: &[u32; 4], b: &[u32; 4]) -> Difference {
+    let compared = if family == INET6 { 4 } else { 1 };
+    std::iter::zip(a, b).take(compared).find_map(|(&a, &b)| difference(a, b))
+}
+
+const INET: u32 = 2;
+const INET6: u32 = 10;
+
+fn family(address: IpAddr) -> u32 {
+    if address.is_ipv4() { INET } else { INET6 }
+}
+
+fn words(address: IpAddr) -> [u32; 4] {
+    match address {
+        IpAddr::V4(address) => [address.to_bits(), 0, 0, 0],
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            [96, 64, 32, 0].map(|shift| u32::try_from(bits >> shift & 0xffff_ffff).expect("masked to 32 bits"))
+        }
+    }
+}
+
+struct Identity {
+    mark: u32,
+    family: u32,
+    protocol: u32,
+    address: [u32; 4],
+    port: u32,
+}
+
+impl Identity {
+    fn of(key: &ServiceKey) -> Self {
+        match *key {
+            ServiceKey::Address { protocol, at } => Self {
+                mark: 0,
+                family: family(at.ip()),
+                protocol: protocol.number().into(),
+                address: words(at.ip()),
+                port: at.port().into(),
+            },
+            ServiceKey::Mark { family, mark } => Self {
+                mark: mark.get(),
+                family: if family == crate::ipvs::Family::Inet { INET } else { INET6 },
+                protocol: 0,
+                address: [0; 4],
+                port: 0,
+            },
+        }
+    }
+}
+
+/// Merge sort of n/2 and n - n/2 elements that takes the left one unless it is greater.
+fn sort<T>(items: &mut Vec<T>, compare: impl Fn(&T, &T) -> Difference) {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    let mut merged = Vec::with_capacity(items.len());
+    merge_sort(&mut order, &mut merged, &|a, b| compare(&items[a], &items[b]));
+    let mut taken: Vec<Option<T>> = items.drain(..).map(Some).collect();
+    items.extend(order.into_iter().filter_map(|at| taken[at].take()));
+}
+
+fn merge_sort(order: &mut [usize], merged: &mut Vec<usize>, compare: &impl Fn(usize, usize) -> Difference) {
+    if order.len() < 2 {
+        return;
+    }
+    let middle = order.len() / 2;
+    merge_sort(&mut order[..middle], merged, compare);
+    merge_sort(&mut order[middle..], merged, compare);
+    merged.clear();
+    let (mut left, mut right) = (0, middle);
+    while left < middle && right < order.len() {
+        if compare(order[left], order[right]).is_some_and(|d| d > 0) {
+            merged.push(order[right]);
+            right += 1;
+        } else {
+            merged.push(order[left]);
+            left += 1;
+        }
+    }
+    // What is left on the right is in its place already.
+    merged.extend_from_slice(&order[left..middle]);
+    order[..merged.len()].copy_from_slice(merged);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::{Destination, Forward, Stats};
+
+    fn sorted(servers: &[[u8; 4]]) -> Vec<[u8; 4]> {
+        let mut listing: Vec<_> = servers
+            .iter()
+            .map(|&address| DestinationListing {
+                at: (address, 80).into(),
+                destination: Destination::new(Forward::Gate, 1),
+                active_connections: 0,
+                inactive_connections: 0,
+                persistent_connections: 0,
+                stats: Stats::default(),
+            })
+            .collect();
+        sort_destinations(&mut listing);
+        let octets = |server: DestinationListing| match server.at.ip() {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(_) => unreachable!("only IPv4 went in"),
+        };
+        listing.into_iter().map(octets).collect()
+    }
+
+    #[test]
+    fn addresses_are_compared_by_their_signed_difference() {
+        let servers = [[10, 0, 255, 1], [172, 16, 0, 1], [192, 168, 0, 1], [10, 1, 0, 9]];
+        assert_eq!(sorted(&servers), [[172, 16, 0, 1], [192, 168, 0, 1], [10, 0, 255, 1], [10, 1, 0, 9]]);
+    }
+
+    #[test]
+    fn a_cycle_ends_in_the_order_of_glibcs_merge_sort() {
+        let five = [[50, 1, 0, 1], [150, 1, 0, 1], [200, 1, 0, 1], [100, 1, 0, 1], [10, 1, 0, 1]];
+        let expected = [[200, 1, 0, 1], [10, 1, 0, 1], [50, 1, 0, 1], [100, 1, 0, 1], [150, 1, 0, 1]];
+        assert_eq!(sorted(&five), expected);
+    }
+}
