@@ -1,6 +1,7 @@
 //! What the four programs share: the IPVS model and its netlink client, the
 //! sockets they talk over, and the plumbing of a daemon.
 
+pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod diag;

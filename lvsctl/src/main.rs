@@ -1,3 +1,5 @@
-//! lvsctl.
+//! lvsctl: ipvsadm's command line, verbs of its own, and the privileged helper.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    lvs::cli::main()
+}

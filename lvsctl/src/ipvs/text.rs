@@ -116,7 +116,7 @@ pub fn ipv6(out: &mut String, address: Ipv6Addr) {
         } else {
             push(out, format_args!("{:x}", groups[at]));
             at += 1;
-            if at < groups.len() && !(at == best.start && !best.is_empty()) {
+            if at < groups.len() && at != best.start {
                 out.push(':');
             }
         }

@@ -1,0 +1,72 @@
+//! What the command line needs of a kernel. [`crate::netlink`] has the real one; tests have one in memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+
+use crate::ipvs::{Change, DestinationListing, Info, ServiceKey, ServiceListing, SyncDaemon, Timeouts};
+use crate::netlink::RequestError;
+use crate::netlink::ipvs::Client;
+
+/// A positive errno. A failure that is not the kernel's counts as `EINVAL` (spec/ipvs.md A.12).
+pub type Errno = i32;
+
+/// Reads and changes the IPVS table of one network namespace. Every error is an errno.
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
+pub trait Kernel {
+    /// Version and size of the connection table.
+    fn info(&mut self) -> Result<Info, Errno>;
+    /// All services in the kernel's order, without their servers.
+    fn services(&mut self) -> Result<Vec<ServiceListing>, Errno>;
+    /// One service, without its servers; `ESRCH` if it does not exist.
+    fn service(&mut self, key: &ServiceKey) -> Result<ServiceListing, Errno>;
+    /// The servers of a service, newest first; none if the service does not exist.
+    fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, Errno>;
+    /// Connection timeouts.
+    fn timeouts(&mut self) -> Result<Timeouts, Errno>;
+    /// Running sync daemons, the master first.
+    fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Errno>;
+    /// Carries out changes in order; one that is refused does not stop the next. One result per change.
+    fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>>;
+    /// The rows of `/proc/net/ip_vs_conn`.
+    fn connections(&mut self) -> io::Result<Box<dyn BufRead>>;
+}
+
+impl Kernel for Client {
+    fn info(&mut self) -> Result<Info, Errno> {
+        Self::info(self).map_err(errno)
+    }
+
+    fn services(&mut self) -> Result<Vec<ServiceListing>, Errno> {
+        Self::services(self).map_err(errno)
+    }
+
+    fn service(&mut self, key: &ServiceKey) -> Result<ServiceListing, Errno> {
+        Self::service(self, key).map_err(errno)?.ok_or(libc::ESRCH)
+    }
+
+    fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, Errno> {
+        Self::destinations(self, key).map_err(errno)
+    }
+
+    fn timeouts(&mut self) -> Result<Timeouts, Errno> {
+        Self::timeouts(self).map_err(errno)
+    }
+
+    fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Errno> {
+        Self::daemons(self).map_err(errno)
+    }
+
+    fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>> {
+        let results = Self::change(self, changes);
+        results.into_iter().map(|result| result.map_err(|refusal| refusal.errno)).collect()
+    }
+
+    fn connections(&mut self) -> io::Result<Box<dyn BufRead>> {
+        let file = File::open("/proc/net/ip_vs_conn")?;
+        Ok(Box::new(BufReader::with_capacity(64 * 1024, file)))
+    }
+}
+
+fn errno(error: RequestError) -> Errno {
+    error.errno().unwrap_or(libc::EINVAL)
+}

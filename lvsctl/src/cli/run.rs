@@ -1,0 +1,223 @@
+//! Carries out command lines of ipvsadm.
+
+use std::io::{BufRead, Read, Write};
+
+use super::bag::parse;
+use super::command::{Command, List, Services, Usage};
+use super::kernel::{Errno, Kernel};
+use super::{help, message};
+use crate::ipvs::list::{
+    Connection, Style, connection_heading, connection_line, daemon_line, destination_line, heading, service_line,
+    sort_destinations, sort_services, timeout_line, version_line,
+};
+use crate::ipvs::text::{Names, Numeric, save_destination, save_service, service_options};
+use crate::ipvs::{Change, ServiceListing};
+
+/// Output is handed on in pieces of this size, bytes.
+const PIECE: usize = 32 * 1024;
+/// A row of `/proc/net/ip_vs_conn` is shorter by far.
+const LONGEST_ROW: u64 = 64 * 1024;
+
+/// The kernel refused a change, or a line of `-R` could not be read, or there was no command.
+pub(super) const REFUSED: u8 = 255;
+const LISTING_FAILED: u8 = 1;
+
+/// What command lines are carried out with.
+pub struct Shell<'a, K> {
+    /// `argv[0]`, for messages.
+    pub program: &'a [u8],
+    /// `POSIXLY_CORRECT`: the first word that is no option ends the options.
+    pub strict: bool,
+    /// Who is asked to change and list.
+    pub kernel: &'a mut K,
+    /// Names of hosts and ports.
+    pub names: &'a mut dyn Names,
+    /// Standard output. That it cannot be written is ignored, as ipvsadm does.
+    pub out: &'a mut dyn Write,
+    /// Standard error.
+    pub err: &'a mut dyn Write,
+}
+
+impl<K: Kernel> Shell<'_, K> {
+    /// One run of ipvsadm with these words behind `argv[0]`; the exit status. `input` is read for `-R`.
+    pub fn run(&mut self, words: &[&[u8]], input: &mut dyn Read) -> u8 {
+        if words.is_empty() {
+            return self.list_services(&Services::default());
+        }
+        match self.parse(words) {
+            Err(usage) => self.complain(&usage),
+            Ok(Command::Restore) => self.restore(input),
+            Ok(command) => self.carry_out(&command),
+        }
+    }
+
+    pub(super) fn parse(&mut self, words: &[&[u8]]) -> Result<Command, Usage> {
+        parse(words, self.strict, self.names)
+    }
+
+    pub(super) fn complain(&mut self, usage: &Usage) -> u8 {
+        let _ = usage.write(self.program, self.err);
+        usage.status()
+    }
+
+    /// Any command but `-R`.
+    pub(super) fn carry_out(&mut self, command: &Command) -> u8 {
+        match command {
+            Command::Change(change) => self.change(std::slice::from_ref(change)),
+            Command::List(List::Services(services)) => self.list_services(services),
+            Command::List(List::Connections { numeric, engines }) => self.list_connections(*numeric, *engines),
+            Command::List(List::Timeouts) => {
+                let Ok(timeouts) = self.kernel.timeouts() else { return LISTING_FAILED };
+                let mut text = String::new();
+                timeout_line(&mut text, timeouts);
+                self.print(&text)
+            }
+            Command::List(List::Daemons) => {
+                let Ok(daemons) = self.kernel.daemons() else { return LISTING_FAILED };
+                let mut text = String::new();
+                daemons.iter().for_each(|daemon| daemon_line(&mut text, daemon));
+                self.print(&text)
+            }
+            Command::Save { numeric } => self.save(*numeric),
+            Command::Help => {
+                self.print(help::VERSION);
+                let _ = self.out.write_all(&help::usage(self.program));
+                0
+            }
+            Command::Version => self.print(help::VERSION),
+            Command::Restore => self.complain(&Usage::TryHelp),
+        }
+    }
+
+    /// Changes in order, with a message for each that the kernel refuses; the status of the last.
+    pub(super) fn change(&mut self, changes: &[Change]) -> u8 {
+        let mut status = 0;
+        for (change, result) in changes.iter().zip(self.kernel.change(changes)) {
+            status = match result {
+                Ok(()) => 0,
+                Err(errno) => {
+                    let _ = writeln!(self.err, "{}", message::refusal(change, errno));
+                    REFUSED
+                }
+            };
+        }
+        status
+    }
+
+    fn print(&mut self, text: &str) -> u8 {
+        let _ = self.out.write_all(text.as_bytes());
+        0
+    }
+
+    fn listing_failed(&mut self, message: &str) -> u8 {
+        let _ = writeln!(self.err, "{message}");
+        LISTING_FAILED
+    }
+
+    fn list_services(&mut self, wanted: &Services) -> u8 {
+        let Services { only, columns, exact, numeric, unsorted } = *wanted;
+        let mut text = String::new();
+        let services = if let Some(key) = only {
+            match self.kernel.service(&key) {
+                Ok(service) => vec![service],
+                Err(errno) => return self.listing_failed(&message::listing_one(errno)),
+            }
+        } else {
+            match self.kernel.info() {
+                Ok(info) => version_line(&mut text, info),
+                Err(errno) => return self.listing_failed(&message::general(errno)),
+            }
+            match self.services(unsorted) {
+                Ok(services) => services,
+                Err(errno) => {
+                    self.print(&text);
+                    return self.listing_failed(&message::general(errno));
+                }
+            }
+        };
+        heading(&mut text, columns);
+        let style = Style { columns, exact };
+        for ServiceListing { key, service, stats, .. } in &services {
+            let mut servers = match self.kernel.destinations(key) {
+                Ok(servers) => servers,
+                Err(errno) => {
+                    self.print(&text);
+                    return self.listing_failed(&message::general(errno));
+                }
+            };
+            if !unsorted {
+                sort_destinations(&mut servers);
+            }
+            let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
+            service_line(&mut text, key, service, stats, style, names);
+            for server in &servers {
+                destination_line(&mut text, key, server, style, names);
+                hand_on(&mut text, self.out);
+            }
+        }
+        self.print(&text)
+    }
+
+    fn services(&mut self, unsorted: bool) -> Result<Vec<ServiceListing>, Errno> {
+        let mut services = self.kernel.services()?;
+        if !unsorted {
+            sort_services(&mut services);
+        }
+        Ok(services)
+    }
+
+    fn save(&mut self, numeric: bool) -> u8 {
+        let services = match self.services(false) {
+            Ok(services) => services,
+            Err(errno) => return self.listing_failed(&message::general(errno)),
+        };
+        let (mut text, mut options) = (String::new(), String::new());
+        for ServiceListing { key, service, .. } in &services {
+            let mut servers = match self.kernel.destinations(key) {
+                Ok(servers) => servers,
+                Err(errno) => {
+                    self.print(&text);
+                    return self.listing_failed(&message::general(errno));
+                }
+            };
+            sort_destinations(&mut servers);
+            let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
+            options.clear();
+            service_options(&mut options, key, names);
+            save_service(&mut text, &options, key, service);
+            for server in &servers {
+                save_destination(&mut text, &options, key, server.at, &server.destination, names);
+                hand_on(&mut text, self.out);
+            }
+        }
+        self.print(&text)
+    }
+
+    fn list_connections(&mut self, numeric: bool, engines: bool) -> u8 {
+        let Ok(mut rows) = self.kernel.connections() else {
+            return self.listing_failed("cannot open file /proc/net/ip_vs_conn");
+        };
+        let (mut text, mut row) = (String::new(), Vec::new());
+        connection_heading(&mut text, engines);
+        let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
+        loop {
+            row.clear();
+            match (&mut rows).take(LONGEST_ROW).read_until(b'\n', &mut row) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if let Some(connection) = Connection::parse(&String::from_utf8_lossy(&row)) {
+                connection_line(&mut text, &connection, engines, names);
+                hand_on(&mut text, self.out);
+            }
+        }
+        self.print(&text)
+    }
+}
+
+fn hand_on(text: &mut String, out: &mut dyn Write) {
+    if text.len() >= PIECE {
+        let _ = out.write_all(text.as_bytes());
+        text.clear();
+    }
+}

@@ -1,0 +1,46 @@
+//! The verbs that are not ipvsadm's.
+
+mod status;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+/// The verb failed; what it says went to standard error.
+const FAILED: u8 = 1;
+
+/// IPVS from the command line. With a first argument that begins with "-", or under the name
+/// ipvsadm, this program is ipvsadm.
+#[derive(Debug, Parser)]
+#[command(name = "lvsctl", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show the virtual services, their real servers and what they do
+    Status(status::Arguments),
+}
+
+/// Runs a verb; the exit status. 2 for a command line that makes no sense.
+pub(super) fn run(arguments: &[OsString]) -> u8 {
+    let Arguments { verb } = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help is an "error" too, and goes to standard output with status 0.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(FAILED);
+        }
+    };
+    match verb {
+        Verb::Status(arguments) => status::run(&arguments),
+    }
+}
+
+/// Tells what went wrong.
+fn fail(error: &dyn std::error::Error) -> u8 {
+    eprintln!("lvsctl: {}", crate::diag::chain(error));
+    FAILED
+}
