@@ -9,3 +9,4 @@ pub mod ipc;
 pub mod ipvs;
 pub mod netlink;
 pub mod programmer;
+pub mod settings;

@@ -1,0 +1,127 @@
+//! `/etc/ha.d/lvs.toml`: the little that all daemons of the toolkit have to agree on.
+//!
+//! ```toml
+//! ipvs = "auto"            # how ldirectord reaches the IPVS table: auto, helper, direct
+//! sockets = "/run/lvs"     # where the daemons' sockets are
+//!
+//! [ldirectord]
+//! user = "ldirectord"      # whom it becomes after start; without this line it stays root
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::control::SOCKET_DIRECTORY;
+use crate::diag::Diagnostic;
+
+/// Where the settings are.
+pub const PATH: &str = "/etc/ha.d/lvs.toml";
+
+/// The file. Without one every value has its default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// How ldirectord reaches the IPVS table.
+    pub ipvs: IpvsAccess,
+    /// Directory of the daemons' sockets.
+    pub sockets: PathBuf,
+    /// ldirectord's own.
+    pub ldirectord: Ldirectord,
+}
+
+/// How ldirectord reaches the IPVS table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpvsAccess {
+    /// The helper if its socket is there, else the kernel if CAP_NET_ADMIN is held.
+    #[default]
+    Auto,
+    /// `lvsctl serve`, and nothing else.
+    Helper,
+    /// The kernel, and nothing else.
+    Direct,
+}
+
+/// Settings of ldirectord that `ldirectord.cf` has no place for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ldirectord {
+    /// The user it becomes; `lvsctl serve` lets that user program the table.
+    pub user: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { ipvs: IpvsAccess::Auto, sockets: SOCKET_DIRECTORY.into(), ldirectord: Ldirectord::default() }
+    }
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file is there and cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It says something that is not known.
+    #[error("{0}")]
+    Invalid(Box<Diagnostic>),
+}
+
+impl Settings {
+    /// Reads the settings; no file means the defaults.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or says something that is not known.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                toml::from_str(&text).map_err(|e| SettingsError::Invalid(Box::new(Diagnostic::toml(path, &text, &e))))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(SettingsError::Read { path: path.to_owned(), source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn read(text: &str) -> Result<Settings, SettingsError> {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join("lvs.toml");
+        fs::write(&path, text).expect("written");
+        Settings::read(&path)
+    }
+
+    #[test]
+    fn without_a_file_everything_has_its_default() {
+        let settings = Settings::read(Path::new("/nonexistent/lvs.toml")).expect("absent is fine");
+        assert_eq!((settings.ipvs, settings.sockets.to_str()), (IpvsAccess::Auto, Some("/run/lvs")));
+        assert_eq!(read("").expect("empty is fine"), settings);
+    }
+
+    #[test]
+    fn what_is_written_counts() {
+        let settings = read("ipvs = \"direct\"\nsockets = \"/tmp/s\"\n[ldirectord]\nuser = \"lb\"\n").expect("good");
+        assert_eq!((settings.ipvs, settings.sockets.to_str()), (IpvsAccess::Direct, Some("/tmp/s")));
+        assert_eq!(settings.ldirectord.user.as_deref(), Some("lb"));
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_shown_with_its_place() {
+        for (text, place) in [("ipsv = \"auto\"\n", ":1:1: "), ("ipvs = \"maybe\"\n", ":1:8: ")] {
+            let error = read(text).expect_err("not a setting").to_string();
+            assert!(error.contains(place) && error.contains(text.trim_end()), "{error}");
+        }
+    }
+}
