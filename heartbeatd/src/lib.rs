@@ -3,5 +3,6 @@
 
 pub mod act;
 pub mod config;
+pub mod core;
 pub mod decode;
 pub mod wire;

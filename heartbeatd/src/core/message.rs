@@ -1,0 +1,106 @@
+//! A message as the core hears and says it: header and body of `wire`, and the word that
+//! only another heartbeatd adds.
+
+use crate::wire::{Body, Common, Header, Malformed, Message, Uuid};
+
+use super::takeover::Word;
+
+/// The field of a `status` that carries a [`Word`]. heartbeat 3.0.6 ignores fields it does not know.
+pub const WORD_FIELD: &str = "hbd";
+
+/// An authentic message, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// From whom, for whom, where in the order.
+    pub header: Header,
+    /// What it says.
+    pub body: Body,
+    /// What another heartbeatd adds to its status; `None` from heartbeat 3.0.6, and from a
+    /// later heartbeatd whose word we cannot read.
+    pub word: Option<Word>,
+}
+
+impl TryFrom<&Message> for Heard {
+    type Error = Malformed;
+
+    fn try_from(message: &Message) -> Result<Self, Malformed> {
+        let word = message.text(WORD_FIELD).and_then(|text| text.parse().ok());
+        Ok(Self { header: message.header()?, body: message.body()?, word })
+    }
+}
+
+/// A message to be signed and sent on every medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its number; `None` in `NS_` messages. Numbered messages are kept by the driver for
+    /// [`Action::Resend`](super::Action::Resend).
+    pub seq: Option<u64>,
+    /// Our generation.
+    pub generation: u64,
+    /// Our name.
+    pub src: String,
+    /// Our identity.
+    pub srcuuid: Uuid,
+    /// The addressee's identity, where there is an addressee and it is known.
+    pub destuuid: Option<Uuid>,
+    /// Hops for serial rings.
+    pub ttl: u32,
+    /// What it says.
+    pub body: Body,
+    /// What we add for another heartbeatd.
+    pub word: Option<Word>,
+}
+
+impl Outgoing {
+    /// The complete message, its fields in heartbeat's order: what is left to do is to sign
+    /// it. `ts` is `time(2)`, not 0; `load` the first line of /proc/loadavg.
+    #[must_use]
+    pub fn message(&self, ts: u64, load: &str) -> Message {
+        let mut message = Message::from(&self.body);
+        if let Some(word) = &self.word {
+            message = message.with(WORD_FIELD, word.to_string());
+        }
+        message.complete(&Common {
+            destuuid: self.destuuid,
+            src: self.src.clone(),
+            srcuuid: self.srcuuid,
+            seq: self.seq.unwrap_or(0),
+            generation: self.generation,
+            ts,
+            load: load.to_owned(),
+            ttl: self.ttl,
+        })
+    }
+
+    /// What the other node will hear: what a simulation delivers without making bytes of it.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        let dest = match &self.body {
+            Body::Ack { dest, .. }
+            | Body::Rexmit { dest, .. }
+            | Body::NakRexmit { dest, .. }
+            | Body::ReqNodes { dest }
+            | Body::RepNodes { dest, .. }
+            | Body::IpRequestResp { dest, .. } => Some(dest.clone()),
+            Body::Status { .. }
+            | Body::Starting
+            | Body::Resource { .. }
+            | Body::AskResources { .. }
+            | Body::HbTakeover { .. }
+            | Body::IpRequest { .. }
+            | Body::Shutdone
+            | Body::Stonith { .. }
+            | Body::Unknown { .. } => None,
+        };
+        let header = Header {
+            src: self.src.clone(),
+            srcuuid: Some(self.srcuuid),
+            seq: self.seq,
+            generation: self.generation,
+            ts: 1,
+            dest,
+            destuuid: self.destuuid,
+        };
+        Heard { header, body: self.body.clone(), word: self.word.clone() }
+    }
+}

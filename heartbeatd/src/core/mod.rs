@@ -1,0 +1,405 @@
+//! Membership and takeover, decided without a socket and without a clock.
+//!
+//! [`Node`] is told what was heard, what was asked, what the work it ordered came to, and
+//! what time it is. It answers with [`Action`]s. The driver's whole duty:
+//!
+//! ```text
+//! out = node.start(now)
+//! loop {
+//!     carry out `out`, in order
+//!     wait until node.deadline(), a datagram, an event
+//!     out = node.heard(now, link, message) | node.handle(now, event) | node.tick(now)
+//! }
+//! ```
+//!
+//! - Call [`Node::tick`] whenever [`Node::deadline`] has passed, also when busy.
+//! - After the program was not run for a while (the deadline has long passed), read what
+//!   waits in the sockets before the tick, and renew no address before that: the first call
+//!   finds out that we were stopped and says what to let go.
+//! - [`Action::Acquire`] and [`Action::Release`] are answered by [`Event::Acquired`] and
+//!   [`Event::Released`] sooner or later, once each; a script that hangs is ended by the
+//!   driver's time-out.
+//! - Addresses are leased: those of [`Node::leases`] are renewed, the others never.
+
+mod history;
+mod membership;
+mod message;
+mod notice;
+mod peer;
+mod plan;
+mod random;
+mod report;
+mod seldom;
+mod settings;
+mod takeover;
+
+use std::time::{Duration, Instant};
+
+use crate::wire::{Body, NodeStatus};
+
+pub use history::{DEPTH, History};
+use membership::{Happening, Membership};
+pub use message::{Heard, Outgoing, WORD_FIELD};
+pub use notice::{Level, Notice};
+pub use plan::{Group, GroupId, MAX_GROUPS, Plan, PlanError};
+pub use settings::{Identity, Settings};
+use takeover::{Effect, Takeover};
+pub use takeover::{Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, Word};
+
+/// After `shutdone` statuses go on for that long, so that it is asked for again if it got lost (spec 6.6).
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What happens to a node besides messages and time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// [`Action::Acquire`] has ended. Not `ok`: what had been started is stopped again and
+    /// the addresses are off.
+    Acquired {
+        /// Which.
+        group: GroupId,
+        /// Everything runs, the addresses are on.
+        ok: bool,
+    },
+    /// [`Action::Release`] has ended; the addresses are off in any case.
+    Released {
+        /// Which.
+        group: GroupId,
+        /// Every part stopped in good order.
+        ok: bool,
+    },
+    /// Whether this node could serve at once: its ldirectord has done a full round of
+    /// checks. True from the start where no group needs ldirectord.
+    Ready(bool),
+    /// The operator gives groups to the other node. Answered by [`Action::Answer`].
+    Standby {
+        /// Which, seen from here.
+        which: Which,
+        /// Comes back with the answer.
+        ticket: Ticket,
+    },
+    /// The operator takes groups. Answered by [`Action::Answer`].
+    Takeover {
+        /// Which, seen from here.
+        which: Which,
+        /// Comes back with the answer.
+        ticket: Ticket,
+    },
+    /// Orderly stop; ends with [`Action::Stopped`].
+    Stop,
+}
+
+/// What is to be done, in the order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Action {
+    /// Sign and send on every medium; if it has a number, keep the bytes in a [`History`].
+    Send(Outgoing),
+    /// Send the kept bytes once more, unchanged, on every medium.
+    Resend {
+        /// Of the message.
+        seq: u64,
+    },
+    /// Start every resource of the group, left to right, addresses with a lease.
+    Acquire {
+        /// Which.
+        group: GroupId,
+        /// For log lines and scripts.
+        why: Why,
+    },
+    /// Stop every resource of the group, right to left, addresses first thing off, and no more announcements.
+    Release {
+        /// Which.
+        group: GroupId,
+        /// For log lines and scripts.
+        why: Why,
+    },
+    /// Tell the neighbours that the group's addresses are here: at once, and repeated as
+    /// spec 8 has it. A repetition that is running starts over.
+    Announce {
+        /// Which.
+        group: GroupId,
+    },
+    /// Connections are served here (synchronisation daemon: master) or on the other node (backup).
+    Serve(bool),
+    /// Store the generation before anything is sent under it.
+    SaveGeneration(u64),
+    /// To the log and to watchers.
+    Notice(Notice),
+    /// To whoever made the request.
+    Answer {
+        /// The request's.
+        ticket: Ticket,
+        /// Done, or why not.
+        result: Result<(), Refusal>,
+    },
+    /// Nothing is left here and the peer knows: the program may end.
+    Stopped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Silent until everything is let go, then a new life.
+    ComingBack,
+    /// `shutdone` said.
+    Leaving {
+        until: Instant,
+    },
+    Stopped,
+}
+
+/// One node of the cluster.
+pub struct Node {
+    membership: Membership,
+    takeover: Takeover,
+    phase: Phase,
+    stopping: bool,
+    /// When we had asked to be called.
+    planned: Instant,
+    last_run: Instant,
+    longest_gap: Duration,
+}
+
+impl Node {
+    /// A node before its first message. `seed` is for delays that are to differ between nodes.
+    #[must_use]
+    pub fn new(settings: Settings, me: Identity, now: Instant, seed: u64) -> Self {
+        let takeover = Takeover::new(&settings, &me.name, me.generation);
+        Self {
+            membership: Membership::new(settings, me, now, seed),
+            takeover,
+            phase: Phase::Running,
+            stopping: false,
+            planned: now,
+            last_run: now,
+            longest_gap: Duration::ZERO,
+        }
+    }
+
+    /// The first messages of its life (spec 5.3).
+    pub fn start(&mut self, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        let generation = self.membership.me().generation;
+        let patience = self.membership.settings().initdead;
+        self.begin_life(now, generation, patience, &mut out);
+        self.finish(now, out)
+    }
+
+    /// A message came on the link with this index of [`Settings::links`].
+    pub fn heard(&mut self, now: Instant, link: usize, heard: &Heard) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.check_pause(now, &mut out);
+        if matches!(self.phase, Phase::Running | Phase::Leaving { .. }) {
+            let happened = self.membership.heard(now, link, heard, &mut out);
+            self.happen(now, happened, &mut out);
+        }
+        self.finish(now, out)
+    }
+
+    /// Something else happened.
+    pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.check_pause(now, &mut out);
+        let mut fx = Vec::new();
+        match event {
+            Event::Acquired { group, ok } => self.takeover.acquired(now, group, ok, &mut fx),
+            Event::Released { group, ok } => self.takeover.released(now, group, ok, &mut fx),
+            Event::Ready(ready) => self.takeover.set_ready(now, ready, &mut fx),
+            Event::Standby { which, ticket } => self.takeover.standby(now, which, ticket, &mut fx),
+            Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
+            Event::Stop => {
+                self.stopping = true;
+                if self.phase == Phase::Running {
+                    self.takeover.leave(now, &mut fx);
+                }
+            }
+        }
+        self.carry_out(now, fx, &mut out);
+        self.finish(now, out)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.check_pause(now, &mut out);
+        match self.phase {
+            Phase::Running | Phase::Leaving { .. } => {
+                let happened = self.membership.tick(now, &mut out);
+                self.happen(now, happened, &mut out);
+                let mut fx = Vec::new();
+                self.takeover.tick(now, &mut fx);
+                self.carry_out(now, fx, &mut out);
+            }
+            Phase::ComingBack | Phase::Stopped => {}
+        }
+        if let Phase::Leaving { until } = self.phase
+            && until <= now
+        {
+            self.stopped(&mut out);
+        }
+        self.finish(now, out)
+    }
+
+    /// When [`tick`](Self::tick) is to be called at the latest; never more than a keepalive ahead.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.planned
+    }
+
+    /// The groups whose addresses are to be kept alive.
+    pub fn leases(&self) -> impl Iterator<Item = GroupId> {
+        self.takeover.leases()
+    }
+
+    /// How this node stands to a group.
+    #[must_use]
+    pub fn state(&self, group: GroupId) -> Option<State> {
+        self.takeover.state(group)
+    }
+
+    /// Whether nothing is being moved, as far as this node knows.
+    #[must_use]
+    pub fn is_stable(&self) -> bool {
+        self.phase == Phase::Running && self.takeover.is_stable()
+    }
+
+    /// The generation of the present life.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.membership.me().generation
+    }
+
+    /// Were we run when we should have been? Longer than deadtime after our last status the
+    /// peer has taken over, so whatever we hold is let go before anything else happens (spec 12, item 10).
+    fn check_pause(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.longest_gap = self.longest_gap.max(now.saturating_duration_since(self.last_run));
+        self.last_run = now;
+        let late = now.saturating_duration_since(self.planned);
+        let settings = self.membership.settings();
+        let silence = self.membership.last_status().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if self.phase == Phase::Running
+            && silence > settings.deadtime
+            && (self.takeover.is_here() || self.takeover.peer_is_old())
+        {
+            out.push(Action::Notice(Notice::Paused { ms: membership::millis(silence) }));
+            self.come_back(now, out);
+        } else if late > settings.keepalive {
+            self.membership.excuse(late, now);
+        }
+    }
+
+    fn come_back(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.phase = Phase::ComingBack;
+        out.push(Action::Notice(Notice::Restarting));
+        let mut fx = Vec::new();
+        self.takeover.let_go(&mut fx);
+        self.carry_out(now, fx, out);
+    }
+
+    fn begin_life(&mut self, now: Instant, generation: u64, patience: Duration, out: &mut Vec<Action>) {
+        self.phase = Phase::Running;
+        self.membership.begin_life(now, generation, patience);
+        self.takeover.begin_life(generation);
+        out.push(Action::Notice(Notice::Generation { generation }));
+        self.send_status(now, out);
+        self.membership.set_status(NodeStatus::Up, out);
+        self.send_status(now, out);
+        let happened = self.membership.tick(now, out);
+        self.happen(now, happened, out);
+    }
+
+    fn send_status(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let mut word = self.takeover.word(now);
+        word.heard = self.membership.echo(0);
+        self.membership.send_status(now, word.clone(), out);
+        self.takeover.told(&word, self.membership.highest_sent());
+    }
+
+    fn happen(&mut self, now: Instant, happened: Vec<Happening>, out: &mut Vec<Action>) {
+        for happening in happened {
+            let mut fx = Vec::new();
+            match happening {
+                Happening::Began => self.takeover.peer_began(&mut fx),
+                Happening::Returned => {
+                    let old = self.membership.peers().iter().any(|peer| peer.native == Some(false));
+                    self.takeover.peer_returned(old, &mut fx);
+                }
+                Happening::Status { status, word } => {
+                    self.takeover.peer_status(now, word, status == NodeStatus::Active, &mut fx);
+                }
+                Happening::Died => self.takeover.peer_died(now, &mut fx),
+                Happening::Said(body) => self.takeover.peer_said(now, &body, &mut fx),
+                Happening::CommunicationUp => {
+                    self.membership.set_status(NodeStatus::Active, out);
+                    self.takeover.communication_up(now, &mut fx);
+                    self.send_status(now, out);
+                    fx.retain(|effect| !matches!(effect, Effect::Tell));
+                }
+                Happening::StatusDue => self.send_status(now, out),
+            }
+            self.carry_out(now, fx, out);
+            if self.phase == Phase::ComingBack {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, fx: Vec<Effect>, out: &mut Vec<Action>) {
+        for effect in fx {
+            let speaks = matches!(self.phase, Phase::Running | Phase::Leaving { .. });
+            match effect {
+                Effect::Say(body) if speaks => self.membership.say(body, out),
+                Effect::Tell if speaks => self.send_status(now, out),
+                Effect::Say(_) | Effect::Tell => {}
+                Effect::Acquire(group, why) => out.push(Action::Acquire { group, why }),
+                Effect::Release(group, why) => out.push(Action::Release { group, why }),
+                Effect::Announce(group) => out.push(Action::Announce { group }),
+                Effect::Serving(serving) => out.push(Action::Serve(serving)),
+                Effect::Note(notice) => out.push(Action::Notice(notice)),
+                Effect::Answer(ticket, result) => out.push(Action::Answer { ticket, result }),
+                Effect::Left => {
+                    if self.membership.status() == NodeStatus::Active {
+                        self.membership.say(Body::Shutdone, out);
+                        self.phase = Phase::Leaving { until: now + LINGER };
+                    } else {
+                        self.stopped(out);
+                    }
+                }
+                Effect::ComeBack => self.come_back(now, out),
+            }
+        }
+        if self.phase == Phase::ComingBack && !self.takeover.is_here() {
+            if self.stopping {
+                self.stopped(out);
+            } else {
+                let generation = self.membership.me().generation + 1;
+                let patience = self.membership.settings().deadtime;
+                out.push(Action::SaveGeneration(generation));
+                self.begin_life(now, generation, patience, out);
+            }
+        }
+    }
+
+    fn stopped(&mut self, out: &mut Vec<Action>) {
+        self.phase = Phase::Stopped;
+        let node = self.membership.me().name.clone();
+        out.push(Action::Notice(Notice::ShutdownComplete { node }));
+        out.push(Action::Stopped);
+    }
+
+    fn finish(&mut self, now: Instant, out: Vec<Action>) -> Vec<Action> {
+        let latest = now + self.membership.settings().keepalive;
+        self.planned = match self.phase {
+            Phase::Running => self.next(),
+            Phase::Leaving { until } => self.next().min(until),
+            Phase::ComingBack | Phase::Stopped => latest,
+        }
+        .min(latest);
+        out
+    }
+
+    fn next(&self) -> Instant {
+        let deadline = self.membership.deadline();
+        self.takeover.deadline().map_or(deadline, |other| deadline.min(other))
+    }
+}

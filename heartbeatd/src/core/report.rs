@@ -1,0 +1,65 @@
+//! What `status` shows: the cluster as this node sees it.
+
+use lvs::control::heartbeatd::{GroupStatus, LinkStatus, NodeStatus, Status};
+
+use super::membership::millis;
+use super::{Node, State};
+
+impl Node {
+    /// The snapshot for `status` and `watch`. What only the driver knows is left empty:
+    /// trouble with media, refused datagrams.
+    #[must_use]
+    pub fn report(&self) -> Status {
+        let stable = self.is_stable();
+        let me = self.membership.me();
+        let settings = self.membership.settings();
+        let nodes = settings.nodes.iter().map(|name| {
+            let peer = self.membership.peers().iter().find(|peer| peer.name == *name);
+            NodeStatus {
+                name: name.clone(),
+                status: peer.map_or(self.membership.status(), |peer| peer.status).as_str().to_owned(),
+                links: peer.map_or(Vec::new(), |peer| {
+                    let named = peer.links.iter().zip(&settings.links);
+                    named.map(|(link, name)| LinkStatus { name: name.clone(), up: link.up, trouble: None }).collect()
+                }),
+                heartbeatd: peer.map_or(Some(true), |peer| peer.native),
+            }
+        });
+        let groups = settings.plan.iter().map(|(id, group)| {
+            let ours = matches!(self.takeover.state(id), Some(State::Held | State::Offering));
+            let other = || self.membership.peers().first().map(|peer| peer.name.clone());
+            let holder = if ours { Some(me.name.clone()) } else { other().filter(|_| self.takeover.peer_holds(id)) };
+            GroupStatus {
+                name: group.key.clone(),
+                home: group.home.clone(),
+                holder,
+                failed: self.takeover.failed(id).then(|| "could not be started here".to_owned()),
+            }
+        });
+        Status {
+            node: me.name.clone(),
+            holds: if stable { self.holds() } else { "transition" }.to_owned(),
+            stable,
+            nodes: nodes.collect(),
+            groups: groups.collect(),
+            longest_gap_ms: millis(self.longest_gap),
+            refused: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// In the words of `cl_status rscstatus`.
+    fn holds(&self) -> &'static str {
+        let me = &self.membership.me().name;
+        let plan = &self.membership.settings().plan;
+        let all_held = |home: bool| {
+            let mut bag = plan.iter().filter(|(_, group)| (group.home == *me) == home).peekable();
+            bag.peek().is_some() && bag.all(|(id, _)| self.takeover.state(id) == Some(State::Held))
+        };
+        match (all_held(true), all_held(false)) {
+            (true, true) => "all",
+            (true, false) => "local",
+            (false, true) => "foreign",
+            (false, false) => "none",
+        }
+    }
+}

@@ -1,0 +1,732 @@
+//! Who has which group (spec/heartbeat.md 6), for two nodes.
+//!
+//! Two heartbeatd decide group by group, by what each says of itself in every status
+//! ([`native`]). With heartbeat 3.0.6 on the other side its own protocol is spoken, which
+//! knows only two bags, local and foreign ([`classic`]). What is common to both is here:
+//! the groups, the operator's requests, readiness, leaving, and the other node's death.
+//!
+//! A state changes to `Held` or `Free` only when whoever does the work has reported it:
+//! what is told to others is what is, not what was meant.
+
+mod bags;
+mod classic;
+mod native;
+mod requests;
+mod unit;
+mod word;
+
+use std::time::{Duration, Instant};
+
+use crate::wire::Body;
+
+use super::Settings;
+use super::notice::Notice;
+use super::plan::{GroupId, Plan};
+use super::seldom::{Matter, Seldom};
+use classic::Classic;
+use native::{Case, Other, Step};
+pub use requests::{Refusal, Ticket, Which};
+use requests::{Switch, SwitchKind};
+use unit::Unit;
+pub use unit::{State, Why, Will};
+pub use word::{Said, Unreadable, Word};
+
+/// How long an offer or a request stands that the other node does not take up (spec 6.5).
+const REPLY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A group that could not be started is not tried again here before.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// What is to be done; in this order.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Send to everybody.
+    Say(Body),
+    /// Send a status now: our word has changed, or an answer is waited for.
+    Tell,
+    Acquire(GroupId, Why),
+    Release(GroupId, Why),
+    Announce(GroupId),
+    /// Whether this node serves connections or stands by.
+    Serving(bool),
+    Note(Notice),
+    Answer(Ticket, Result<(), Refusal>),
+    /// Leaving, and nothing is left here.
+    Left,
+    /// To be on the safe side with an old heartbeat, come back as a new life.
+    ComeBack,
+}
+
+/// What is known of the other node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Peer {
+    Unknown,
+    /// heartbeat 3.0.6.
+    Old,
+    /// heartbeatd, and its last word.
+    Ours(Word),
+    Gone(Gone),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Dead,
+    Left,
+    /// There is no other node in the configuration.
+    Never,
+}
+
+pub(crate) struct Takeover {
+    me: String,
+    /// Of our present life: an echo of an earlier one proves nothing.
+    generation: u64,
+    other: String,
+    plan: Plan,
+    auto_failback: bool,
+    units: Vec<Unit>,
+    peer: Peer,
+    /// Communication is up.
+    active: bool,
+    ready: bool,
+    /// Every group has been in somebody's hands since communication came up.
+    settled: bool,
+    leaving: bool,
+    /// Everything is let go to come back as a new life.
+    letting_go: bool,
+    serving: bool,
+    left: bool,
+    switch: Option<Switch>,
+    classic: Classic,
+    /// Our word as last told, without the echo.
+    told: Option<Word>,
+    seldom: Seldom,
+}
+
+impl Takeover {
+    pub fn new(settings: &Settings, me: &str, generation: u64) -> Self {
+        let other = settings.nodes.iter().find(|name| *name != me);
+        let units = settings.plan.iter().map(|(_, group)| Unit::new(group.home == me, group.overlaps)).collect();
+        Self {
+            me: me.to_owned(),
+            generation,
+            other: other.cloned().unwrap_or_default(),
+            plan: settings.plan.clone(),
+            auto_failback: settings.auto_failback,
+            units,
+            peer: if other.is_some() { Peer::Unknown } else { Peer::Gone(Gone::Never) },
+            active: false,
+            ready: false,
+            settled: false,
+            leaving: false,
+            letting_go: false,
+            serving: false,
+            left: false,
+            switch: None,
+            classic: Classic::default(),
+            told: None,
+            seldom: Seldom::default(),
+        }
+    }
+
+    /// Our word, but for the echo.
+    pub fn word(&self, now: Instant) -> Word {
+        let groups = self.units.iter().zip(self.plan.tags()).map(|(unit, &tag)| Said {
+            tag,
+            state: unit.state,
+            term: if unit.is_here() { unit.term } else { unit.seen },
+            will: unit.will(now, self.leaving),
+        });
+        Word { active: self.active, ready: self.ready, settled: self.settled, heard: None, groups: groups.collect() }
+    }
+
+    /// Our word has left in the status with this number.
+    pub fn told(&mut self, word: &Word, seq: u64) {
+        for unit in &mut self.units {
+            if unit.state == State::Claiming && unit.claim_told.is_none() {
+                unit.claim_told = Some(seq);
+            }
+        }
+        self.told = Some(Word { heard: None, ..word.clone() });
+    }
+
+    pub fn is_here(&self) -> bool {
+        self.units.iter().any(Unit::is_here)
+    }
+
+    /// Groups whose addresses may be kept alive.
+    pub fn leases(&self) -> impl Iterator<Item = GroupId> {
+        let keep = |unit: &Unit| matches!(unit.state, State::Acquiring | State::Held | State::Offering);
+        self.units.iter().enumerate().filter(move |(_, unit)| keep(unit)).map(|(at, _)| GroupId(at))
+    }
+
+    pub fn state(&self, group: GroupId) -> Option<State> {
+        self.units.get(group.0).map(|unit| unit.state)
+    }
+
+    pub fn failed(&self, group: GroupId) -> bool {
+        self.units.get(group.0).is_some_and(|unit| unit.failed.is_some())
+    }
+
+    pub fn peer_is_old(&self) -> bool {
+        self.peer == Peer::Old
+    }
+
+    /// Whether the peer has the group, as far as known.
+    pub fn peer_holds(&self, group: GroupId) -> bool {
+        match (&self.peer, self.units.get(group.0), self.plan.tags().get(group.0)) {
+            (Peer::Ours(word), Some(_), Some(tag)) => {
+                let said = word.groups.iter().find(|said| said.tag == *tag);
+                said.is_some_and(|said| matches!(said.state, State::Held | State::Offering))
+            }
+            (Peer::Old, Some(unit), _) => self.classic.other_holds(unit.home),
+            (Peer::Unknown | Peer::Gone(_) | Peer::Ours(_) | Peer::Old, _, _) => false,
+        }
+    }
+
+    /// Whether nothing is being moved.
+    pub fn is_stable(&self) -> bool {
+        let quiet = |unit: &Unit| matches!(unit.state, State::Free | State::Held);
+        self.active
+            && self.units.iter().all(quiet)
+            && self.switch.is_none()
+            && (self.peer != Peer::Old || self.classic.is_stable())
+    }
+
+    /// Our communication is up: from now on we take part.
+    pub fn communication_up(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        self.active = true;
+        match self.peer {
+            Peer::Old => self.classic_join(fx),
+            Peer::Gone(_) => {
+                fx.push(Effect::Say(Body::Starting));
+                self.note_death(fx);
+                self.classic_alone();
+            }
+            Peer::Ours(_) | Peer::Unknown => {}
+        }
+        self.settle(now, fx);
+    }
+
+    /// A status of the peer, the latest: with the word of a heartbeatd, or without.
+    /// `established`: an old heartbeat that is active already.
+    pub fn peer_status(&mut self, now: Instant, word: Option<Word>, established: bool, fx: &mut Vec<Effect>) {
+        if matches!(self.peer, Peer::Gone(Gone::Left)) {
+            return; // Its last words before it goes; only a new life counts.
+        }
+        let Some(word) = word else {
+            self.meet_old(established, fx);
+            self.settle(now, fx);
+            return;
+        };
+        self.check_plan(now, &word, fx);
+        let without_echo = |word: &Word| Word { heard: None, ..word.clone() };
+        let changed = match &self.peer {
+            Peer::Ours(before) => without_echo(before) != without_echo(&word),
+            Peer::Unknown | Peer::Old | Peer::Gone(_) => true,
+        };
+        for (unit, tag) in self.units.iter_mut().zip(self.plan.tags()) {
+            if let Some(said) = word.groups.iter().find(|said| said.tag == *tag) {
+                unit.seen = unit.seen.max(said.term);
+            }
+        }
+        self.peer = Peer::Ours(word);
+        self.settle(now, fx);
+        // It may be waiting for our echo.
+        if changed && !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
+            fx.push(Effect::Tell);
+        }
+    }
+
+    fn meet_old(&mut self, established: bool, fx: &mut Vec<Effect>) {
+        if self.peer != Peer::Old {
+            self.peer = Peer::Old;
+            self.drop_native_states();
+            self.classic_meet(established, fx);
+        }
+    }
+
+    /// What only two heartbeatd know of: claims and offers.
+    fn drop_native_states(&mut self) {
+        for unit in &mut self.units {
+            match unit.state {
+                State::Claiming => unit.state = State::Free,
+                State::Offering => unit.state = State::Held,
+                State::Free | State::Acquiring | State::Held | State::Releasing => {}
+            }
+            unit.give = None;
+            unit.offer_until = None;
+            unit.contested = false;
+        }
+    }
+
+    /// The peer lives a new life and has nothing of the old one.
+    pub fn peer_began(&mut self, fx: &mut Vec<Effect>) {
+        if self.peer == Peer::Gone(Gone::Never) {
+            return;
+        }
+        self.end_switch(Err(Refusal::PeerDead), fx);
+        self.drop_native_states();
+        self.classic_peer_began(fx);
+        self.peer = Peer::Unknown;
+    }
+
+    /// A dead peer is heard again under the same generation: a partition has healed, or it
+    /// was stopped for a while. Between two heartbeatd the words decide. An old one will
+    /// restart itself if it sees us in the old life too, and expects us without resources.
+    pub fn peer_returned(&mut self, old: bool, fx: &mut Vec<Effect>) {
+        self.peer = Peer::Unknown;
+        if old {
+            fx.push(Effect::ComeBack);
+        }
+    }
+
+    pub fn peer_died(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if matches!(self.peer, Peer::Gone(Gone::Left)) {
+            fx.push(Effect::Note(Notice::GaveUp { node: self.other.clone() }));
+            self.peer = Peer::Gone(Gone::Dead);
+            return;
+        }
+        let before = std::mem::replace(&mut self.peer, Peer::Gone(Gone::Dead));
+        if !self.active {
+            return; // Communication comes up with this; the rest is done there.
+        }
+        self.lose_peer(now, before == Peer::Old, fx);
+    }
+
+    /// `shutdone`: the peer has let go of everything and is leaving.
+    fn peer_left(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        let before = std::mem::replace(&mut self.peer, Peer::Gone(Gone::Left));
+        fx.push(Effect::Note(Notice::PeerLeft { node: self.other.clone() }));
+        if self.active {
+            self.lose_peer(now, before == Peer::Old, fx);
+        }
+    }
+
+    fn lose_peer(&mut self, now: Instant, was_old: bool, fx: &mut Vec<Effect>) {
+        for unit in &mut self.units {
+            unit.away = false;
+            unit.give = None;
+        }
+        if self.switch.as_ref().is_some_and(|switch| switch.kind == SwitchKind::Give) {
+            fx.push(Effect::Note(Notice::StandbyCancelled));
+            self.end_switch(Err(Refusal::PeerDead), fx);
+        }
+        if self.leaving {
+            fx.push(Effect::Note(Notice::TakeoverCancelled));
+        } else {
+            self.note_death(fx);
+        }
+        self.classic_peer_gone(was_old, fx);
+        self.settle(now, fx);
+        self.classic_worked(now, fx);
+    }
+
+    fn note_death(&self, fx: &mut Vec<Effect>) {
+        let node = self.other.clone();
+        match self.peer {
+            Peer::Gone(Gone::Dead) => {
+                fx.push(Effect::Note(Notice::NotFenced { node: node.clone() }));
+                fx.push(Effect::Note(Notice::AcquiredFrom { node }));
+            }
+            Peer::Gone(Gone::Left) => fx.push(Effect::Note(Notice::AcquiredFrom { node })),
+            Peer::Gone(Gone::Never) | Peer::Unknown | Peer::Old | Peer::Ours(_) => {}
+        }
+    }
+
+    /// Anything but a status that the peer said to us.
+    pub fn peer_said(&mut self, now: Instant, body: &Body, fx: &mut Vec<Effect>) {
+        match body {
+            Body::Shutdone => {
+                if !matches!(self.peer, Peer::Gone(_)) {
+                    self.peer_left(now, fx);
+                }
+            }
+            Body::Starting | Body::Resource { .. } | Body::AskResources { .. } | Body::HbTakeover { .. } => {
+                match self.peer {
+                    // Another heartbeatd says these only before it has heard us.
+                    Peer::Ours(_) | Peer::Gone(_) => {}
+                    Peer::Old | Peer::Unknown => {
+                        self.meet_old(false, fx);
+                        self.classic_said(now, body, fx);
+                        self.settle(now, fx);
+                    }
+                }
+            }
+            Body::IpRequest { .. } => {
+                if self.seldom.allows(Matter::LegacyPeer, now) {
+                    fx.push(Effect::Note(Notice::LegacyPeer { node: self.other.clone() }));
+                }
+            }
+            Body::Status { .. }
+            | Body::Ack { .. }
+            | Body::Rexmit { .. }
+            | Body::NakRexmit { .. }
+            | Body::ReqNodes { .. }
+            | Body::RepNodes { .. }
+            | Body::IpRequestResp { .. }
+            | Body::Stonith { .. }
+            | Body::Unknown { .. } => {}
+        }
+    }
+
+    /// Starting a group has ended.
+    pub fn acquired(&mut self, now: Instant, group: GroupId, ok: bool, fx: &mut Vec<Effect>) {
+        let Some(unit) = self.units.get_mut(group.0) else { return };
+        if unit.state != State::Acquiring {
+            return;
+        }
+        let key = self.plan.get(group).map(|group| group.key.clone()).unwrap_or_default();
+        unit.want_until = None;
+        if ok {
+            unit.state = State::Held;
+            unit.failed = None;
+            unit.away = false;
+            fx.push(Effect::Announce(group));
+            fx.push(Effect::Note(Notice::Started { group: key }));
+            if self.letting_go {
+                self.release(group, Why::Restart, fx);
+            }
+        } else {
+            unit.state = State::Free;
+            unit.failed = Some(now + RETRY_AFTER);
+            fx.push(Effect::Note(Notice::StartFailed { group: key }));
+            self.classic_start_failed(group);
+        }
+        self.classic_worked(now, fx);
+        self.settle(now, fx);
+    }
+
+    /// Stopping a group has ended. Whatever became of its scripts, its addresses are off.
+    pub fn released(&mut self, now: Instant, group: GroupId, ok: bool, fx: &mut Vec<Effect>) {
+        let Some(unit) = self.units.get_mut(group.0) else { return };
+        if unit.state != State::Releasing {
+            return;
+        }
+        unit.state = State::Free;
+        unit.give = None;
+        let key = self.plan.get(group).map(|group| group.key.clone()).unwrap_or_default();
+        let notice = if ok { Notice::Released { group: key } } else { Notice::StopFailed { group: key } };
+        fx.push(Effect::Note(notice));
+        self.classic_worked(now, fx);
+        self.settle(now, fx);
+    }
+
+    /// Whether this node could serve at once.
+    pub fn set_ready(&mut self, now: Instant, ready: bool, fx: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.ready, ready) == ready {
+            return;
+        }
+        fx.push(Effect::Note(if ready { Notice::Ready } else { Notice::NotReady }));
+        self.classic_ready(now, fx);
+        self.settle(now, fx);
+    }
+
+    /// Orderly stop (spec 6.6): give what can be given, release the rest, then [`Effect::Left`].
+    pub fn leave(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.leaving, true) {
+            return;
+        }
+        fx.push(Effect::Note(Notice::ShuttingDown));
+        self.end_switch(Err(Refusal::Leaving), fx);
+        for unit in &mut self.units {
+            unit.want_until = None;
+        }
+        self.classic_leave(now, fx);
+        self.settle(now, fx);
+    }
+
+    /// Lets go of everything at once, to come back as a new life.
+    pub fn let_go(&mut self, fx: &mut Vec<Effect>) {
+        self.letting_go = true;
+        self.end_switch(Err(Refusal::Starting), fx);
+        for at in 0..self.units.len() {
+            match self.units[at].state {
+                State::Held | State::Offering => self.release(GroupId(at), Why::Restart, fx),
+                State::Claiming => self.units[at].state = State::Free,
+                State::Free | State::Acquiring | State::Releasing => {}
+            }
+        }
+        self.tell_serving(fx);
+    }
+
+    /// A new life begins; nothing is here. What was seen of tenancies is kept, and so is
+    /// what the operator and ldirectord have said.
+    pub fn begin_life(&mut self, generation: u64) {
+        self.generation = generation;
+        self.letting_go = false;
+        self.active = false;
+        self.settled = false;
+        self.classic = Classic::default();
+        self.told = None;
+        if self.peer != Peer::Gone(Gone::Never) {
+            self.peer = Peer::Unknown;
+        }
+        for unit in &mut self.units {
+            *unit = Unit { seen: unit.seen, failed: unit.failed, ..Unit::new(unit.home, unit.overlaps) };
+        }
+    }
+
+    /// What time brings.
+    pub fn tick(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        self.expire_switch(now, fx);
+        self.classic_tick(now, fx);
+        self.settle(now, fx);
+    }
+
+    /// When [`tick`](Self::tick) next has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let units = self.units.iter().flat_map(|unit| {
+            let idle = matches!(unit.state, State::Free | State::Claiming);
+            let retry = if idle { unit.failed } else { None };
+            let offer = if unit.state == State::Offering { unit.offer_until } else { None };
+            [retry, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
+        });
+        units.chain([self.switch.as_ref().map(|switch| switch.until), self.classic.deadline()]).flatten().min()
+    }
+
+    /// Brings everything to rest: applies the rules to each group until none moves.
+    fn settle(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if !self.letting_go {
+            self.expire(now);
+            // Each pass moves a group at most one state on; the longest way without help
+            // from outside is Claiming → Free → Acquiring.
+            for _ in 0..3 {
+                let moved: Vec<bool> = (0..self.units.len()).map(|at| self.step(now, GroupId(at), fx)).collect();
+                if !moved.contains(&true) {
+                    break;
+                }
+            }
+            self.check_settled();
+            self.check_switch(fx);
+        }
+        self.tell_serving(fx);
+        let changed = self.told.as_ref().is_some_and(|told| *told != self.word(now));
+        if changed && !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
+            fx.push(Effect::Tell);
+        }
+        if self.leaving && !self.left && !self.is_here() && self.classic_may_go() {
+            self.left = true;
+            fx.push(Effect::Note(Notice::Relinquished));
+            fx.push(Effect::Left);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for unit in &mut self.units {
+            let over = |until: Option<Instant>| until.filter(|until| now < *until);
+            unit.quiet_until = over(unit.quiet_until);
+            if matches!(unit.state, State::Free | State::Claiming) {
+                unit.want_until = over(unit.want_until);
+            }
+        }
+    }
+
+    /// One group, one step. Tells whether its state changed.
+    fn step(&mut self, now: Instant, id: GroupId, fx: &mut Vec<Effect>) -> bool {
+        if !self.active || self.peer == Peer::Old {
+            return false;
+        }
+        let said = self.said(id);
+        self.consider_giving(now, id, said, fx);
+        let Some((other, case)) = self.case(now, id, said) else { return false };
+        let Some(unit) = self.units.get_mut(id.0) else { return false };
+        if unit.contested
+            && matches!(other, Other::Gone | Other::Says(State::Free | State::Claiming | State::Releasing))
+        {
+            unit.contested = false;
+            if unit.state == State::Held {
+                fx.push(Effect::Announce(id));
+            }
+        }
+        match native::step(unit.state, other, &case) {
+            Step::Stay => return false,
+            Step::Claim => {
+                unit.state = State::Claiming;
+                unit.claim_told = None;
+            }
+            Step::Yield => unit.state = State::Free,
+            Step::Acquire => {
+                let why = match (&self.peer, other) {
+                    (Peer::Gone(Gone::Dead), _) => Why::PeerDead,
+                    (Peer::Gone(Gone::Left), _) => Why::PeerLeft,
+                    (_, Other::Says(State::Offering)) if unit.want_until.is_some() => Why::Takeover,
+                    (_, Other::Says(State::Offering)) if unit.home => Why::Failback,
+                    (_, Other::Says(State::Offering)) => Why::Standby,
+                    (_, _) => Why::Vacant,
+                };
+                let offered = other == Other::Says(State::Offering);
+                self.acquire(id, why, fx);
+                if let Some(unit) = self.units.get_mut(id.0) {
+                    unit.contested = offered;
+                }
+            }
+            Step::Offer => {
+                unit.state = State::Offering;
+                unit.offer_until = Some(now + REPLY_WITHIN);
+            }
+            Step::Withdraw | Step::CallOff => {
+                unit.state = State::Held;
+                unit.give = None;
+                unit.away = false;
+                unit.quiet_until = Some(now + REPLY_WITHIN);
+                let node = self.other.clone();
+                let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
+                fx.push(Effect::Note(Notice::SwitchCalledOff { group, node }));
+            }
+            Step::Contest => {
+                // After a switch the taker too sees two holders, until the giver has heard.
+                let expected = other == Other::Says(State::Offering);
+                if !std::mem::replace(&mut unit.contested, true) && !expected {
+                    self.note_both_own(id, self.me.clone(), fx);
+                }
+                return false;
+            }
+            Step::Release => {
+                let why = match (unit.state, unit.give, other) {
+                    (State::Held, _, Other::Says(State::Held | State::Offering)) => {
+                        self.note_both_own(id, self.other.clone(), fx);
+                        Why::Conflict
+                    }
+                    (_, Some(why), _) => why,
+                    (_, None, _) => Why::Conflict,
+                };
+                self.release(id, why, fx);
+            }
+        }
+        true
+    }
+
+    fn note_both_own(&self, id: GroupId, keeper: String, fx: &mut Vec<Effect>) {
+        let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
+        fx.push(Effect::Note(Notice::BothOwn { group, keeper }));
+    }
+
+    /// The peer's word on a group. One that its haresources does not have, it cannot take.
+    fn said(&self, id: GroupId) -> Option<Said> {
+        let tag = *self.plan.tags().get(id.0)?;
+        match &self.peer {
+            Peer::Ours(word) => {
+                let unknown = Said { tag, state: State::Free, term: 0, will: Will::Unable };
+                Some(word.groups.iter().find(|said| said.tag == tag).copied().unwrap_or(unknown))
+            }
+            Peer::Unknown | Peer::Old | Peer::Gone(_) => None,
+        }
+    }
+
+    /// Whether a group of ours is to go to the peer.
+    fn consider_giving(&mut self, now: Instant, id: GroupId, said: Option<Said>, fx: &mut Vec<Effect>) {
+        let leaving = self.leaving;
+        let (active, ready) = match &self.peer {
+            Peer::Ours(word) => (word.active, word.ready),
+            Peer::Unknown | Peer::Old | Peer::Gone(_) => (false, false),
+        };
+        let Some(unit) = self.units.get_mut(id.0) else { return };
+        if unit.state != State::Held {
+            return;
+        }
+        if leaving {
+            unit.give = Some(Why::Stop);
+            return;
+        }
+        let Some(said) = said else { return };
+        if unit.give.is_some() || said.state != State::Free || !active || unit.quiet_until.is_some_and(|at| now < at) {
+            return;
+        }
+        if said.will == Will::Wanting {
+            unit.give = Some(Why::Takeover);
+            unit.away = unit.home;
+        } else if self.auto_failback && !unit.home && ready && said.will == Will::Willing {
+            unit.give = Some(Why::Failback);
+            let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
+            fx.push(Effect::Note(Notice::Failback { group, node: self.other.clone() }));
+        }
+    }
+
+    fn case(&self, now: Instant, id: GroupId, said: Option<Said>) -> Option<(Other, Case)> {
+        let unit = self.units.get(id.0)?;
+        let will = unit.will(now, self.leaving);
+        let able = will != Will::Unable;
+        let mut case = Case {
+            ours: true,
+            able,
+            home: unit.home,
+            told: false,
+            give: unit.give.is_some(),
+            overlaps: unit.overlaps,
+            other_able: false,
+            stronger: true,
+            expired: unit.offer_until.is_some_and(|until| until <= now),
+            leaving: self.leaving,
+        };
+        let other = match (&self.peer, said) {
+            (Peer::Ours(word), Some(said)) => {
+                case.ours = self.is_ours(unit, will, word, said.will);
+                let echoed = |told: u64| {
+                    word.heard.is_some_and(|(generation, seq)| generation == self.generation && seq >= told)
+                };
+                case.told = unit.claim_told.is_some_and(echoed);
+                case.other_able = word.active && said.will != Will::Unable;
+                case.stronger = (unit.term, unit.home) > (said.term, !unit.home);
+                Other::Says(said.state)
+            }
+            (Peer::Gone(_), _) => Other::Gone,
+            (Peer::Unknown | Peer::Old | Peer::Ours(_), _) => Other::Unknown,
+        };
+        Some((other, case))
+    }
+
+    /// Who is to have a group that nobody has: whoever wants it more; where both want it
+    /// alike its home, unless only the other is in service already. A pair that starts
+    /// together so begins with every group at home, whichever ldirectord is ready first.
+    fn is_ours(&self, unit: &Unit, will: Will, word: &Word, their_will: Will) -> bool {
+        if will != their_will {
+            return will > their_will;
+        }
+        if unit.home { !(word.settled && word.ready && !self.ready) } else { self.settled && self.ready && !word.ready }
+    }
+
+    fn check_settled(&mut self) {
+        let in_hands = |(at, unit): (usize, &Unit)| {
+            matches!(unit.state, State::Held | State::Offering) || self.peer_holds(GroupId(at))
+        };
+        self.settled |= self.active && self.units.iter().enumerate().all(in_hands);
+    }
+
+    fn check_plan(&mut self, now: Instant, word: &Word, fx: &mut Vec<Effect>) {
+        let same = word.groups.len() == self.units.len()
+            && word.groups.iter().all(|said| self.plan.tags().contains(&said.tag));
+        if !same && self.seldom.allows(Matter::PlanDiffers, now) {
+            fx.push(Effect::Note(Notice::PlanDiffers { node: self.other.clone() }));
+        }
+    }
+
+    fn acquire(&mut self, id: GroupId, why: Why, fx: &mut Vec<Effect>) {
+        let Some(unit) = self.units.get_mut(id.0) else { return };
+        unit.state = State::Acquiring;
+        unit.seen = unit.seen.saturating_add(1);
+        unit.term = unit.seen;
+        unit.give = None;
+        unit.claim_told = None;
+        unit.contested = false;
+        let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
+        fx.push(Effect::Note(Notice::TakingOver { group, why }));
+        fx.push(Effect::Acquire(id, why));
+    }
+
+    fn release(&mut self, id: GroupId, why: Why, fx: &mut Vec<Effect>) {
+        let Some(unit) = self.units.get_mut(id.0) else { return };
+        unit.state = State::Releasing;
+        unit.offer_until = None;
+        unit.contested = false;
+        let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
+        fx.push(Effect::Note(Notice::GivingUp { group, why }));
+        fx.push(Effect::Release(id, why));
+    }
+
+    fn tell_serving(&mut self, fx: &mut Vec<Effect>) {
+        let serving = self.units.iter().any(|unit| matches!(unit.state, State::Held | State::Offering));
+        if std::mem::replace(&mut self.serving, serving) != serving {
+            fx.push(Effect::Serving(serving));
+        }
+    }
+}

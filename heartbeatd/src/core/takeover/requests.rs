@@ -1,0 +1,283 @@
+//! What the operator asks for, and the answer: at once where it is no (faults 5 and 22), when it
+//! is done where it is yes.
+
+use std::time::{Duration, Instant};
+
+use super::{Effect, Gone, Peer, REPLY_WITHIN, State, Takeover, Why, Will};
+use crate::core::notice::Notice;
+use crate::core::plan::GroupId;
+use crate::wire::{Body, Hold};
+
+use super::bags::Bags;
+
+/// A switch that takes longer is answered with [`Refusal::NoReply`]; it may still complete.
+const SWITCH_WITHIN: Duration = Duration::from_secs(120);
+
+/// The caller's mark on a request; comes back with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Which groups, seen from the node that is asked. `failback` of the old tools is
+/// [`Foreign`](Which::Foreign) for a standby and [`Local`](Which::Local) for a takeover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Every group.
+    All,
+    /// Groups at home here.
+    Local,
+    /// Groups at home on the other node.
+    Foreign,
+    /// One group. Only between two heartbeatd.
+    Group(GroupId),
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Communication is not up.
+    #[error("this node is still starting")]
+    Starting,
+    /// An orderly stop is under way here.
+    #[error("this node is stopping")]
+    Leaving,
+    /// There is nobody to give to.
+    #[error("the other node is dead: there is nobody to take the resources")]
+    PeerDead,
+    /// Communication of the other is not up.
+    #[error("the other node is still starting")]
+    PeerStarting,
+    /// It would serve nothing.
+    #[error("the other node is not ready: its ldirectord has not finished its first round of checks")]
+    PeerNotReady,
+    /// It stops, or has just failed to start them.
+    #[error("the other node cannot take them: it is stopping, or has just failed to start them")]
+    PeerUnable,
+    /// Another switch is under way.
+    #[error("resources are being moved, try again when the cluster is stable")]
+    Busy,
+    /// An old heartbeat has not said that it is stable.
+    #[error("the other node is in flux, try again when the cluster is stable")]
+    PeerInFlux,
+    /// Standby of what is not here.
+    #[error("this node holds none of them")]
+    NothingHeld,
+    /// Takeover of what is here.
+    #[error("this node holds them already")]
+    AlreadyHeld,
+    /// This node would serve nothing.
+    #[error("this node is not ready: its ldirectord has not finished its first round of checks")]
+    NotReady,
+    /// A single group cannot be named in the old protocol.
+    #[error("the other node runs heartbeat 3.0.6, which knows only all, local and foreign")]
+    OldPeer,
+    /// It was asked and did nothing.
+    #[error("no reply from the other node, the request is cancelled")]
+    NoReply,
+    /// It tried.
+    #[error("they could not be started on the node that was to take them")]
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SwitchKind {
+    Give,
+    Take,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub kind: SwitchKind,
+    /// `None`: asked for by the other node, which follows it by itself.
+    pub ticket: Option<Ticket>,
+    pub groups: Vec<GroupId>,
+    pub until: Instant,
+}
+
+impl Which {
+    fn takes(self, id: GroupId, home: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Local => home,
+            Self::Foreign => !home,
+            Self::Group(group) => group == id,
+        }
+    }
+
+    fn bags(self) -> Option<Bags> {
+        match self {
+            Self::All => Some(Bags::ALL),
+            Self::Local => Some(Bags::LOCAL),
+            Self::Foreign => Some(Bags::FOREIGN),
+            Self::Group(_) => None,
+        }
+    }
+
+    /// As heartbeat words it.
+    pub(crate) fn word(self) -> &'static str {
+        self.bags().map_or("group", Bags::as_str)
+    }
+}
+
+impl Takeover {
+    /// Gives groups to the other node.
+    pub fn standby(&mut self, now: Instant, which: Which, ticket: Ticket, fx: &mut Vec<Effect>) {
+        let groups = match self.may_standby(which) {
+            Ok(groups) => groups,
+            Err(refusal) => return fx.push(Effect::Answer(ticket, Err(refusal))),
+        };
+        let switch = Switch { kind: SwitchKind::Give, ticket: Some(ticket), groups, until: now + SWITCH_WITHIN };
+        if self.peer == Peer::Old {
+            match which.bags().ok_or(Refusal::OldPeer).and_then(|bags| self.classic_give(now, bags, fx)) {
+                Ok(()) => self.switch = Some(switch),
+                Err(refusal) => return fx.push(Effect::Answer(ticket, Err(refusal))),
+            }
+        } else {
+            let (node, set) = (self.me.clone(), which.word());
+            fx.push(Effect::Note(Notice::WantsStandby { node, set }));
+            for id in &switch.groups {
+                if let Some(unit) = self.units.get_mut(id.0) {
+                    unit.give = Some(Why::Standby);
+                    unit.away = unit.home;
+                }
+            }
+            self.switch = Some(switch);
+        }
+        self.settle(now, fx);
+    }
+
+    fn may_standby(&self, which: Which) -> Result<Vec<GroupId>, Refusal> {
+        self.may_switch()?;
+        if matches!(self.peer, Peer::Gone(_) | Peer::Unknown) {
+            return Err(Refusal::PeerDead);
+        }
+        let chosen = || self.chosen(which);
+        if chosen().any(|id| matches!(self.state(id), Some(State::Acquiring | State::Releasing | State::Offering))) {
+            return Err(Refusal::Busy);
+        }
+        let held: Vec<GroupId> = chosen().filter(|id| self.state(*id) == Some(State::Held)).collect();
+        if held.is_empty() {
+            return Err(Refusal::NothingHeld);
+        }
+        if let Peer::Ours(word) = &self.peer {
+            let unable = |id: &GroupId| self.said(*id).is_some_and(|said| said.will == Will::Unable);
+            match (word.active, word.ready) {
+                (false, _) => return Err(Refusal::PeerStarting),
+                (true, false) => return Err(Refusal::PeerNotReady),
+                (true, true) if held.iter().any(unable) => return Err(Refusal::PeerUnable),
+                (true, true) => {}
+            }
+        }
+        Ok(held)
+    }
+
+    /// Takes groups from the other node, or starts them if nobody has them.
+    pub fn takeover(&mut self, now: Instant, which: Which, ticket: Ticket, fx: &mut Vec<Effect>) {
+        let groups = match self.may_takeover(which) {
+            Ok(groups) => groups,
+            Err(refusal) => return fx.push(Effect::Answer(ticket, Err(refusal))),
+        };
+        let (node, set) = (self.me.clone(), which.word());
+        fx.push(Effect::Note(Notice::WantsTakeover { node, set }));
+        for id in &groups {
+            if let Some(unit) = self.units.get_mut(id.0) {
+                unit.want_until = Some(now + REPLY_WITHIN);
+                unit.failed = None;
+                unit.away = false;
+            }
+        }
+        if self.peer == Peer::Old
+            && let Some(bags) = which.bags()
+        {
+            fx.push(Effect::Say(Body::HbTakeover { hold: Hold::from(bags) }));
+        }
+        self.switch = Some(Switch { kind: SwitchKind::Take, ticket: Some(ticket), groups, until: now + SWITCH_WITHIN });
+        self.settle(now, fx);
+    }
+
+    fn may_takeover(&self, which: Which) -> Result<Vec<GroupId>, Refusal> {
+        self.may_switch()?;
+        if self.peer == Peer::Old && which.bags().is_none() {
+            return Err(Refusal::OldPeer);
+        }
+        let chosen = || self.chosen(which);
+        if chosen().any(|id| matches!(self.state(id), Some(State::Acquiring | State::Releasing | State::Offering))) {
+            return Err(Refusal::Busy);
+        }
+        let missing: Vec<GroupId> = chosen().filter(|id| self.state(*id) != Some(State::Held)).collect();
+        match (&self.peer, missing.is_empty(), self.ready) {
+            (_, true, _) => Err(Refusal::AlreadyHeld),
+            (Peer::Gone(_), false, _) | (_, false, true) => Ok(missing),
+            (Peer::Unknown | Peer::Old | Peer::Ours(_), false, false) => Err(Refusal::NotReady),
+        }
+    }
+
+    fn may_switch(&self) -> Result<(), Refusal> {
+        if !self.active || self.letting_go {
+            Err(Refusal::Starting)
+        } else if self.leaving {
+            Err(Refusal::Leaving)
+        } else if self.switch.is_some() {
+            Err(Refusal::Busy)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn chosen(&self, which: Which) -> impl Iterator<Item = GroupId> {
+        let units = self.units.iter().enumerate().map(|(at, unit)| (GroupId(at), unit.home));
+        units.filter(move |(id, home)| which.takes(*id, *home)).map(|(id, _)| id)
+    }
+
+    /// Ends the request under way, whoever asked for it.
+    pub(super) fn end_switch(&mut self, result: Result<(), Refusal>, fx: &mut Vec<Effect>) {
+        if let Some(Switch { ticket: Some(ticket), .. }) = self.switch.take() {
+            fx.push(Effect::Answer(ticket, result));
+        }
+    }
+
+    pub(super) fn expire_switch(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.switch.as_ref().is_some_and(|switch| switch.until <= now) {
+            self.end_switch(Err(Refusal::NoReply), fx);
+        }
+    }
+
+    /// Whether the request under way has come to its end.
+    pub(super) fn check_switch(&mut self, fx: &mut Vec<Effect>) {
+        let Some(switch) = &self.switch else { return };
+        let units = || switch.groups.iter().filter_map(|id| self.units.get(id.0).map(|unit| (*id, unit)));
+        let result = match switch.kind {
+            SwitchKind::Give => {
+                let gone = |(id, unit): (GroupId, &super::Unit)| {
+                    matches!(unit.state, State::Releasing | State::Free) && self.peer_holds(id)
+                };
+                if units().all(gone) {
+                    Some(Ok(()))
+                } else if units().any(|(_, unit)| unit.state == State::Held && unit.give.is_none())
+                    && self.peer != Peer::Old
+                {
+                    Some(Err(Refusal::Failed))
+                } else {
+                    None
+                }
+            }
+            SwitchKind::Take => {
+                let idle = |unit: &super::Unit| matches!(unit.state, State::Free | State::Claiming);
+                if units().all(|(_, unit)| unit.state == State::Held) {
+                    Some(Ok(()))
+                } else if units().any(|(_, unit)| idle(unit) && unit.failed.is_some()) {
+                    Some(Err(Refusal::Failed))
+                } else if units().any(|(_, unit)| idle(unit) && unit.want_until.is_none())
+                    && !matches!(self.peer, Peer::Gone(Gone::Dead | Gone::Left | Gone::Never))
+                {
+                    Some(Err(Refusal::NoReply))
+                } else {
+                    None
+                }
+            }
+        };
+        if let Some(result) = result {
+            self.end_switch(result, fx);
+        }
+    }
+}

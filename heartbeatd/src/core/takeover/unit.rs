@@ -1,0 +1,134 @@
+//! One resource group as this node stands to it.
+
+use std::time::Instant;
+
+/// How a node stands to a group. Told to another heartbeatd in every status; heartbeat
+/// 3.0.6 is told the sum over the groups of a home only (spec/heartbeat.md 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing of it is here, and the other node may have it.
+    Free,
+    /// Nothing of it is here, and this node means to take it as soon as the other has said
+    /// that it knows.
+    Claiming,
+    /// It is being started here.
+    Acquiring,
+    /// It runs here.
+    Held,
+    /// It runs here until the other node has taken it.
+    Offering,
+    /// It is being stopped here.
+    Releasing,
+}
+
+/// How much a node wants a group that nobody holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Will {
+    /// It is leaving, or has just failed to start the group.
+    Unable,
+    /// Its operator sent the group away, or it failed to start it once: only if the other cannot.
+    Reluctant,
+    /// As a matter of course.
+    Willing,
+    /// Its operator asked for the group: the holder is to hand it over.
+    Wanting,
+}
+
+/// Why a group changes hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nobody has it.
+    Vacant,
+    /// The other node is dead.
+    PeerDead,
+    /// The other node said that it was leaving.
+    PeerLeft,
+    /// Its home is back and ready.
+    Failback,
+    /// The operator of the giving node.
+    Standby,
+    /// The operator of the taking node.
+    Takeover,
+    /// This node stops.
+    Stop,
+    /// Both nodes had it, and the other one keeps it.
+    Conflict,
+    /// This node comes back as if newly started.
+    Restart,
+    /// It could not be started here.
+    Failed,
+}
+
+/// One group.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    /// Whether this node is its home.
+    pub home: bool,
+    /// See [`Group::overlaps`](crate::core::plan::Group::overlaps).
+    pub overlaps: bool,
+    /// How this node stands to it.
+    pub state: State,
+    /// Which tenancy this is. Whoever takes the group counts one further than the highest
+    /// number it has heard, so of two holders the one who announced last has the higher.
+    pub term: u64,
+    /// The highest number heard of.
+    pub seen: u64,
+    /// Number of the status that first told the peer of our claim.
+    pub claim_told: Option<u64>,
+    /// Why it is to be handed over, if it is.
+    pub give: Option<Why>,
+    /// When an offer that nobody takes up ends.
+    pub offer_until: Option<Instant>,
+    /// No further offer before.
+    pub quiet_until: Option<Instant>,
+    /// The operator sent it away from its home.
+    pub away: bool,
+    /// The operator of this node wants it until then.
+    pub want_until: Option<Instant>,
+    /// It could not be started here; not tried again before.
+    pub failed: Option<Instant>,
+    /// Both nodes held it and we keep it: announce once more when the other has let go.
+    pub contested: bool,
+}
+
+impl Unit {
+    pub fn new(home: bool, overlaps: bool) -> Self {
+        Self {
+            home,
+            overlaps,
+            state: State::Free,
+            term: 0,
+            seen: 0,
+            claim_told: None,
+            give: None,
+            offer_until: None,
+            quiet_until: None,
+            away: false,
+            want_until: None,
+            failed: None,
+            contested: false,
+        }
+    }
+
+    /// Whether anything of the group may be running here.
+    pub fn is_here(&self) -> bool {
+        match self.state {
+            State::Free | State::Claiming => false,
+            State::Acquiring | State::Held | State::Offering | State::Releasing => true,
+        }
+    }
+
+    /// How much we want it now.
+    pub fn will(&self, now: Instant, leaving: bool) -> Will {
+        if leaving || self.failed.is_some_and(|until| now < until) {
+            Will::Unable
+        } else if self.want_until.is_some() {
+            Will::Wanting
+        } else if self.away || self.failed.is_some() {
+            Will::Reluctant
+        } else {
+            Will::Willing
+        }
+    }
+}

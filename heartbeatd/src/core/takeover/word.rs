@@ -1,0 +1,168 @@
+//! What one heartbeatd tells another in every status, in a field that heartbeat 3.0.6 ignores.
+//!
+//! It says how things are, not what has just happened: whichever status arrives, the last
+//! one counts, and one that is lost is made up for by the next. Written as words:
+//!
+//! ```text
+//! hbd=1 ars 6b001510:25 1c9a44f0h3+ 90b1c2a7f0-
+//!     │ │   │           └ group, how we stand to it, tenancy, how much we want it
+//!     │ │   └ generation and number of your last status that we took in
+//!     │ └ a: communication is up, r: ready, s: settled
+//!     └ version
+//! ```
+//!
+//! Flags that we do not know are skipped, so that a later version can say more.
+
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+use super::unit::{State, Will};
+use crate::core::plan::MAX_GROUPS;
+
+/// How the peer stands to one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// Name of the group on the wire.
+    pub tag: u32,
+    /// How the peer stands to it.
+    pub state: State,
+    /// The peer's tenancy, or the highest it has heard of.
+    pub term: u64,
+    /// How much it wants it.
+    pub will: Will,
+}
+
+/// The whole word.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Word {
+    /// Communication is up: it takes part in decisions.
+    pub active: bool,
+    /// It can serve at once: its ldirectord has finished a first round of checks.
+    pub ready: bool,
+    /// It has seen every group in somebody's hands since it started.
+    pub settled: bool,
+    /// Generation and number of the receiver's last status that it took in.
+    pub heard: Option<(u64, u64)>,
+    /// Every group of its haresources.
+    pub groups: Vec<Said>,
+}
+
+/// A word that cannot be read; its sender is taken for an old heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the word of a heartbeatd")]
+pub struct Unreadable;
+
+const STATES: [(State, char); 6] = [
+    (State::Free, 'f'),
+    (State::Claiming, 'c'),
+    (State::Acquiring, 'a'),
+    (State::Held, 'h'),
+    (State::Offering, 'o'),
+    (State::Releasing, 'r'),
+];
+
+const WILLS: [(Will, char); 4] =
+    [(Will::Unable, '-'), (Will::Reluctant, '~'), (Will::Willing, '+'), (Will::Wanting, '!')];
+
+fn letter<T: PartialEq + Copy>(table: &[(T, char)], value: T) -> char {
+    // Every value stands in its table; `every_word_comes_back_as_it_was` holds that.
+    table.iter().find(|(each, _)| *each == value).map_or('?', |(_, letter)| *letter)
+}
+
+fn value<T: Copy>(table: &[(T, char)], letter: char) -> Result<T, Unreadable> {
+    table.iter().find(|(_, each)| *each == letter).map(|(value, _)| *value).ok_or(Unreadable)
+}
+
+fn hex(text: &str) -> Result<u64, Unreadable> {
+    if text.starts_with('+') { Err(Unreadable) } else { u64::from_str_radix(text, 16).map_err(|_| Unreadable) }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("1 ")?;
+        let flags = [(self.active, 'a'), (self.ready, 'r'), (self.settled, 's')];
+        if flags.iter().all(|(set, _)| !set) {
+            f.write_char('-')?;
+        }
+        flags.iter().filter(|(set, _)| *set).try_for_each(|(_, letter)| f.write_char(*letter))?;
+        match self.heard {
+            Some((generation, seq)) => write!(f, " {generation:x}:{seq:x}")?,
+            None => f.write_str(" -")?,
+        }
+        self.groups.iter().try_for_each(|said| {
+            let (state, will) = (letter(&STATES, said.state), letter(&WILLS, said.will));
+            write!(f, " {:08x}{state}{:x}{will}", said.tag, said.term)
+        })
+    }
+}
+
+impl FromStr for Said {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let (tag, rest) = text.split_at_checked(8).ok_or(Unreadable)?;
+        let mut letters = rest.chars();
+        let (Some(state), Some(will)) = (letters.next(), letters.next_back()) else { return Err(Unreadable) };
+        let tag = u32::try_from(hex(tag)?).map_err(|_| Unreadable)?;
+        Ok(Self { tag, state: value(&STATES, state)?, term: hex(letters.as_str())?, will: value(&WILLS, will)? })
+    }
+}
+
+impl FromStr for Word {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let mut words = text.split_ascii_whitespace();
+        let (Some("1"), Some(flags), Some(heard)) = (words.next(), words.next(), words.next()) else {
+            return Err(Unreadable);
+        };
+        let heard = match heard.split_once(':') {
+            Some((generation, seq)) => Some((hex(generation)?, hex(seq)?)),
+            None => None,
+        };
+        let groups: Result<Vec<Said>, Unreadable> = words.take(MAX_GROUPS).map(str::parse).collect();
+        let flag = |letter| flags.contains(letter);
+        Ok(Self { active: flag('a'), ready: flag('r'), settled: flag('s'), heard, groups: groups? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_said() -> impl Strategy<Value = Said> {
+        (any::<u32>(), 0..STATES.len(), any::<u64>(), 0..WILLS.len()).prop_map(|(tag, state, term, will)| Said {
+            tag,
+            state: STATES[state].0,
+            term,
+            will: WILLS[will].0,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_word_comes_back_as_it_was(
+            flags in any::<[bool; 3]>(),
+            heard in any::<Option<(u64, u64)>>(),
+            groups in prop::collection::vec(any_said(), 0..20),
+        ) {
+            let [active, ready, settled] = flags;
+            let word = Word { active, ready, settled, heard, groups };
+            prop_assert_eq!(word.to_string().parse(), Ok(word));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [ars-]{1,3} [0-9a-f]{1,18}:[0-9a-f+]{1,3} \\PC{0,20}") {
+            let _: Result<Word, _> = text.parse();
+            let _: Result<Word, _> = tail.parse();
+        }
+    }
+
+    #[test]
+    fn the_word_of_another_version_is_not_taken_for_ours() {
+        assert_eq!("2 ars 1:1".parse::<Word>(), Err(Unreadable));
+        assert_eq!("".parse::<Word>(), Err(Unreadable));
+    }
+}
