@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Names the process that started this one in the background.
@@ -25,7 +26,9 @@ pub enum Half {
 
 /// The line to the command that waits.
 #[derive(Debug)]
-pub struct Readiness(());
+pub struct Readiness {
+    started_in: PathBuf,
+}
 
 /// Which half this process is. The variable is inherited by children of the daemon too, and means
 /// nothing there: their parent is another.
@@ -39,11 +42,18 @@ pub fn half() -> io::Result<Half> {
     }
     // Fails only where this is a session leader already.
     let _ = rustix::process::setsid();
+    let started_in = std::env::current_dir()?;
     std::env::set_current_dir("/")?;
-    Ok(Half::Background(Readiness(())))
+    Ok(Half::Background(Readiness { started_in }))
 }
 
 impl Readiness {
+    /// The directory in which the command was typed: relative names among its arguments begin there.
+    #[must_use]
+    pub fn started_in(&self) -> &Path {
+        &self.started_in
+    }
+
     /// Says that the service is there; from now on nothing is printed any more.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub enum Sink {
 /// If a logger was installed before.
 pub fn install(program: &'static str, sink: Sink, level: LevelFilter) -> Result<(), log::SetLoggerError> {
     let target = match sink {
-        Sink::System(facility) => Target::System(Mutex::new(SystemLog::new(program, facility, "/dev/log".into()))),
+        Sink::System(facility) => Target::System(Mutex::new(SystemLog::of(program, facility))),
         Sink::Stderr => Target::Stderr,
     };
     log::set_boxed_logger(Box::new(Logger { target }))?;
@@ -53,10 +53,17 @@ enum Target {
 /// The crates whose every word is wanted; others are heard from `Warn` up.
 const OURS: &[&str] = &["lvs", "lvsctl", "ldirectord", "heartbeatd", "realserver"];
 
+/// Whether a record is worth logging, whatever the level that is set: libraries below us (TLS,
+/// HTTP) are heard only when they warn.
+#[must_use]
+pub fn wanted(metadata: &Metadata<'_>) -> bool {
+    let root = metadata.target().split("::").next().unwrap_or_default();
+    metadata.level() <= Level::Warn || OURS.contains(&root)
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let root = metadata.target().split("::").next().unwrap_or_default();
-        metadata.level() <= Level::Warn || OURS.contains(&root)
+        wanted(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -65,14 +72,8 @@ impl Log for Logger {
         }
         match &self.target {
             Target::System(system) => {
-                let severity = match record.level() {
-                    Level::Error => Severity::LOG_ERR,
-                    Level::Warn => Severity::LOG_WARNING,
-                    Level::Info => Severity::LOG_INFO,
-                    Level::Debug | Level::Trace => Severity::LOG_DEBUG,
-                };
                 let mut system = system.lock().unwrap_or_else(PoisonError::into_inner);
-                system.say(severity, &record.args().to_string());
+                system.log(record.level(), &record.args().to_string());
             }
             Target::Stderr => {
                 let _ = writeln!(io::stderr(), "{}", record.args());
@@ -84,7 +85,7 @@ impl Log for Logger {
 }
 
 /// A connection to the log daemon that comes and goes with it.
-struct SystemLog {
+pub struct SystemLog {
     path: PathBuf,
     formatter: Formatter3164,
     socket: Option<UnixDatagram>,
@@ -92,6 +93,23 @@ struct SystemLog {
 }
 
 impl SystemLog {
+    /// Lines of `program`, under its own name and with its pid.
+    #[must_use]
+    pub fn of(program: &str, facility: Facility) -> Self {
+        Self::new(program, facility, "/dev/log".into())
+    }
+
+    /// Hands over one line, or counts it as lost.
+    pub fn log(&mut self, level: Level, text: &str) {
+        let severity = match level {
+            Level::Error => Severity::LOG_ERR,
+            Level::Warn => Severity::LOG_WARNING,
+            Level::Info => Severity::LOG_INFO,
+            Level::Debug | Level::Trace => Severity::LOG_DEBUG,
+        };
+        self.say(severity, text);
+    }
+
     fn new(program: &str, facility: Facility, path: PathBuf) -> Self {
         // A local socket wants no host name.
         let formatter =
