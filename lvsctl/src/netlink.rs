@@ -10,6 +10,11 @@
 mod attribute;
 mod socket;
 
+pub mod address;
+pub mod announce;
 pub mod ipvs;
+pub mod link;
+pub mod route;
+pub mod watch;
 
 pub use socket::RequestError;

@@ -3,6 +3,7 @@
 //! The kernel handles a request inside the send, so an answer that is not in the socket
 //! afterwards will never come. Reads therefore never wait.
 
+use std::fmt;
 use std::io;
 use std::num::NonZeroI32;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,8 +39,8 @@ pub enum RequestError {
     /// The kernel said no.
     #[error("the kernel refuses to {what}")]
     Refused {
-        /// What was asked: "list services".
-        what: &'static str,
+        /// What was asked: "list the virtual services".
+        what: String,
         /// The kernel's errno as an error.
         source: io::Error,
     },
@@ -58,8 +59,8 @@ impl RequestError {
         }
     }
 
-    pub(super) fn refused(what: &'static str, errno: i32) -> Self {
-        Self::Refused { what, source: io::Error::from_raw_os_error(errno) }
+    fn refused(what: &dyn fmt::Display, errno: i32) -> Self {
+        Self::Refused { what: what.to_string(), source: io::Error::from_raw_os_error(errno) }
     }
 }
 
@@ -227,7 +228,7 @@ impl Socket {
     /// `take` sees each part of the answer: its message type and payload.
     pub fn request(
         &mut self,
-        what: &'static str,
+        what: &dyn fmt::Display,
         kind: u16,
         flags: u16,
         body: impl FnOnce(&mut Vec<u8>),
@@ -243,7 +244,7 @@ impl Socket {
     /// Read again when the kernel says that others changed the list meanwhile.
     pub fn dump<T>(
         &mut self,
-        what: &'static str,
+        what: &dyn fmt::Display,
         kind: u16,
         body: impl Fn(&mut Vec<u8>),
         parse: impl Fn(u16, &[u8]) -> Result<Option<T>, RequestError>,
@@ -266,7 +267,7 @@ impl Socket {
     /// Reads until the request is answered; whether the answer is undisturbed.
     fn answers(
         &mut self,
-        what: &'static str,
+        what: &dyn fmt::Display,
         sequence: u32,
         mut take: impl FnMut(u16, &[u8]) -> Result<(), RequestError>,
     ) -> Result<bool, RequestError> {

@@ -1,5 +1,6 @@
 //! One socket to the kernel's IPVS.
 
+use std::fmt;
 use std::io;
 use std::process::{Command, Stdio};
 
@@ -93,7 +94,7 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn info(&mut self) -> Result<Info, RequestError> {
-        let what = "say which version of IPVS it has";
+        let what = &"say which version of IPVS it has";
         self.ask(what, command::GET_INFO, |_| {}, decode::information)?
             .ok_or(RequestError::Malformed("no version in it"))
     }
@@ -103,7 +104,7 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn timeouts(&mut self) -> Result<Timeouts, RequestError> {
-        let found = self.ask("show the timeouts", command::GET_CONFIG, |_| {}, |attrs| Ok(decode::timeouts(attrs)))?;
+        let found = self.ask(&"show the timeouts", command::GET_CONFIG, |_| {}, |attrs| Ok(decode::timeouts(attrs)))?;
         found.ok_or(RequestError::Malformed("no timeouts in it"))
     }
 
@@ -112,7 +113,7 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, RequestError> {
-        self.list("list the sync daemons", command::GET_DAEMON, |_| {}, decode::sync_daemon)
+        self.list(&"list the sync daemons", command::GET_DAEMON, |_| {}, decode::sync_daemon)
     }
 
     /// All services with their counters, in the kernel's order; their servers are left out.
@@ -120,7 +121,7 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn services(&mut self) -> Result<Vec<ServiceListing>, RequestError> {
-        self.list("list the virtual services", command::GET_SERVICE, |_| {}, decode::service)
+        self.list(&"list the virtual services", command::GET_SERVICE, |_| {}, decode::service)
     }
 
     /// One service with its counters and without its servers; `None` if there is none.
@@ -129,7 +130,7 @@ impl Client {
     /// When the kernel refuses or its answer cannot be read.
     pub fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceListing>, RequestError> {
         let found =
-            self.ask("show a virtual service", command::GET_SERVICE, |w| encode::whose(w, key), decode::service);
+            self.ask(&format_args!("show {key}"), command::GET_SERVICE, |w| encode::whose(w, key), decode::service);
         match found {
             Err(error) if error.errno() == Some(libc::ESRCH) => Ok(None),
             found => found,
@@ -144,7 +145,7 @@ impl Client {
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, RequestError> {
         let family = key.family();
         self.list(
-            "list the real servers of a service",
+            &format_args!("list the real servers of {key}"),
             command::GET_DEST,
             |w| encode::whose(w, key),
             |attrs| decode::destination(attrs, family),
@@ -246,7 +247,7 @@ impl Client {
     /// One question with one answer.
     fn ask<T>(
         &mut self,
-        what: &'static str,
+        what: &dyn fmt::Display,
         cmd: u8,
         attrs: impl Fn(&mut Writer),
         parse: impl Fn(&[u8]) -> Result<T, RequestError>,
@@ -270,7 +271,7 @@ impl Client {
     /// One dump.
     fn list<T>(
         &mut self,
-        what: &'static str,
+        what: &dyn fmt::Display,
         cmd: u8,
         attrs: impl Fn(&mut Writer),
         parse: impl Fn(&[u8]) -> Result<T, RequestError>,
@@ -321,7 +322,7 @@ fn find_family(socket: &mut Socket) -> Result<u16, RequestError> {
         out.resize(start + message.buffer_len(), 0);
         message.emit(&mut out[start..]);
     };
-    socket.request("look up the IPVS family", GENL_ID_CTRL, 0, body, |_, payload| {
+    socket.request(&"look up the IPVS family", GENL_ID_CTRL, 0, body, |_, payload| {
         family = find(payload.get(GENL_HDRLEN..).unwrap_or_default(), CTRL_ATTR_FAMILY_ID).and_then(Value::u16);
         Ok(())
     })?;
