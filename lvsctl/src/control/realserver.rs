@@ -11,11 +11,11 @@ pub const SPEAKS: &str = "realserver";
 pub enum Request {
     /// [`Status`]. Rank read.
     Status {},
-    /// [`Status`], then notices. Rank read.
+    /// [`Status`], then [`Notice`]s. Rank read.
     Watch {},
-    /// Puts the addresses on. Rank operate.
+    /// Puts the addresses on and keeps them there. [`Status`]. Rank operate.
     Up {},
-    /// Takes them off and puts the ARP settings back. Rank operate.
+    /// Takes them off and puts the ARP settings back. [`Status`]. Rank operate.
     Down {},
 }
 
@@ -28,6 +28,55 @@ pub struct Status {
     pub addresses: Vec<AddressStatus>,
     /// The ARP settings.
     pub settings: Vec<SettingStatus>,
+    /// What stands in the way and is left to the administrator, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "kebab-case")]
+pub enum Notice {
+    /// An address was put on.
+    AddressOn {
+        /// The address with its prefix.
+        address: String,
+        /// Interface and label.
+        label: String,
+        /// It had been there and was taken off by somebody else.
+        repair: bool,
+    },
+    /// An address was taken off.
+    AddressOff {
+        /// The address with its prefix.
+        address: String,
+    },
+    /// A kernel setting was changed.
+    Setting {
+        /// `net.ipv4.conf.lo.arp_ignore`.
+        name: String,
+        /// Its value before.
+        was: String,
+        /// Its value now.
+        value: String,
+        /// It had been right and was changed by somebody else.
+        repair: bool,
+    },
+    /// Something stands in the way that is left to the administrator.
+    Problem {
+        /// One sentence.
+        what: String,
+    },
+    /// A problem is gone.
+    Solved {
+        /// The sentence it was told with.
+        what: String,
+    },
+    /// A change could not be made; it is tried again.
+    Failed {
+        /// What was attempted, and why it failed.
+        what: String,
+    },
 }
 
 /// One virtual address.
