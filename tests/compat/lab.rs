@@ -64,7 +64,7 @@ fn all(program: &str, only: &[&str]) -> Result<bool, Failure> {
     let chosen = cases().into_iter().filter(|case| only.is_empty() || only.contains(&case.name.as_str()));
     let mut waiting: Vec<Case> = chosen.collect();
     let total = waiting.len();
-    // Those that wait for the kernel's counters come last in name, and are begun first.
+    // Taken from the end: those that wait for the kernel to count are among the last.
     let queue = Mutex::new(&mut waiting);
     let failures = Mutex::new(0);
     std::thread::scope(|scope| {
