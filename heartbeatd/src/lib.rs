@@ -5,4 +5,5 @@ pub mod act;
 pub mod config;
 pub mod core;
 pub mod decode;
+pub mod media;
 pub mod wire;

@@ -69,7 +69,7 @@ pub struct Field {
 }
 
 /// Why a message with a good signature still says nothing we can use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 pub enum Malformed {
     /// A field that this kind of message must have.
     #[error("field {0} is missing")]

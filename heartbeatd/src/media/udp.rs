@@ -1,0 +1,169 @@
+//! The sockets of one medium, with the options heartbeat gives them (spec/heartbeat.md 4.1).
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use rustix::net::SendFlags;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use super::interface;
+use crate::config::Medium;
+
+/// Low delay, as heartbeat marks its packets.
+const TOS_LOW_DELAY: u32 = 0x10;
+/// So that heartbeats find room beside whatever else is sent to the port.
+const RECEIVE_BUFFER: usize = 1024 * 1024;
+
+/// Why a medium cannot be opened now.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is not there, or not yet.
+    #[error("waiting for interface {0}")]
+    NoInterface(String),
+    /// It has no IPv4 network.
+    #[error("waiting for an address on interface {0}")]
+    NoBroadcast(String),
+    /// The kernel refused something.
+    #[error("cannot {what}")]
+    Kernel {
+        /// What was attempted.
+        what: String,
+        /// Its reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Open sockets: one to send, whose source port stays the same for its life, and one to receive.
+#[derive(Debug)]
+pub(super) struct Port {
+    index: u32,
+    to: SocketAddr,
+    flags: SendFlags,
+    send: Socket,
+    pub(super) receive: UdpSocket,
+}
+
+impl Port {
+    pub(super) fn open(medium: &Medium) -> Result<Self, OpenError> {
+        let name = medium.interface();
+        let index = look_up_index(name)?.ok_or_else(|| OpenError::NoInterface(name.to_owned()))?;
+        let to = target(medium, index)?;
+        let send = sender(medium, index).map_err(kernel(format!("open a socket to send to {to}")))?;
+        let at = receiving(medium, index);
+        let receive = receiver(medium, index, at).map_err(kernel(format!("listen on {at}")))?;
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        if matches!(medium, Medium::Bcast { .. }) {
+            flags |= SendFlags::DONTROUTE;
+        }
+        Ok(Self { index, to, flags, send, receive })
+    }
+
+    /// Whether the interface is still the one the sockets are bound to. Where sends `fail`, also
+    /// whether they still go to the right address.
+    pub(super) fn is_current(&self, medium: &Medium, fail: bool) -> bool {
+        match look_up_index(medium.interface()) {
+            Ok(Some(index)) if index == self.index => {
+                // A network that is gone is worth the same sockets when it comes back.
+                !fail || target(medium, index).map_or(true, |to| to == self.to)
+            }
+            Ok(_) => false,
+            // That it could not be asked says nothing about the interface.
+            Err(_) => true,
+        }
+    }
+
+    pub(super) fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        rustix::net::sendto(&self.send, datagram, self.flags, &self.to)?;
+        Ok(())
+    }
+}
+
+fn kernel(what: String) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::Kernel { what, source }
+}
+
+fn look_up_index(name: &str) -> Result<Option<u32>, OpenError> {
+    interface::index(name).map_err(kernel(format!("find interface {name}")))
+}
+
+/// Where heartbeats are sent to.
+fn target(medium: &Medium, index: u32) -> Result<SocketAddr, OpenError> {
+    Ok(match medium {
+        Medium::Bcast { interface: name, port } => {
+            let broadcast = interface::broadcast(name).map_err(kernel(format!("find the network of {name}")))?;
+            (broadcast.ok_or_else(|| OpenError::NoBroadcast(name.clone()))?, *port).into()
+        }
+        Medium::Mcast { group, port, .. } => (*group, *port).into(),
+        Medium::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
+        Medium::Ucast { peer, port, .. } => (*peer, *port).into(),
+        Medium::Ucast6 { peer, port, .. } => SocketAddrV6::new(*peer, *port, 0, index).into(),
+    })
+}
+
+/// Where heartbeats are received.
+fn receiving(medium: &Medium, index: u32) -> SocketAddr {
+    match medium {
+        Medium::Bcast { port, .. } | Medium::Ucast { port, .. } => (Ipv4Addr::UNSPECIFIED, *port).into(),
+        Medium::Ucast6 { port, .. } => (Ipv6Addr::UNSPECIFIED, *port).into(),
+        Medium::Mcast { group, port, .. } => (*group, *port).into(),
+        Medium::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
+    }
+}
+
+fn bound(medium: &Medium, domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    socket.bind_device(Some(medium.interface().as_bytes()))?;
+    Ok(socket)
+}
+
+fn domain(medium: &Medium) -> Domain {
+    match medium {
+        Medium::Bcast { .. } | Medium::Mcast { .. } | Medium::Ucast { .. } => Domain::IPV4,
+        Medium::Mcast6 { .. } | Medium::Ucast6 { .. } => Domain::IPV6,
+    }
+}
+
+fn sender(medium: &Medium, index: u32) -> io::Result<Socket> {
+    let socket = bound(medium, domain(medium))?;
+    match medium {
+        Medium::Bcast { .. } => socket.set_broadcast(true)?,
+        Medium::Ucast { .. } => socket.set_tos_v4(TOS_LOW_DELAY)?,
+        Medium::Mcast { ttl, loopback, .. } => {
+            rustix::net::sockopt::set_ip_multicast_if_with_ifindex(
+                &socket,
+                &Ipv4Addr::UNSPECIFIED,
+                &Ipv4Addr::UNSPECIFIED,
+                index,
+            )?;
+            socket.set_multicast_ttl_v4((*ttl).into())?;
+            socket.set_multicast_loop_v4(*loopback)?;
+        }
+        Medium::Mcast6 { hops, loopback, .. } => {
+            socket.set_multicast_if_v6(index)?;
+            socket.set_multicast_hops_v6((*hops).into())?;
+            socket.set_multicast_loop_v6(*loopback)?;
+        }
+        Medium::Ucast6 { .. } => {}
+    }
+    Ok(socket)
+}
+
+fn receiver(medium: &Medium, index: u32, at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = bound(medium, domain(medium))?;
+    // Several media on one interface share the port. Unlike SO_REUSEADDR, which heartbeat sets
+    // too, this shares it with our own user only.
+    socket.set_reuse_port(true)?;
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.bind(&at.into())?;
+    match medium {
+        Medium::Mcast { group, .. } => socket.join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(index))?,
+        Medium::Mcast6 { group, .. } => socket.join_multicast_v6(group, index)?,
+        Medium::Bcast { .. } | Medium::Ucast { .. } | Medium::Ucast6 { .. } => {}
+    }
+    UdpSocket::from_std(socket.into())
+}

@@ -1,0 +1,191 @@
+//! The media, on interfaces made for the test in a network namespace of its own.
+
+use std::io::Write;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::Duration;
+
+use heartbeatd::config::Medium;
+use heartbeatd::media::{Media, Notice};
+
+const INSIDE: &str = "HEARTBEATD_TEST_INSIDE";
+
+/// Runs the test of that name once more in a fresh network namespace, where it runs `body`.
+/// Where the kernel does not let us make one, the test counts as skipped.
+fn in_a_network_of_its_own(name: &str, body: impl Future<Output = ()>) {
+    if std::env::var_os(INSIDE).is_some() {
+        ip("link set lo up");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let limit = Duration::from_secs(30);
+        return runtime.block_on(async { tokio::time::timeout(limit, body).await.expect("done within 30 s") });
+    }
+    let new = || {
+        let mut unshare = Command::new("unshare");
+        unshare.arg(if rustix::process::geteuid().is_root() { "-n" } else { "-rn" });
+        unshare
+    };
+    if !new().arg("true").status().is_ok_and(|status| status.success()) {
+        let why = format!("heartbeatd {name}: unshare cannot make a network namespace here");
+        eprintln!("skipped: {why}");
+        if let Some(list) = std::env::var_os("LVS_SKIPPED") {
+            let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+            writeln!(list, "{why}").unwrap();
+        }
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    let output = new().arg(this).args(["--exact", name]).env(INSIDE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn ip(args: &str) {
+    let status = Command::new("ip").args(args.split(' ')).status().expect("ip (package iproute2)");
+    assert!(status.success(), "ip {args}");
+}
+
+/// The interface hb0 with a plugged cable.
+fn cable(address: &str) {
+    ip("link add hb0 type veth peer name hb0far");
+    ip(&format!("addr add {address} dev hb0"));
+    ip("link set hb0 up");
+    ip("link set hb0far up");
+}
+
+/// All packets until there are `count` of them, as link and text.
+async fn hear(media: &mut Media, count: usize) -> Vec<(String, String)> {
+    let mut heard = Vec::new();
+    while heard.len() < count {
+        media.readable().await;
+        media.take(64, |link, bytes| heard.push((link.to_owned(), String::from_utf8_lossy(bytes).into_owned())));
+    }
+    heard
+}
+
+fn shown(notices: &[Notice]) -> Vec<String> {
+    notices.iter().map(ToString::to_string).collect()
+}
+
+fn ucast() -> Medium {
+    Medium::Ucast { interface: "lo".into(), peer: [127, 0, 0, 1].into(), port: 694 }
+}
+
+#[test]
+fn every_kind_of_medium_carries_a_packet() {
+    in_a_network_of_its_own("every_kind_of_medium_carries_a_packet", async {
+        cable("10.99.0.1/24");
+        let hb0 = || "hb0".to_owned();
+        let media = [
+            ucast(),
+            Medium::Ucast6 { interface: "lo".into(), peer: [0, 0, 0, 0, 0, 0, 0, 1].into(), port: 694 },
+            Medium::Bcast { interface: hb0(), port: 694 },
+            Medium::Mcast { interface: hb0(), group: [239, 0, 0, 1].into(), port: 695, ttl: 1, loopback: true },
+            Medium::Mcast6 {
+                interface: hb0(),
+                group: "ff02::1:694".parse().unwrap(),
+                port: 696,
+                hops: 1,
+                loopback: true,
+            },
+        ];
+        for medium in media {
+            let mut one = Media::new(std::slice::from_ref(&medium));
+            // A fresh IPv6 address is on probation for a second or two; sending is tried again as a
+            // daemon does it.
+            let mut every = tokio::time::interval(Duration::from_millis(50));
+            assert_eq!(shown(&one.refresh()), [format!("{medium}: open")]);
+            let heard = loop {
+                tokio::select! {
+                    _ = every.tick() => { one.send(b"hello"); }
+                    () = one.readable() => break hear(&mut one, 1).await,
+                }
+            };
+            assert_eq!(heard[0], (medium.interface().to_owned(), "hello".to_owned()), "{medium}");
+            assert!(one.links()[0].sent() >= 1 && one.links()[0].received() >= 1);
+        }
+    });
+}
+
+#[test]
+fn a_medium_waits_for_its_interface_and_follows_it() {
+    in_a_network_of_its_own("a_medium_waits_for_its_interface_and_follows_it", async {
+        let mut media = Media::new(&[Medium::Bcast { interface: "hb0".into(), port: 694 }, ucast()]);
+        assert_eq!(shown(&media.refresh()), ["bcast hb0: waiting for interface hb0", "ucast lo 127.0.0.1: open"]);
+        assert_eq!(media.links()[0].trouble().as_deref(), Some("waiting for interface hb0"));
+        // Said once.
+        assert_eq!(shown(&media.refresh()), [""; 0]);
+        assert_eq!(shown(&media.send(b"one")), [""; 0]);
+        assert_eq!(hear(&mut media, 1).await, [("lo".to_owned(), "one".to_owned())]);
+
+        cable("10.99.0.1/24");
+        ip("link set hb0 down");
+        assert_eq!(shown(&media.refresh()), ["bcast hb0: waiting for an address on interface hb0"]);
+        ip("link set hb0 up");
+        assert_eq!(shown(&media.refresh()), ["bcast hb0: open"]);
+        assert_eq!(shown(&media.send(b"two")), [""; 0]);
+        let heard = hear(&mut media, 2).await;
+        assert!(heard.contains(&("hb0".to_owned(), "two".to_owned())), "{heard:?}");
+
+        // Down and up is the same interface; a send in between fails once in the log.
+        ip("link set hb0 down");
+        assert_eq!(media.send(b"lost").len(), 1);
+        assert_eq!(shown(&media.send(b"lost")), [""; 0]);
+        assert_eq!(media.links()[0].send_errors(), 2);
+        assert!(media.links()[0].trouble().unwrap().starts_with("cannot send: "));
+        ip("link set hb0 up");
+        media.refresh();
+        assert_eq!(shown(&media.send(b"three")), ["bcast hb0: sending works again"]);
+
+        // Another interface of the same name, in another network.
+        ip("link del hb0");
+        assert_eq!(shown(&media.refresh()), ["bcast hb0: waiting for interface hb0"]);
+        cable("10.98.0.1/16");
+        assert_eq!(shown(&media.refresh()), ["bcast hb0: open"]);
+        hear(&mut media, 3).await;
+        assert_eq!(shown(&media.send(b"four")), [""; 0]);
+        let heard = hear(&mut media, 2).await;
+        assert!(heard.contains(&("hb0".to_owned(), "four".to_owned())), "{heard:?}");
+
+        // The same interface moved to another network: the first failing send is followed by the new address.
+        ip("addr flush dev hb0");
+        ip("addr add 10.97.0.1/24 dev hb0");
+        let sent = media.send(b"five");
+        let moved = shown(&media.refresh());
+        assert!(sent.is_empty() || moved == ["bcast hb0: open"], "{sent:?} {moved:?}");
+    });
+}
+
+#[test]
+fn a_flood_is_taken_in_portions_and_every_link_gets_its_turn() {
+    in_a_network_of_its_own("a_flood_is_taken_in_portions_and_every_link_gets_its_turn", async {
+        cable("10.99.0.1/24");
+        let mut media = Media::new(&[ucast(), Medium::Bcast { interface: "hb0".into(), port: 695 }]);
+        assert_eq!(media.refresh().len(), 2);
+        let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..100 {
+            stranger.send_to(b"flood", "127.0.0.1:694").unwrap();
+        }
+        media.send(b"heartbeat");
+        let mut heard = Vec::new();
+        while !heard.contains(&"hb0".to_owned()) {
+            media.readable().await;
+            let before = heard.len();
+            media.take(10, |link, _| heard.push(link.to_owned()));
+            assert!(heard.len() <= before + 10);
+        }
+        assert!(heard.len() <= 20, "the heartbeat came after {} packets of the flood", heard.len());
+        hear(&mut media, 102 - heard.len()).await;
+        assert_eq!(media.links()[0].received() + media.links()[1].received(), 102);
+    });
+}
+
+#[test]
+fn the_longest_datagram_arrives_whole() {
+    in_a_network_of_its_own("the_longest_datagram_arrives_whole", async {
+        let mut media = Media::new(&[ucast()]);
+        media.refresh();
+        assert_eq!(shown(&media.send(&vec![b'x'; 65_507])), [""; 0]);
+        assert_eq!(hear(&mut media, 1).await[0].1.len(), 65_507);
+        assert_eq!(media.send(&vec![b'x'; 65_508]).len(), 1);
+    });
+}
