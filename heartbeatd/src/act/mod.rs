@@ -1,3 +1,5 @@
 //! What a decision comes to: scripts run, addresses put on and taken off, announcements sent.
 
+pub mod announce;
+pub mod lease;
 pub mod script;
