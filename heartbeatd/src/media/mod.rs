@@ -230,10 +230,11 @@ impl Media {
         .await;
     }
 
-    /// Hands over what has arrived, at most `budget` datagrams, taken in turn from each link. If
+    /// Hands over what has arrived with the place of its link in [`Media::links`], at most `budget`
+    /// datagrams, taken in turn from each link. If
     /// more has arrived [`Media::readable`] returns at once the next time: in between the caller
     /// looks at its timers, and no flood can keep it from them.
-    pub fn take(&mut self, budget: usize, mut each: impl FnMut(&str, &[u8])) {
+    pub fn take(&mut self, budget: usize, mut each: impl FnMut(usize, &[u8])) {
         let count = self.links.len();
         let mut taken = 0;
         let mut dry = 0;
@@ -252,7 +253,7 @@ impl Media {
                     dry = 0;
                     taken += 1;
                     link.received += 1;
-                    each(link.medium.interface(), &self.buffer[..len]);
+                    each(at, &self.buffer[..len]);
                 }
                 None => dry += 1,
             }
