@@ -5,13 +5,14 @@
 //! medium that cannot be opened waits and is tried again at every [`Media::refresh`]; when an
 //! interface comes back under another number or with another broadcast address, its sockets follow.
 
-mod interface;
+pub(crate) mod interface;
 mod refused;
 mod udp;
 
 use std::fmt;
 use std::task::Poll;
 
+pub use interface::Interfaces;
 pub use refused::{Reason, Refused};
 pub use udp::OpenError;
 use udp::Port;
@@ -142,14 +143,14 @@ impl Link {
         self.send_errors
     }
 
-    fn refresh(&mut self) -> Option<Notice> {
+    fn refresh(&mut self, interfaces: &Interfaces) -> Option<Notice> {
         let medium = self.medium.to_string();
         if let State::Open(port) = &self.state
-            && port.is_current(&self.medium, self.sending != Sending::Works)
+            && port.is_current(&self.medium, interfaces)
         {
             return None;
         }
-        match Port::open(&self.medium) {
+        match Port::open(&self.medium, interfaces) {
             Ok(port) => {
                 self.state = State::Open(port);
                 self.sending = Sending::Works;
@@ -206,8 +207,8 @@ impl Media {
 
     /// Opens what is not open and reopens what has changed below. To be called at start, at
     /// every event about interfaces and about once a second. Needs a tokio runtime.
-    pub fn refresh(&mut self) -> Vec<Notice> {
-        self.links.iter_mut().filter_map(Link::refresh).collect()
+    pub fn refresh(&mut self, interfaces: &Interfaces) -> Vec<Notice> {
+        self.links.iter_mut().filter_map(|link| link.refresh(interfaces)).collect()
     }
 
     /// Sends on every open medium, without ever waiting.

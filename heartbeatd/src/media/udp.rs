@@ -7,7 +7,7 @@ use rustix::net::SendFlags;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::interface;
+use super::interface::{Interface, Interfaces};
 use crate::config::Medium;
 
 /// Low delay, as heartbeat marks its packets.
@@ -46,10 +46,11 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn open(medium: &Medium) -> Result<Self, OpenError> {
+    pub(super) fn open(medium: &Medium, interfaces: &Interfaces) -> Result<Self, OpenError> {
         let name = medium.interface();
-        let index = look_up_index(name)?.ok_or_else(|| OpenError::NoInterface(name.to_owned()))?;
-        let to = target(medium, index)?;
+        let interface = interfaces.find(name).ok_or_else(|| OpenError::NoInterface(name.to_owned()))?;
+        let index = interface.index;
+        let to = target(medium, interface).ok_or_else(|| OpenError::NoBroadcast(name.to_owned()))?;
         let send = sender(medium, index).map_err(kernel(format!("open a socket to send to {to}")))?;
         let at = receiving(medium, index);
         let receive = receiver(medium, index, at).map_err(kernel(format!("listen on {at}")))?;
@@ -60,18 +61,13 @@ impl Port {
         Ok(Self { index, to, flags, send, receive })
     }
 
-    /// Whether the interface is still the one the sockets are bound to. Where sends `fail`, also
-    /// whether they still go to the right address.
-    pub(super) fn is_current(&self, medium: &Medium, fail: bool) -> bool {
-        match look_up_index(medium.interface()) {
-            Ok(Some(index)) if index == self.index => {
-                // A network that is gone is worth the same sockets when it comes back.
-                !fail || target(medium, index).map_or(true, |to| to == self.to)
-            }
-            Ok(_) => false,
-            // That it could not be asked says nothing about the interface.
-            Err(_) => true,
-        }
+    /// Whether the interface is still the one the sockets are bound to, and what is sent goes to
+    /// the right address.
+    pub(super) fn is_current(&self, medium: &Medium, interfaces: &Interfaces) -> bool {
+        interfaces.find(medium.interface()).is_some_and(|interface| {
+            // An interface without a network now may get the same one back.
+            interface.index == self.index && target(medium, interface).is_none_or(|to| to == self.to)
+        })
     }
 
     pub(super) fn send(&self, datagram: &[u8]) -> io::Result<()> {
@@ -84,17 +80,11 @@ fn kernel(what: String) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Kernel { what, source }
 }
 
-fn look_up_index(name: &str) -> Result<Option<u32>, OpenError> {
-    interface::index(name).map_err(kernel(format!("find interface {name}")))
-}
-
-/// Where heartbeats are sent to.
-fn target(medium: &Medium, index: u32) -> Result<SocketAddr, OpenError> {
-    Ok(match medium {
-        Medium::Bcast { interface: name, port } => {
-            let broadcast = interface::broadcast(name).map_err(kernel(format!("find the network of {name}")))?;
-            (broadcast.ok_or_else(|| OpenError::NoBroadcast(name.clone()))?, *port).into()
-        }
+/// Where heartbeats are sent to, if the interface has what that takes.
+fn target(medium: &Medium, interface: &Interface) -> Option<SocketAddr> {
+    let index = interface.index;
+    Some(match medium {
+        Medium::Bcast { port, .. } => (interface.broadcast?, *port).into(),
         Medium::Mcast { group, port, .. } => (*group, *port).into(),
         Medium::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
         Medium::Ucast { peer, port, .. } => (*peer, *port).into(),
