@@ -3,7 +3,13 @@
 //! Reads `ldirectord.cf`, probes the real servers, and keeps the IPVS table to
 //! those that answer.
 
+pub mod check;
 pub mod cli;
 pub mod config;
+pub mod farm;
 pub mod instance;
 pub mod local_time;
+pub mod notice;
+pub mod schedule;
+pub mod verdict;
+pub mod wanted;

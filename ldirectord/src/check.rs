@@ -1,0 +1,135 @@
+//! The checks: one file a protocol, one total deadline around each.
+//!
+//! A check is handed everything it needs to know ([`Check`] is complete) and says whether
+//! the server works, or what went wrong, with which address, after how long
+//! (spec/ldirectord.md chapter 8).
+
+mod connect;
+mod http;
+mod ping;
+#[cfg(test)]
+mod testing;
+
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use crate::config::model::{Check, Negotiate, Probe};
+pub use http::Tls;
+pub use ping::Pinger;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What the server answered, or why it counts as down.
+    pub result: Result<String, String>,
+    /// From the start of the check to its end.
+    pub took: Duration,
+}
+
+/// What all checks share.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// How TLS is spoken.
+    pub tls: Tls,
+    /// The sockets for echo requests.
+    pub pinger: Pinger,
+}
+
+impl Tools {
+    /// Tools for checks from this process. The sockets for echo requests are opened when they are
+    /// first needed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { tls: Tls::unverified(), pinger: Pinger::default() }
+    }
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes one check. It ends when its deadline has passed at the latest, and leaves nothing
+/// behind then.
+///
+/// Of a [`Check::Combined`] the negotiation is made: whose turn it is is not decided here.
+pub async fn run(check: &Check, tools: &Tools) -> Report {
+    let begin = Instant::now();
+    let result = match check {
+        Check::On => Ok("not checked".to_owned()),
+        Check::Off => Err("checktype=off: not checked".to_owned()),
+        Check::Impossible(why) => Err((*why).to_owned()),
+        Check::Connect(target) => {
+            let silent = format!("500 Timeout Alarm: {} does not answer to a connection attempt", target.at);
+            within(target.timeout, silent, connect::check(target)).await
+        }
+        // Each attempt has its own deadline.
+        Check::Ping(target) => ping::check(target, &tools.pinger).await,
+        Check::Negotiate(negotiate) | Check::Combined { negotiate, .. } => converse(negotiate, tools).await,
+        Check::External(_) => Err(NotBuilt("external").to_string()),
+        Check::ExternalPerl(_) => Err(NotBuilt("external-perl").to_string()),
+    };
+    let took = begin.elapsed();
+    Report { result: result.map_err(|why| format!("{why}, after {}", Took(took))), took }
+}
+
+async fn converse(Negotiate { probe, timeout }: &Negotiate, tools: &Tools) -> Result<String, String> {
+    match probe {
+        Probe::None => Ok("nothing to negotiate".to_owned()),
+        Probe::Http(request) => {
+            let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);
+            within(*timeout, silent, http::check(request, &tools.tls)).await
+        }
+        Probe::HttpProxy(_) => Err(NotBuilt("http_proxy").to_string()),
+        Probe::Smtp { .. } => Err(NotBuilt("smtp").to_string()),
+        Probe::Pop(_) => Err(NotBuilt("pop").to_string()),
+        Probe::Imap(_) => Err(NotBuilt("imap").to_string()),
+        Probe::Ftp(_) => Err(NotBuilt("ftp").to_string()),
+        Probe::Nntp { .. } => Err(NotBuilt("nntp").to_string()),
+        Probe::Ldap(_) => Err(NotBuilt("ldap").to_string()),
+        Probe::Dns(_) => Err(NotBuilt("dns").to_string()),
+        Probe::Sip(_) => Err(NotBuilt("sip").to_string()),
+        Probe::Radius(_) => Err(NotBuilt("radius").to_string()),
+        Probe::SimpleTcp(_) => Err(NotBuilt("simpletcp").to_string()),
+        Probe::Sql(_) => Err(NotBuilt("sql").to_string()),
+    }
+}
+
+/// The one deadline.
+async fn within(
+    limit: Duration,
+    silent: String,
+    check: impl Future<Output = Result<String, String>>,
+) -> Result<String, String> {
+    timeout(limit, check).await.unwrap_or(Err(silent))
+}
+
+/// A kind of check that the configuration knows and this version does not make. Files that ask
+/// for one are refused when they are read ([`crate::config`]), so this is what a check says only
+/// where the two lists differ.
+#[derive(Debug, thiserror::Error)]
+#[error("this version makes no {0} checks")]
+struct NotBuilt(&'static str);
+
+/// A duration for people: `340 us`, `12 ms`, `5.0 s`.
+struct Took(Duration);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_micros() {
+            us @ 0..1_000 => write!(f, "{us} us"),
+            us @ 1_000..1_000_000 => write!(f, "{} ms", us / 1_000),
+            _ => write!(f, "{:.1} s", self.0.as_secs_f64()),
+        }
+    }
+}
+
+/// What the system said, without the number: `Connection refused`.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
+}

@@ -1,0 +1,228 @@
+//! `service=http` and `https` (spec/ldirectord.md 8.4).
+//!
+//! The connection goes to the real server and nowhere else, whatever name is in the Host
+//! header and in SNI; only a redirect to another host leads elsewhere. Each check has its
+//! own connection: one that was opened a minute ago says nothing about now.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use reqwest::header::{CONNECTION, HOST, HeaderValue, LOCATION};
+use reqwest::{Client, Response, Url};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+
+use super::reason;
+use crate::config::model::{Http, Method};
+
+/// Most of a body that is looked at, bytes.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// Most redirects that are followed (T9).
+const MAX_REDIRECTS: usize = 7;
+
+/// How much of an unexpected body is told, characters.
+const QUOTED: usize = 80;
+
+/// How TLS is spoken: shared by all checks, because making it anew costs milliseconds.
+#[derive(Debug, Clone)]
+pub struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// Takes any certificate, as ldirectord always did: a health check asks whether the server
+    /// works, and most real servers present names that are not theirs (spec 8.2, B14).
+    ///
+    /// # Panics
+    /// Never: the provider supports TLS 1.2 and 1.3.
+    #[must_use]
+    pub fn unverified() -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth();
+        // A resumed session would hide a server that can no longer shake hands.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self(Arc::new(config))
+    }
+}
+
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Asks, follows redirects, and looks at what came.
+pub async fn check(request: &Http, tls: &Tls) -> Result<String, String> {
+    let client = client(request, tls)?;
+    let mut url = url(request)?;
+    let mut host = Some(request.host.as_str());
+    let mut at = request.at.to_string();
+    for _ in 0..=MAX_REDIRECTS {
+        let response = ask(&client, request.method, &url, host, &at).await?;
+        let Some(next) = redirect(&url, &response) else { return judge(request, response).await };
+        if next.origin() != url.origin() {
+            // Another server is asked by its own name.
+            (host, at) = (None, authority(&next));
+        }
+        url = next;
+    }
+    Err(format!("302 Found: more than {MAX_REDIRECTS} redirects from {}, the last one to {url}", request.at))
+}
+
+fn client(request: &Http, tls: &Tls) -> Result<Client, String> {
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(ClientConfig::clone(&tls.0))
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .http1_title_case_headers()
+        .http09_responses()
+        .user_agent(concat!("ldirectord/", env!("CARGO_PKG_VERSION")));
+    let named = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name);
+    for name in [Some(named), request.server_name.as_deref()].into_iter().flatten() {
+        // Also a redirect to the virtual host's own name is about this real server; its public
+        // address is ours.
+        builder = builder.resolve(name, SocketAddr::new(request.at.ip(), 0));
+    }
+    builder.build().map_err(|error| format!("cannot make an HTTP client ({})", root(&error)))
+}
+
+/// With a name for SNI in it where there is one; the client resolves it to the real server.
+fn url(request: &Http) -> Result<Url, String> {
+    let Http { tls, at, path, server_name, .. } = request;
+    let scheme = if *tls { "https" } else { "http" };
+    let authority = match server_name {
+        Some(name) if *tls => format!("{name}:{}", at.port()),
+        _ => at.to_string(),
+    };
+    // The parser takes a backslash for a slash, as browsers do.
+    let text = format!("{scheme}://{authority}{}", path.replace('\\', "%5C"));
+    Url::parse(&text).map_err(|error| format!("\"{text}\" is not a URL ({error})"))
+}
+
+/// One request; `at` is who is asked, for messages.
+async fn ask(client: &Client, method: Method, url: &Url, host: Option<&str>, at: &str) -> Result<Response, String> {
+    let verb = match method {
+        Method::Get => reqwest::Method::GET,
+        Method::Head => reqwest::Method::HEAD,
+    };
+    let mut request = client.request(verb, url.clone()).header(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(host) = host {
+        let host = HeaderValue::from_str(host).map_err(|_| format!("\"{host}\" cannot be a Host header"))?;
+        request = request.header(HOST, host);
+    }
+    request.send().await.map_err(|error| {
+        let why = root(&error);
+        if error.is_connect() {
+            format!("500 Can't connect to {at} ({why})")
+        } else {
+            format!("500 no answer from {at} ({why})")
+        }
+    })
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Where the answer sends us, if it does.
+fn redirect(url: &Url, response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    url.join(location).ok().filter(|next| matches!(next.scheme(), "http" | "https"))
+}
+
+async fn judge(request: &Http, response: Response) -> Result<String, String> {
+    let status = response.status().to_string();
+    if !response.status().is_success() {
+        let url = response.url().clone();
+        return Err(format!("{status} ({} {url} at {})", request.method.as_str(), request.at));
+    }
+    let Some(pattern) = &request.receive else { return Ok(status) };
+    let body = body(response).await;
+    match pattern.matches(&body) {
+        Ok(true) => Ok(status),
+        Ok(false) => {
+            let begin: String = body.chars().take(QUOTED).collect();
+            let dots = if begin.len() < body.len() { "..." } else { "" };
+            Err(format!(
+                "{status}, but \"{}\" is not in the body {begin:?}{dots} from {}",
+                pattern.as_str(),
+                request.at
+            ))
+        }
+        Err(error) => Err(format!("{status}, but {error}")),
+    }
+}
+
+/// What came of the body, however it ended: one shorter than announced is still looked at.
+async fn body(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = MAX_BODY - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == MAX_BODY {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// The first cause: "error sending request for url" helps nobody.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), reason)
+}
+
+#[cfg(test)]
+mod tests;

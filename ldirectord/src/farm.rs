@@ -1,0 +1,292 @@
+//! The server farm: every virtual service and real server of the file, what the checks say
+//! about them, and what of it the kernel's table does not say yet.
+//!
+//! Pure: results, tables and the time come in; checks to make, changes to carry out and
+//! notices go out. [`crate::director`] is the driver. One batch of changes is under way at a
+//! time; what a batch did not achieve stays to be done and is tried again against a fresh
+//! table (spec/ldirectord.md B4).
+
+mod drain;
+mod reload;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use lvs::ipvs::{Refusal, ServiceKey};
+
+use crate::check::Report;
+use crate::config::Config;
+use crate::config::model::{Check, Real, Virtual};
+use crate::notice::{Notice, ServerName, ServiceName};
+use crate::schedule::{CheckId, Schedule};
+use crate::verdict::{Noted, Turn, Verdict};
+use crate::wanted::Target;
+pub use drain::NoSuchServer;
+pub use table::Occupied;
+
+/// First pause before a refused change is tried again; it doubles up to [`LONGEST_PAUSE`].
+pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause before a refused change is tried again.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The whole farm.
+#[derive(Debug)]
+pub struct Farm {
+    readd_quiescent: bool,
+    virtuals: Vec<Held>,
+    retired: BTreeMap<ServiceKey, Retired>,
+    probes: BTreeMap<CheckId, Probing>,
+    schedule: Schedule,
+    next_id: u64,
+    /// Checks not heard of since start or reload.
+    round: BTreeSet<CheckId>,
+    /// The table was read since start or reload.
+    seen: bool,
+    ready: bool,
+    batch: Option<table::Batch>,
+    /// Counts reloads: a batch of an earlier generation says nothing about this one.
+    generation: u64,
+}
+
+/// A virtual service and what is thought of its servers.
+#[derive(Debug)]
+struct Held {
+    service: Virtual,
+    name: ServiceName,
+    servers: Vec<Server>,
+    define: bool,
+    purge: bool,
+    fallback_serves: bool,
+    fallback_dirty: bool,
+    retry: Retry,
+    refusals: Vec<Refusal>,
+}
+
+/// A real server of one virtual.
+#[derive(Debug, Clone, Default)]
+struct Server {
+    verdict: Verdict,
+    /// The table may not say what the verdict asks for.
+    dirty: bool,
+    /// It was judged for the first time: if it is down, it is put into the table with weight 0.
+    fresh: bool,
+    last: Option<Last>,
+}
+
+/// The last check of a server.
+#[derive(Debug, Clone)]
+struct Last {
+    ended: Instant,
+    report: Report,
+}
+
+/// A virtual service of an earlier file that may still be in the table.
+#[derive(Debug)]
+struct Retired {
+    name: ServiceName,
+    retry: Retry,
+    refusal: Option<Refusal>,
+}
+
+/// When refused changes are tried again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Retry {
+    at: Option<Instant>,
+    pause: Option<Duration>,
+}
+
+impl Retry {
+    fn is_due(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| at <= now)
+    }
+
+    fn later(&mut self, now: Instant) {
+        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        *self = Self { at: Some(now + pause), pause: Some(pause) };
+    }
+}
+
+/// A check that is made, and for whom.
+#[derive(Debug)]
+struct Probing {
+    check: Check,
+    turn: Turn,
+    /// Virtual and real server, by their places.
+    users: Vec<(usize, usize)>,
+}
+
+/// A check to be made now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// To be handed back with the result.
+    pub id: CheckId,
+    /// What to do; never [`Check::Combined`], of which this is the half that is due.
+    pub step: Check,
+}
+
+impl Farm {
+    /// A farm of which nothing is known yet. Every check is due at once.
+    #[must_use]
+    pub fn new(now: Instant, config: Config) -> (Self, Vec<Notice>) {
+        let mut farm = Self {
+            readd_quiescent: false,
+            virtuals: Vec::new(),
+            retired: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            schedule: Schedule::default(),
+            next_id: 0,
+            round: BTreeSet::new(),
+            seen: false,
+            ready: false,
+            batch: None,
+            generation: 0,
+        };
+        let notices = farm.reload(now, config);
+        (farm, notices)
+    }
+
+    /// The checks to start now. Each has to be answered with [`Farm::heard`].
+    #[must_use]
+    pub fn due(&mut self, now: Instant) -> Vec<Order> {
+        let due = self.schedule.due(now).into_iter();
+        due.filter_map(|id| self.probes.get(&id).map(|probing| Order { id, step: probing.step() })).collect()
+    }
+
+    /// Takes the result of a check. A result of a check that no longer exists is nothing.
+    #[must_use]
+    pub fn heard(&mut self, now: Instant, id: CheckId, report: &Report) -> Vec<Notice> {
+        self.schedule.ended(id);
+        let Some(probing) = self.probes.get_mut(&id) else { return Vec::new() };
+        if let Check::Combined { connects, .. } = &probing.check {
+            probing.turn.note(report.result.is_ok(), *connects);
+        }
+        self.round.remove(&id);
+        let mut notices = Vec::new();
+        for (v, r) in probing.users.clone() {
+            let held = &mut self.virtuals[v];
+            held.servers[r].last = Some(Last { ended: now, report: report.clone() });
+            held.judge(r, &report.result, &mut notices);
+        }
+        notices
+    }
+
+    /// When something is to be done again: a check or another attempt at a refused change.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let attempts = if self.batch.is_some() { None } else { self.next_attempt() };
+        [self.schedule.deadline(), attempts].into_iter().flatten().min()
+    }
+
+    fn next_attempt(&self) -> Option<Instant> {
+        let held = self.virtuals.iter().filter(|held| held.is_dirty()).filter_map(|held| held.retry.at);
+        held.chain(self.retired.values().filter_map(|retired| retired.retry.at)).min()
+    }
+
+    /// Every server was checked since start or reload, and what was found was programmed; what
+    /// the kernel refused counts as tried.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// To be asked after each turn: whether the farm became ready just now.
+    #[must_use]
+    pub fn became_ready(&mut self, now: Instant) -> Option<Notice> {
+        let done = self.seen && self.round.is_empty() && self.batch.is_none() && !self.wants_table(now);
+        if self.ready || !done {
+            return None;
+        }
+        self.ready = true;
+        Some(Notice::Ready {})
+    }
+}
+
+impl Probing {
+    fn step(&self) -> Check {
+        match &self.check {
+            Check::Combined { connect, .. } if self.turn.is_connect() => {
+                // Over UDP a connect succeeds without being made (spec 8.1).
+                connect.map_or(Check::On, Check::Connect)
+            }
+            Check::Combined { negotiate, .. } => Check::Negotiate(negotiate.clone()),
+            other => other.clone(),
+        }
+    }
+}
+
+impl Held {
+    /// Notes what a check found about one server.
+    fn judge(&mut self, r: usize, result: &Result<String, String>, notices: &mut Vec<Notice>) {
+        let limit: NonZeroU32 = self.service.failure_count;
+        let mut noted = Noted::Unchanged;
+        self.update(r, |server| noted = server.verdict.note(result.is_ok(), limit));
+        let (service, real) = (self.name.clone(), ServerName::real(&self.service.reals[r]));
+        let why = result.as_ref().err().cloned().unwrap_or_default();
+        match noted {
+            Noted::Unchanged => {}
+            Noted::SoftFailure { failures } => {
+                if failures == 1 {
+                    notices.push(Notice::CheckFailed { service: service.clone(), real: real.clone(), why });
+                }
+                notices.push(Notice::SoftFailure { service, real, failures, limit: limit.get() });
+            }
+            Noted::Passed { came_up, reset } => {
+                if reset {
+                    notices.push(Notice::FailuresReset { service: service.clone(), real: real.clone() });
+                }
+                if came_up {
+                    notices.push(Notice::RealUp { service, real });
+                }
+            }
+            Noted::WentDown { first } => {
+                self.servers[r].fresh |= first;
+                notices.push(Notice::CheckFailed { service: service.clone(), real: real.clone(), why: why.clone() });
+                notices.push(Notice::RealDown { service, real, why });
+            }
+        }
+    }
+
+    /// Changes a server, and remembers what that makes of the table.
+    fn update(&mut self, r: usize, change: impl FnOnce(&mut Server)) {
+        let before = self.target(r);
+        change(&mut self.servers[r]);
+        if self.target(r) != before {
+            self.servers[r].dirty = true;
+            self.retry.at = None;
+        }
+        self.review_fallback();
+    }
+
+    /// The fallback serves while no server does.
+    fn review_fallback(&mut self) {
+        let serves = !self.servers.iter().any(|server| server.verdict.serves());
+        let Some(fallback) = &self.service.fallback else { return };
+        if std::mem::replace(&mut self.fallback_serves, serves) == serves {
+            return;
+        }
+        self.fallback_dirty = true;
+        self.retry.at = None;
+        // A fallback that is one of the servers leaves its entry to that server.
+        for (real, server) in self.service.reals.iter().zip(&mut self.servers) {
+            server.dirty |= real.at == fallback.at;
+        }
+    }
+
+    fn real(&self, r: usize) -> &Real {
+        &self.service.reals[r]
+    }
+
+    fn target(&self, r: usize) -> Target {
+        Target::of(&self.service, self.real(r), &self.servers[r].verdict)
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.define || self.purge || self.fallback_dirty || self.servers.iter().any(|server| server.dirty)
+    }
+}

@@ -1,0 +1,143 @@
+//! When each check is due.
+//!
+//! Pure: the clock is passed in. All checks run at the same time, none overlaps with
+//! itself, and the interval counts from the start of a check, so that a slow server
+//! delays nobody and is itself checked as often as it can be (spec B17).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// One check that has to be made: the same one for every virtual that asks for it (spec 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(pub u64);
+
+/// The checks and their times.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    checks: BTreeMap<CheckId, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    interval: Duration,
+    next: Instant,
+    running: bool,
+}
+
+impl Schedule {
+    /// Adds a check that is due at once, and then each `interval`.
+    pub fn add(&mut self, now: Instant, id: CheckId, interval: Duration) {
+        self.checks.insert(id, Entry { interval, next: now, running: false });
+    }
+
+    /// Makes a check due at once and changes its interval; while it runs, as soon as it has ended.
+    pub fn hurry(&mut self, now: Instant, id: CheckId, interval: Duration) {
+        if let Some(entry) = self.checks.get_mut(&id) {
+            (entry.interval, entry.next) = (interval, now);
+        }
+    }
+
+    /// Forgets a check. A result that still comes belongs to nobody.
+    pub fn remove(&mut self, id: CheckId) {
+        self.checks.remove(&id);
+    }
+
+    /// The checks to start now; each counts as running until [`Schedule::ended`].
+    #[must_use]
+    pub fn due(&mut self, now: Instant) -> Vec<CheckId> {
+        let mut due = Vec::new();
+        for (&id, entry) in &mut self.checks {
+            if !entry.running && entry.next <= now {
+                (entry.running, entry.next) = (true, now + entry.interval);
+                due.push(id);
+            }
+        }
+        due
+    }
+
+    /// A check has ended. If it took longer than its interval it is due again at once.
+    pub fn ended(&mut self, id: CheckId) {
+        if let Some(entry) = self.checks.get_mut(&id) {
+            entry.running = false;
+        }
+    }
+
+    /// When [`Schedule::due`] next has something.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.checks.values().filter(|entry| !entry.running).map(|entry| entry.next).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Runs checks that take `takes` each in virtual time; the starts of each, in milliseconds.
+    fn starts(checks: &[(Duration, Duration)], until: Duration) -> Vec<Vec<u128>> {
+        let begin = Instant::now();
+        let mut schedule = Schedule::default();
+        for (n, (interval, _)) in (0u64..).zip(checks) {
+            schedule.add(begin, CheckId(n), *interval);
+        }
+        let mut running: Vec<(Instant, CheckId)> = Vec::new();
+        let mut starts = vec![Vec::new(); checks.len()];
+        let mut now = begin;
+        while now <= begin + until {
+            running.retain(|&(end, id)| {
+                if end <= now {
+                    schedule.ended(id);
+                }
+                end > now
+            });
+            for id in schedule.due(now) {
+                let n = usize::try_from(id.0).expect("few checks");
+                assert!(running.iter().all(|&(_, other)| other != id), "a check overlaps with itself");
+                starts[n].push((now - begin).as_millis());
+                running.push((now + checks[n].1, id));
+            }
+            let ends = running.iter().map(|&(end, _)| end);
+            now = ends.chain(schedule.deadline()).min().expect("something is always to come");
+        }
+        starts
+    }
+
+    #[test]
+    fn a_check_is_made_each_interval_counted_from_its_start() {
+        let starts = starts(&[(10 * SECOND, 3 * SECOND)], 40 * SECOND);
+        assert_eq!(starts, [[0, 10_000, 20_000, 30_000, 40_000]]);
+    }
+
+    #[test]
+    fn a_hung_server_delays_nobody_else() {
+        let starts = starts(&[(SECOND, 30 * SECOND), (SECOND, SECOND / 100)], 5 * SECOND);
+        assert_eq!(starts[0], [0]);
+        assert_eq!(starts[1], [0, 1000, 2000, 3000, 4000, 5000]);
+    }
+
+    #[test]
+    fn a_check_longer_than_its_interval_is_made_back_to_back() {
+        let starts = starts(&[(SECOND, 4 * SECOND)], 9 * SECOND);
+        assert_eq!(starts, [[0, 4000, 8000]]);
+    }
+
+    #[test]
+    fn a_hurried_check_is_due_at_once_but_not_twice() {
+        let now = Instant::now();
+        let id = CheckId(7);
+        let mut schedule = Schedule::default();
+        schedule.add(now, id, 10 * SECOND);
+        assert_eq!(schedule.due(now), [id]);
+        schedule.hurry(now + SECOND, id, 5 * SECOND);
+        assert_eq!(schedule.due(now + SECOND), [], "it runs");
+        assert_eq!(schedule.deadline(), None);
+        schedule.ended(id);
+        assert_eq!(schedule.due(now + 2 * SECOND), [id]);
+        schedule.ended(id);
+        assert_eq!(schedule.deadline(), Some(now + 7 * SECOND));
+        schedule.remove(id);
+        assert_eq!(schedule.deadline(), None);
+    }
+}
