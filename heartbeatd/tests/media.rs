@@ -1,57 +1,14 @@
 //! The media, on interfaces made for the test in a network namespace of its own.
 
-use std::io::Write;
+mod network;
+
 use std::net::UdpSocket;
-use std::process::Command;
 use std::time::Duration;
 
 use heartbeatd::config::Medium;
 use heartbeatd::media::{Interfaces, Media, Notice};
 use lvs::netlink::route::Client;
-
-const INSIDE: &str = "HEARTBEATD_TEST_INSIDE";
-
-/// Runs the test of that name once more in a fresh network namespace, where it runs `body`.
-/// Where the kernel does not let us make one, the test counts as skipped.
-fn in_a_network_of_its_own(name: &str, body: impl Future<Output = ()>) {
-    if std::env::var_os(INSIDE).is_some() {
-        ip("link set lo up");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let limit = Duration::from_secs(30);
-        return runtime.block_on(async { tokio::time::timeout(limit, body).await.expect("done within 30 s") });
-    }
-    let new = || {
-        let mut unshare = Command::new("unshare");
-        unshare.arg(if rustix::process::geteuid().is_root() { "-n" } else { "-rn" });
-        unshare
-    };
-    if !new().arg("true").status().is_ok_and(|status| status.success()) {
-        let why = format!("heartbeatd {name}: unshare cannot make a network namespace here");
-        eprintln!("skipped: {why}");
-        if let Some(list) = std::env::var_os("LVS_SKIPPED") {
-            let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-            writeln!(list, "{why}").unwrap();
-        }
-        return;
-    }
-    let this = std::env::current_exe().unwrap();
-    let output = new().arg(this).args(["--exact", name]).env(INSIDE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-}
-
-fn ip(args: &str) {
-    let status = Command::new("ip").args(args.split(' ')).status().expect("ip (package iproute2)");
-    assert!(status.success(), "ip {args}");
-}
-
-/// The interface hb0 with a plugged cable.
-fn cable(address: &str) {
-    ip("link add hb0 type veth peer name hb0far");
-    ip(&format!("addr add {address} dev hb0"));
-    ip("link set hb0 up");
-    ip("link set hb0far up");
-}
+use network::{cable, in_a_network_of_its_own, ip};
 
 /// All packets until there are `count` of them, as link and text.
 async fn hear(media: &mut Media, count: usize) -> Vec<(String, String)> {

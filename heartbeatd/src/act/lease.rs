@@ -49,18 +49,24 @@ pub struct Due {
     pub lapsed: Vec<IpAddr>,
 }
 
-/// When each address was last renewed.
+/// When each address was last renewed, and is to be next.
 #[derive(Debug)]
 pub struct Leases {
     lease: Lease,
-    renewed: BTreeMap<IpAddr, Instant>,
+    held: BTreeMap<IpAddr, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    renewed: Instant,
+    next: Instant,
 }
 
 impl Leases {
     /// None yet.
     #[must_use]
     pub fn new(lease: Lease) -> Self {
-        Self { lease, renewed: BTreeMap::new() }
+        Self { lease, held: BTreeMap::new() }
     }
 
     /// The lease's terms.
@@ -71,27 +77,34 @@ impl Leases {
 
     /// The address was put on or renewed at `now`, a moment before the kernel did it.
     pub fn renewed(&mut self, now: Instant, address: IpAddr) {
-        self.renewed.insert(address, now);
+        self.held.insert(address, Held { renewed: now, next: now + self.lease.renew });
+    }
+
+    /// The address was not renewed although it was due: to be asked about again soon.
+    pub fn postponed(&mut self, now: Instant, address: IpAddr) {
+        if let Some(held) = self.held.get_mut(&address) {
+            held.next = now + self.lease.renew / 4;
+        }
     }
 
     /// The address was taken off.
     pub fn ended(&mut self, address: IpAddr) {
-        self.renewed.remove(&address);
+        self.held.remove(&address);
     }
 
-    /// What is to be done; lapsed leases are forgotten with it.
+    /// What is to be done; lapsed leases are forgotten with it. Each address to renew must be
+    /// [`Self::renewed`] or [`Self::postponed`].
     pub fn due(&mut self, now: Instant) -> Due {
         let mut due = Due::default();
-        let Lease { renew, .. } = self.lease;
         let length = self.lease.length();
-        self.renewed.retain(|address, renewed| {
-            let age = now.saturating_duration_since(*renewed);
-            if age >= length {
+        self.held.retain(|address, held| {
+            let lapsed = now.saturating_duration_since(held.renewed) >= length;
+            if lapsed {
                 due.lapsed.push(*address);
-            } else if age >= renew {
+            } else if held.next <= now {
                 due.renew.push(*address);
             }
-            age < length
+            !lapsed
         });
         due
     }
@@ -99,7 +112,8 @@ impl Leases {
     /// When [`Self::due`] next has something.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.renewed.values().min().map(|renewed| *renewed + self.lease.renew)
+        let length = self.lease.length();
+        self.held.values().map(|held| held.next.min(held.renewed + length)).min()
     }
 }
 
@@ -131,6 +145,10 @@ mod tests {
         assert_eq!(leases.deadline(), Some(now + quarter));
         assert_eq!(leases.due(now + quarter / 2), Due::default());
         assert_eq!(leases.due(now + quarter).renew, [VIP]);
+        // One that fails is tried again before its end.
+        leases.postponed(now + quarter, VIP);
+        assert_eq!(leases.due(now + quarter), Due::default());
+        assert_eq!(leases.deadline(), Some(now + quarter + quarter / 4));
         leases.renewed(now + quarter, VIP);
         assert_eq!(leases.due(now + quarter), Due::default());
         leases.ended(VIP);

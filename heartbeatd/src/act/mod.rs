@@ -1,5 +1,6 @@
 //! What a decision comes to: scripts run, addresses put on and taken off, announcements sent.
 
+pub mod address;
 pub mod announce;
 pub mod identity;
 pub mod lease;

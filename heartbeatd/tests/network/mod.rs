@@ -1,0 +1,50 @@
+//! A network namespace for each test that needs one.
+
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+const INSIDE: &str = "HEARTBEATD_TEST_INSIDE";
+
+/// Runs the test of that name once more in a fresh network namespace, where it runs `body`.
+/// Where the kernel does not let us make one, the test counts as skipped.
+pub fn in_a_network_of_its_own(name: &str, body: impl Future<Output = ()>) {
+    if std::env::var_os(INSIDE).is_some() {
+        ip("link set lo up");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let limit = Duration::from_secs(30);
+        return runtime.block_on(async { tokio::time::timeout(limit, body).await.expect("done within 30 s") });
+    }
+    let new = || {
+        let mut unshare = Command::new("unshare");
+        unshare.arg(if rustix::process::geteuid().is_root() { "-n" } else { "-rn" });
+        unshare
+    };
+    if !new().arg("true").status().is_ok_and(|status| status.success()) {
+        let why = format!("heartbeatd {name}: unshare cannot make a network namespace here");
+        eprintln!("skipped: {why}");
+        if let Some(list) = std::env::var_os("LVS_SKIPPED") {
+            let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+            writeln!(list, "{why}").unwrap();
+        }
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    let output = new().arg(this).args(["--exact", name]).env(INSIDE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Runs the command ip.
+pub fn ip(args: &str) {
+    let status = Command::new("ip").args(args.split(' ')).status().expect("ip (package iproute2)");
+    assert!(status.success(), "ip {args}");
+}
+
+/// The interface hb0 with a plugged cable.
+pub fn cable(address: &str) {
+    ip("link add hb0 type veth peer name hb0far");
+    ip(&format!("addr add {address} dev hb0"));
+    ip("link set hb0 up");
+    ip("link set hb0far up");
+}
