@@ -20,6 +20,8 @@ mod surroundings;
 mod value;
 mod written;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use lvs::diag::{Diagnostic, Severity};
@@ -58,6 +60,16 @@ pub fn load(path: &Path, text: &[u8], surroundings: &dyn Surroundings) -> Result
 /// Everything that is wrong, warnings included, in the file's order.
 pub fn parse(path: &Path, text: &[u8], surroundings: &dyn Surroundings) -> Result<Loaded, Vec<Diagnostic>> {
     examine(path, text, surroundings, |_| true)
+}
+
+/// Reads a configuration's text; no more than [`load`] would take, and a little, so that it can tell.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(LONGEST as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// No configuration is longer, bytes; a disk image given by mistake is.

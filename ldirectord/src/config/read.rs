@@ -153,7 +153,7 @@ fn read_section_line<'a>(line: Span<'a>, section: &mut Section<'a>, findings: &m
 /// The original quotes lines of sections, and only those.
 fn unknown(line: Span<'_>, quoted: bool, help: Option<String>, findings: &mut Findings) {
     let quote = if quoted { "\"" } else { "" };
-    let message = format!("Unknown command {quote}{}{quote}", line.raw());
+    let message = format!("Unknown command {quote}{}{quote}", line.shown_line());
     findings.error(line.trim(), message).help = help;
 }
 

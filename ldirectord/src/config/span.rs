@@ -29,9 +29,14 @@ impl<'a> Span<'a> {
         &self.raw[self.from..self.to]
     }
 
-    /// The line it is part of.
-    pub fn raw(&self) -> &'a str {
-        self.raw
+    /// The line it is part of, as it may be shown: passwords go neither to terminals nor to logs.
+    pub fn shown_line(&self) -> String {
+        let Some((name, value)) = self.raw.split_once('=') else { return self.raw.to_owned() };
+        if matches!(name.trim(), "passwd" | "secret") {
+            format!("{name}={}", "*".repeat(value.chars().count()))
+        } else {
+            self.raw.to_owned()
+        }
     }
 
     /// Columns in characters, from 1.
@@ -128,7 +133,7 @@ impl Findings {
             path: self.path.clone(),
             line: span.line,
             columns: span.columns(),
-            source: span.raw.to_owned(),
+            source: span.shown_line(),
             message: printable(&message),
             help: None,
         });
@@ -158,6 +163,14 @@ mod tests {
         let (_, value) = line.split_once("=").unwrap();
         let word = value.split_once(", ").unwrap().1;
         assert_eq!((word.text(), word.columns()), ("größer", 16..22));
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let mut findings = Findings::new("x.cf".as_ref());
+        findings.error(Span::whole(1, "\tpasswd = top\"secret"), "wrong");
+        let shown = findings.into_sorted()[0].to_string();
+        assert!(shown.contains("\tpasswd =***********") && !shown.contains("top"), "{shown}");
     }
 
     #[test]
