@@ -18,7 +18,7 @@ pub enum Row<'a> {
     Section(Span<'a>),
     /// In a section, but indented by less than four blanks.
     Shallow(Span<'a>),
-    /// Indented where there is no section.
+    /// Indented where there is no section, without indent and comment.
     Stray(Span<'a>),
     /// The section is over; the line that the original counts as its end.
     Close(Span<'a>),
@@ -69,7 +69,7 @@ pub fn rows(text: &str) -> Vec<Row<'_>> {
                 *blank = None;
                 rows.push(Row::Shallow(without_comment(line).trim_start()));
             }
-            (_, None) => rows.push(Row::Stray(line)),
+            (_, None) => rows.push(Row::Stray(without_comment(line).trim_start())),
         }
     }
     if let Some(blank) = section {
@@ -133,7 +133,7 @@ mod tests {
             ("shallow", 4, "c=3"),
             ("close", 5, ""),
             ("global", 5, "d=4"),
-            ("stray", 6, "  e=5"),
+            ("stray", 6, "e=5"),
         ];
         assert_eq!(kinds(text), expected.map(|(k, l, t)| (k, l, t.to_owned())));
     }

@@ -89,12 +89,22 @@ impl Known {
     }
 }
 
+/// What indented lines are taken for where no section is open.
+#[derive(Clone, Copy)]
+enum Strays {
+    /// The first is a mistake.
+    Unexpected,
+    /// One mistake was reported, and they most likely belong to it.
+    Reported,
+    /// A line of the section before them was not indented: they belong to that section.
+    OfLastSection,
+}
+
 /// Reads a whole file.
 pub fn read<'a>(rows: &[Row<'a>], findings: &mut Findings) -> Written<'a> {
     let mut written = Written::default();
     let mut open: Option<Section<'a>> = None;
-    // Lines behind an unknown one most likely belong to it; they are not reported again.
-    let mut stray_reported = false;
+    let mut strays = Strays::Unexpected;
     for &row in rows {
         match (row, &mut open) {
             (Row::Open { name, value }, _) => {
@@ -103,7 +113,7 @@ pub fn read<'a>(rows: &[Row<'a>], findings: &mut Findings) -> Written<'a> {
             }
             (Row::Section(line), Some(section)) => read_section_line(line, section, findings),
             (Row::Shallow(line), Some(section)) => {
-                let known = Statement::parse(line).is_some_and(|s| is_section_name(s.name.text()));
+                let known = is_section_line(line);
                 let help = "lines of a section are indented by a tab or at least four blanks";
                 unknown(line, false, known.then(|| help.to_owned()), findings);
                 // Its value is read all the same: the rest of the section depends on it.
@@ -116,22 +126,32 @@ pub fn read<'a>(rows: &[Row<'a>], findings: &mut Findings) -> Written<'a> {
                     section.closed_by = line;
                     written.sections.push(section);
                 }
-                stray_reported = false;
+                strays = Strays::Unexpected;
             }
             (Row::Global(line), _) => {
                 let known = read_global(line, &mut written.globals, findings);
-                stray_reported = matches!(known, Known::Unknown(_));
+                strays = match known {
+                    Known::Yes => Strays::Unexpected,
+                    Known::Unknown(_) if is_section_line(line) => Strays::OfLastSection,
+                    Known::Unknown(_) => Strays::Reported,
+                };
                 if let Known::Unknown(help) = known {
                     unknown(line, false, help.or_else(|| misplaced_or_misspelt(line, true)), findings);
                 }
             }
-            (Row::Stray(line) | Row::Section(line) | Row::Shallow(line), _) => {
-                if !stray_reported {
+            (Row::Stray(line) | Row::Section(line) | Row::Shallow(line), _) => match strays {
+                Strays::Unexpected => {
                     let help = "no section is open here; a global directive begins in column 1";
                     unknown(line, false, Some(help.to_owned()), findings);
+                    strays = Strays::Reported;
                 }
-                stray_reported = true;
-            }
+                Strays::OfLastSection => {
+                    if let Some(section) = written.sections.last_mut() {
+                        read_section_line(line, section, findings);
+                    }
+                }
+                Strays::Reported => {}
+            },
         }
     }
     written
@@ -157,8 +177,9 @@ fn unknown(line: Span<'_>, quoted: bool, help: Option<String>, findings: &mut Fi
     findings.error(line.trim(), message).help = help;
 }
 
-fn is_section_name(name: &str) -> bool {
-    SECTION_ONLY.contains(&name) || SHARED.contains(&name)
+fn is_section_line(line: Span<'_>) -> bool {
+    let name = Statement::parse(line).map(|statement| statement.name.text());
+    name.is_some_and(|name| SECTION_ONLY.contains(&name) || SHARED.contains(&name))
 }
 
 /// What may be wrong with a directive that is not known where it stands.
