@@ -9,4 +9,5 @@ pub mod ipc;
 pub mod ipvs;
 pub mod netlink;
 pub mod programmer;
+pub mod serve;
 pub mod settings;

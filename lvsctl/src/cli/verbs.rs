@@ -1,5 +1,6 @@
 //! The verbs that are not ipvsadm's.
 
+mod serve;
 mod status;
 
 use std::ffi::OsString;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Verb {
     /// Show the virtual services, their real servers and what they do
     Status(status::Arguments),
+    /// Program IPVS for ldirectord and others that have no privilege to
+    Serve(serve::Arguments),
 }
 
 /// Runs a verb; the exit status. 2 for a command line that makes no sense.
@@ -36,6 +39,7 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
     };
     match verb {
         Verb::Status(arguments) => status::run(&arguments),
+        Verb::Serve(arguments) => serve::run(arguments),
     }
 }
 

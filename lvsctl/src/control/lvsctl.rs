@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipvs::{Change, Destination, Refusal, Service, ServiceKey, SyncDaemon, SyncRole, Table, VirtualService};
+use crate::ipvs::{
+    Change, Destination, Refusal, Service, ServiceKey, ServiceListing, SyncDaemon, SyncRole, Table, VirtualService,
+};
 
 /// Name in the greeting and of the socket.
 pub const SPEAKS: &str = "lvsctl";
@@ -24,12 +26,15 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Position>,
     },
-    /// The counters of one service: a [`crate::ipvs::ServiceListing`] without its servers' order. Rank read.
+    /// The counters of one service and its servers: [`Counters`]. Rank read.
     Stats {
         /// Which service.
         service: ServiceKey,
+        /// `more` of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<SocketAddr>,
     },
-    /// Makes exactly these services what is said, and leaves others alone. [`Outcome`]s. Rank program.
+    /// Makes exactly these services what is said, and leaves others alone. [`Applied`]. Rank program.
     Apply {
         /// The services.
         services: Vec<Entry>,
@@ -41,7 +46,7 @@ pub enum Request {
     },
     /// Deletes services with their servers; one that does not exist is no error. [`Outcome`]s. Rank program.
     Remove {
-        /// The services.
+        /// The services, at most [`MAX_CHANGES`].
         services: Vec<ServiceKey>,
     },
     /// Starts (or restarts) a sync daemon, or stops one. [`Outcome`]s. Rank program.
@@ -54,11 +59,15 @@ pub enum Request {
     },
 }
 
-/// Changes in one request; a client with more sends several requests. A line of that many stays below 64 KiB.
-pub const MAX_CHANGES: usize = 128;
+/// Changes in one request; a client with more sends several requests. A line of that many stays
+/// below 64 KiB, and so does the answer when all are refused.
+pub const MAX_CHANGES: usize = 100;
 
 /// Real servers on one page.
 pub const PAGE: usize = 256;
+
+/// Real servers on one page of counters, which are longer.
+pub const COUNTERS_PAGE: usize = 64;
 
 /// A service, or a part of its servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,9 +152,58 @@ impl Page {
 pub struct Outcome {
     /// The change.
     pub change: Change,
-    /// The kernel's refusal, if it refused.
+    /// Why the kernel refused it, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Refusal>,
+    pub refused: Option<Refused>,
+}
+
+/// A [`Refusal`] beside its change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// [`Refusal::errno`].
+    pub errno: i32,
+    /// [`Refusal::explanation`].
+    pub explanation: String,
+}
+
+impl Outcome {
+    /// The outcome that a result is.
+    #[must_use]
+    pub fn of(change: Change, result: Result<(), Refusal>) -> Self {
+        let refused = result.err().map(|Refusal { errno, explanation, .. }| Refused { errno, explanation });
+        Self { change, refused }
+    }
+
+    /// The result that the outcome is.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn into_result(self) -> Result<(), Refusal> {
+        let Self { change, refused } = self;
+        match refused {
+            None => Ok(()),
+            Some(Refused { errno, explanation }) => Err(Refusal { change: Box::new(change), errno, explanation }),
+        }
+    }
+}
+
+/// What became of an `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The changes that were made or tried, at most [`MAX_CHANGES`].
+    pub outcomes: Vec<Outcome>,
+    /// There is more to change: ask again with the same services, unless all of this was refused.
+    pub more: bool,
+}
+
+/// Counters of a service and of some of its servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// The service; of its servers those on this page, by address.
+    pub service: ServiceListing,
+    /// Behind which server the next page begins; `None` on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<SocketAddr>,
 }
 
 /// The helper's state.
@@ -188,7 +246,9 @@ pub enum Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvs::Forward;
+    use crate::ipvs::{
+        Family, Forward, MAX_WEIGHT, Netmask, Persistence, Protocol, SchedulerFlags, Tunnel, TunnelChecksum,
+    };
     use proptest::prelude::*;
 
     fn table(services: &[usize]) -> Table {
@@ -220,6 +280,41 @@ mod tests {
                 if after.is_none() { break }
             }
             prop_assert_eq!(gathered, whole);
+        }
+    }
+
+    #[test]
+    fn the_longest_answer_fits_into_a_line() {
+        let far = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".parse().expect("an address");
+        let tunnel = Tunnel::Gue { port: 65535, checksum: TunnelChecksum::Other(65535) };
+        let destination = Destination {
+            forward: Forward::Tunnel(tunnel),
+            weight: MAX_WEIGHT,
+            upper_threshold: u32::MAX,
+            lower_threshold: u32::MAX,
+        };
+        let service = Service {
+            scheduler: "x".repeat(15).parse().expect("15 bytes"),
+            scheduler_flags: SchedulerFlags::from_bits(0x38),
+            persistence: Some(Persistence { timeout: u32::MAX, netmask: Netmask::host(Family::Inet6) }),
+            one_packet: true,
+            engine: Some("x".repeat(16).parse().expect("16 bytes")),
+        };
+        let key = ServiceKey::Address { protocol: Protocol::Other(65535), at: far };
+        for change in [Change::EditDestination(key, far, destination), Change::AddService(key, service)] {
+            let longest = [libc::EINVAL, libc::ENOENT, libc::ENOBUFS, libc::ERANGE].map(|errno| {
+                let outcome = Outcome::of(change.clone(), Err(Refusal::new(change.clone(), errno)));
+                serde_json::to_string(&vec![outcome; MAX_CHANGES]).expect("plain data").len()
+            });
+            assert!(longest.into_iter().all(|bytes| bytes < crate::ipc::MAX_LINE - 100), "{longest:?}");
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_a_result() {
+        let change = Change::DeleteService(ServiceKey::tcp(SocketAddr::from(([10, 0, 0, 1], 80))));
+        for result in [Ok(()), Err(Refusal::new(change.clone(), libc::ESRCH))] {
+            assert_eq!(Outcome::of(change.clone(), result.clone()).into_result(), result);
         }
     }
 

@@ -14,6 +14,8 @@ use super::socket::{Answer, messages};
 
 const GROUPS: [u32; 3] = [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
 const READ: usize = 64 * 1024;
+/// More datagrams than the receive buffer has room for.
+const MOST_QUEUED: usize = 64 * 1024;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,10 +76,27 @@ impl Watch {
                     Answer::Done | Answer::Error(_) | Answer::Nothing => None,
                 })),
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::ENOBUFS) => return Ok(Event::Missed),
+                    Some(libc::ENOBUFS) => {
+                        self.forget();
+                        return Ok(Event::Missed);
+                    }
                     Some(libc::EINTR) => {}
                     _ => return Err(error),
                 },
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Throws away what was queued before something was lost: it is older than the listing that
+    /// the caller makes now.
+    fn forget(&mut self) {
+        let socket = self.socket.socket_ref();
+        for _ in 0..MOST_QUEUED {
+            self.buffer.clear();
+            if socket.recv(&mut self.buffer, libc::MSG_DONTWAIT).is_err() {
+                return;
             }
         }
     }

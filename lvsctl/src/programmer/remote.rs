@@ -82,7 +82,7 @@ impl Programmer for Remote {
             if outcomes.len() != part.len() {
                 return Err(self.failed(ATTEMPT, Mismatch { got: outcomes.len(), asked: part.len() }));
             }
-            results.extend(outcomes.into_iter().map(|outcome| outcome.refused.map_or(Ok(()), Err)));
+            results.extend(outcomes.into_iter().map(Outcome::into_result));
         }
         Ok(results)
     }

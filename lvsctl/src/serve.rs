@@ -1,0 +1,238 @@
+//! `lvsctl serve`: programs IPVS for those who have no privilege to.
+//!
+//! It holds `CAP_NET_ADMIN` and nothing else, and no state that matters: the table is the
+//! kernel's, a helper that was killed is started again and goes on. Requests are done one
+//! after the other, each in one go, so what a request reads does not change under it except
+//! by other programs that talk to the kernel themselves.
+
+mod work;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::control::lvsctl::{Applied, MAX_CHANGES, Notice, Page, Position, Request, SPEAKS, Status};
+use crate::daemon::detach::Readiness;
+use crate::daemon::node_name;
+use crate::daemon::pidfile::{ClaimError, PidFile};
+use crate::daemon::privilege::{self, CapabilitySet, User};
+use crate::daemon::signals::{Signal, Signals};
+use crate::diag::chain;
+use crate::ipc::{Call, Fault, Greeting, Listen, ListenError, Permit, Policy, Program, Server, VERSION};
+use crate::ipvs::Table;
+use crate::netlink::RequestError;
+use crate::netlink::ipvs::{Client, OpenError, Worker};
+
+/// Where the helper lives and whom it serves.
+#[derive(Debug, Clone)]
+pub struct Serve {
+    /// The socket.
+    pub socket: PathBuf,
+    /// The pid file.
+    pub pidfile: PathBuf,
+    /// The user, besides root, that may program the table: ldirectord's. Without one only root may.
+    pub programmer: Option<User>,
+}
+
+/// The helper cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another one runs.
+    #[error(transparent)]
+    PidFile(#[from] ClaimError),
+    /// No IPVS, or no right to it.
+    #[error(transparent)]
+    Ipvs(#[from] OpenError),
+    /// The control socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Signals, privileges, the terminal.
+    #[error("cannot {what}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Serve {
+    /// Serves until it is told to stop. The table is not touched by starting or stopping.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn run(self, background: Option<Readiness>) -> Result<(), ServeError> {
+        let system = |what| move |source| ServeError::System { what, source };
+        if let Some(directory) = self.pidfile.parent() {
+            let failed = |source| ClaimError::Write { path: self.pidfile.clone(), source };
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let _pidfile = PidFile::claim(&self.pidfile, SPEAKS)?;
+        let client = Client::open()?;
+        let mut signals = Signals::new().map_err(system("take signals"))?;
+        let mut server = Server::bind(self.listen()).await?;
+        // The socket has its owner and the module is loaded; from now on the table is all there is to do.
+        privilege::reduce(None, CapabilitySet::NET_ADMIN).map_err(system("give up privileges"))?;
+        let worker = Worker::start(client).map_err(system("start a thread"))?;
+        let mut helper = Helper { worker, snapshot: None, changes_done: 0, changes_refused: 0 };
+        log::info!("lvsctl {} serves on {}", env!("CARGO_PKG_VERSION"), self.socket.display());
+        if let Some(background) = background {
+            background.ready().map_err(system("go to the background"))?;
+        }
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop(name) => {
+                        log::info!("stopped by {name}; the table stays as it is");
+                        return Ok(());
+                    }
+                    Signal::Reload => log::info!("there is nothing to reload"),
+                    Signal::Louder => log::set_max_level(log::LevelFilter::Debug),
+                    Signal::Quieter => log::set_max_level(log::LevelFilter::Info),
+                },
+                call = server.next_call() => helper.answer(call, &server).await,
+            }
+        }
+    }
+
+    fn listen(&self) -> Listen {
+        let operators = privilege::group("haclient");
+        Listen {
+            path: self.socket.clone(),
+            // Connections are few and the helper is needed: nobody else may take them up.
+            mode: 0o660,
+            group: self.programmer.map(|user| user.gid).or(operators),
+            greeting: Greeting {
+                speaks: SPEAKS.to_owned(),
+                version: VERSION,
+                program: concat!("lvsctl ", env!("CARGO_PKG_VERSION")).to_owned(),
+                node: node_name(),
+            },
+            policy: Policy { operators, programmers: self.programmer.iter().map(|user| user.uid).collect() },
+        }
+    }
+}
+
+struct Helper {
+    worker: Worker,
+    /// The table as the latest reader of a first page got it: further pages come from it, so they
+    /// fit together and none costs another dump.
+    snapshot: Option<Table>,
+    changes_done: u64,
+    changes_refused: u64,
+}
+
+impl Helper {
+    async fn answer(&mut self, call: Call<Request>, server: &Server<Request>) {
+        match &call.request {
+            Request::Status {} => {
+                let status = self.status().await;
+                call.answer(status);
+            }
+            Request::Watch {} => match self.status().await {
+                Ok(status) => call.answer_watch(&status),
+                Err(fault) => call.answer(Err::<(), _>(fault)),
+            },
+            Request::Table { after } => {
+                let page = self.page(after.as_ref()).await;
+                call.answer(page);
+            }
+            Request::Stats { service, after } => {
+                let (key, after) = (*service, *after);
+                let found = self.kernel(move |client| work::counters(client, &key, after)).await;
+                call.answer(
+                    found.and_then(|page| page.ok_or_else(|| Fault::new("refused", format!("there is no {key}")))),
+                );
+            }
+            Request::Apply { services } => {
+                let services = services.clone();
+                let applied = self.program(&call, server, move |client| work::apply(client, services)).await;
+                call.answer(applied);
+            }
+            Request::Change { changes } => {
+                let changes = changes.clone();
+                let applied = self.program(&call, server, move |client| work::change(client, changes)).await;
+                call.answer(applied.map(|applied| applied.outcomes));
+            }
+            Request::Remove { services } => {
+                let services = services.clone();
+                let applied = self.program(&call, server, move |client| work::remove(client, &services)).await;
+                call.answer(applied.map(|applied| applied.outcomes));
+            }
+            Request::SyncDaemon { role, run } => {
+                let (role, run) = (*role, run.clone());
+                let applied = self.program(&call, server, move |client| work::sync_daemon(client, role, run)).await;
+                call.answer(applied.map(|applied| applied.outcomes));
+            }
+        }
+    }
+
+    async fn page(&mut self, after: Option<&Position>) -> Result<Page, Fault> {
+        let table = match self.snapshot.take() {
+            Some(table) if after.is_some() => table,
+            _ => self.kernel(Client::table).await?,
+        };
+        let page = Page::of(&table, after);
+        self.snapshot = page.more.is_some().then_some(table);
+        Ok(page)
+    }
+
+    /// Changes the table for a caller who may, and tells the watchers.
+    async fn program(
+        &mut self,
+        call: &Call<Request>,
+        server: &Server<Request>,
+        work: impl FnOnce(&mut Client) -> Result<Applied, RequestError> + Send + 'static,
+    ) -> Result<Applied, Fault> {
+        let permit: Permit<Program> = call.permit()?;
+        let asked = match &call.request {
+            Request::Change { changes } => changes.len(),
+            Request::Remove { services } => services.len(),
+            _ => 0,
+        };
+        if asked > MAX_CHANGES {
+            return Err(Fault::new("bad-request", format!("{asked} changes in one request; at most {MAX_CHANGES}")));
+        }
+        let uid = permit.caller().uid;
+        let applied = self.kernel(work).await?;
+        for outcome in &applied.outcomes {
+            match outcome.clone().into_result() {
+                Ok(()) => {
+                    self.changes_done += 1;
+                    log::debug!("done for uid {uid}: {}", outcome.change);
+                    server.notify(&Notice::Changed { change: outcome.change.clone(), uid });
+                }
+                Err(refusal) => {
+                    self.changes_refused += 1;
+                    log::warn!("{refusal} (asked for by uid {uid})");
+                    server.notify(&Notice::Refused { refusal, uid });
+                }
+            }
+        }
+        Ok(applied)
+    }
+
+    async fn status(&self) -> Result<Status, Fault> {
+        let (info, sync_daemons, table) =
+            self.kernel(|client| Ok((client.info()?, client.daemons()?, client.table()?))).await?;
+        let [_, major, minor, patch] = info.version.to_be_bytes();
+        Ok(Status {
+            ipvs_version: format!("{major}.{minor}.{patch}"),
+            services: table.len(),
+            real_servers: table.values().map(|service| service.destinations.len()).sum(),
+            sync_daemons,
+            changes_done: self.changes_done,
+            changes_refused: self.changes_refused,
+        })
+    }
+
+    async fn kernel<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let failed = |error: &dyn std::error::Error| Fault::new("failed", chain(error));
+        self.worker.run(work).await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+    }
+}
