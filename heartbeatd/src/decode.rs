@@ -3,10 +3,85 @@
 //! Unlike [`Keys::open`] this goes on after a bad signature, because somebody who debugs wants
 //! to see what the packet says. What comes out is for reading only.
 
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
+use crate::config;
 use crate::wire::frame::Envelope;
-use crate::wire::{Format, Keys, Message, Value};
+use crate::wire::{Format, Keys, MAX_DATAGRAM, Message, Value};
+
+/// Says what captured heartbeat packets hold and whether they would be believed: one JSON object each.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The keys to verify with.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ha.d/authkeys")]
+    pub authkeys: PathBuf,
+    /// Files that hold one datagram each; - is the standard input, and so is none at all.
+    #[arg(value_name = "PACKET")]
+    pub packets: Vec<PathBuf>,
+}
+
+/// How the command ended; the number is its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every packet is valid.
+    AllValid = 0,
+    /// At least one is not.
+    Invalid = 1,
+    /// The keys or a packet could not be read.
+    Unreadable = 2,
+}
+
+/// `heartbeatd decode`.
+///
+/// # Errors
+/// What it prints cannot be written.
+pub fn command(arguments: &Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Outcome> {
+    let keys = match config::load_keys_to_decode(&arguments.authkeys) {
+        Ok(loaded) => loaded.value,
+        Err(problems) => {
+            for problem in problems {
+                writeln!(errors, "{problem}")?;
+            }
+            return Ok(Outcome::Unreadable);
+        }
+    };
+    let standard_input = [PathBuf::from("-")];
+    let packets = if arguments.packets.is_empty() { &standard_input[..] } else { &arguments.packets };
+    let mut outcome = Outcome::AllValid;
+    for path in packets {
+        match read(path) {
+            Err(e) => {
+                writeln!(errors, "cannot read {}: {e}", path.display())?;
+                outcome = Outcome::Unreadable;
+            }
+            Ok(datagram) => {
+                let report = decode(&keys, &datagram);
+                serde_json::to_writer(&mut *out, &report)?;
+                writeln!(out)?;
+                if !report.is_valid() && outcome == Outcome::AllValid {
+                    outcome = Outcome::Invalid;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// One byte more than a datagram can have, so that what is longer is seen to be.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MAX_DATAGRAM as u64 + 1;
+    if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
 
 /// One datagram, for people and scripts: printed as one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -191,6 +191,35 @@ fn a_message_compressed_as_a_whole_is_authentic_and_says_that_it_cannot_be_read(
     assert!(message.header().unwrap_err().to_string().contains("traditional_compression no"));
 }
 
+#[test]
+fn the_command_prints_one_object_a_packet_and_fails_if_one_is_invalid() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), "auth 1\n1 sha1 secret\n").unwrap();
+    let run = |files: &[&str]| {
+        let packets = files.iter().map(|file| folder().join(file)).collect();
+        let arguments = decode::Arguments { authkeys: keys.path().into(), packets };
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let outcome = decode::command(&arguments, &mut out, &mut errors).unwrap();
+        (outcome, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
+    };
+    let (outcome, out, _) = run(&["30-ping-icmp-payload.bin", "36-bad-no-paren.bin"]);
+    assert_eq!(outcome, decode::Outcome::Invalid);
+    let wanted = concat!(
+        r#"{"format":"netstring","verdict":"valid","reason":null,"method":"sha1","key":1,"fields":["#,
+        r#"["t","NS_st"],["st","ping"],["info","ping"],["src","192.168.77.1"],["ts","6b001ba1"],"#,
+        r#"["auth","1 884707c5bc602e5d88ff61d73b3a2a87b548d89b"]]}"#,
+        "\n",
+        r#"{"format":"netstring","verdict":"invalid","reason":"field does not start with \"(type)\"","#,
+        r#""method":null,"key":null,"fields":[]}"#,
+        "\n",
+    );
+    assert_eq!(out, wanted);
+    assert_eq!(run(&["01-status-init.bin", "46-odd-classic-newline.bin"]).0, decode::Outcome::AllValid);
+    let (outcome, _, errors) = run(&["nosuch.bin"]);
+    assert_eq!(outcome, decode::Outcome::Unreadable);
+    assert!(errors.contains("nosuch.bin: No such file"), "{errors}");
+}
+
 proptest! {
     #[test]
     fn a_mutated_vector_is_refused_or_says_the_same(

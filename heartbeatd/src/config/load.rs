@@ -108,24 +108,29 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
     }
 }
 
-/// Reads `authkeys` alone: at reload, and for `heartbeatd decode`.
+/// Reads `authkeys` alone, at reload.
 ///
 /// # Errors
 /// Every problem of the file.
 pub fn load_keys(folder: &Path) -> Result<Loaded<Keys>, Vec<Problem>> {
-    load_keys_file(&folder.join("authkeys"))
+    keys(&folder.join("authkeys"), true)
 }
 
-/// Reads a file of keys by its own name.
+/// Reads a file of keys to look at packets with. Who else may read it is not asked: nothing is
+/// believed or sent on the strength of it.
 ///
 /// # Errors
 /// Every problem of the file.
-pub fn load_keys_file(path: &Path) -> Result<Loaded<Keys>, Vec<Problem>> {
+pub fn load_keys_to_decode(path: &Path) -> Result<Loaded<Keys>, Vec<Problem>> {
+    keys(path, false)
+}
+
+fn keys(path: &Path, private: bool) -> Result<Loaded<Keys>, Vec<Problem>> {
     let unreadable = |source| vec![Problem::Unreadable { path: path.to_owned(), source }];
     // The mode is asked of the opened file: the name could be another file a moment later.
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if private && mode & 0o077 != 0 {
         return Err(vec![Problem::Permissions { path: path.to_owned(), mode }]);
     }
     let mut bytes = Zeroizing::new(Vec::new());

@@ -14,7 +14,7 @@ mod model;
 mod source;
 mod value;
 
-pub use load::{Loaded, Problem, load, load_keys, load_keys_file};
+pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
 pub use medium::Medium;
 pub use model::{Config, GenerationMethod, Group, HaCf, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
 
