@@ -33,7 +33,7 @@ pub enum Running {
 pub struct PidFile {
     path: PathBuf,
     // Held for its lock.
-    _file: File,
+    file: File,
 }
 
 /// The pid file could not be taken.
@@ -82,14 +82,17 @@ impl PidFile {
             return Err(ClaimError::Running { pid, path: path.to_owned() });
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(fail)?;
-        Ok(Self { path: path.to_owned(), _file: file })
+        Ok(Self { path: path.to_owned(), file })
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Gone already or not ours to remove any more: the lock goes with the descriptor.
-        let _ = fs::remove_file(&self.path);
+        // Gone already, or not ours to remove since we became another user: then it is left
+        // empty, which says the same. The lock goes with the descriptor.
+        if fs::remove_file(&self.path).is_err() {
+            let _ = self.file.set_len(0);
+        }
     }
 }
 
@@ -103,10 +106,13 @@ pub fn probe(path: &Path, program: &str) -> io::Result<Running> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Running::No),
         Err(e) => return Err(e),
     };
+    let empty = file.metadata()?.len() == 0;
     let pid = read_pid(&mut file);
     let locked = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
     Ok(match pid {
         Some(pid) if locked || runs_program(pid, program) => Running::Yes { pid },
+        // Left by a daemon that ended in good order and could not remove it.
+        None if empty && !locked => Running::No,
         pid => Running::Stale { pid },
     })
 }
@@ -154,6 +160,8 @@ mod tests {
         let me = std::process::id();
         fs::write(&path, format!("{me}\n")).expect("written");
         assert_eq!(probe(&path, "ldirectord").expect("readable"), Running::Stale { pid: Some(me) });
+        fs::write(&path, "").expect("written");
+        assert_eq!(probe(&path, "ldirectord").expect("readable"), Running::No, "left empty by a daemon that ended");
         fs::write(&path, "garbage\n").expect("written");
         assert_eq!(probe(&path, "ldirectord").expect("readable"), Running::Stale { pid: None });
         let claimed = PidFile::claim(&path, "ldirectord").expect("a stale file is taken over");
