@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::cli::Verb;
-use crate::config::{self, Config, Loaded, Surroundings};
+use crate::config::{self, Config, Loaded, Surroundings, System};
 use crate::instance::Instance;
 use crate::journal::Journal;
 
@@ -137,6 +137,17 @@ fn invocation(arguments: &[OsString]) -> String {
     let program = std::env::args_os().next().unwrap_or_else(|| PROGRAM.into());
     let words = [&program].into_iter().chain(arguments);
     words.map(|word| format!("{} ", word.to_string_lossy())).collect()
+}
+
+/// Reads the instance's configuration again, for a daemon that runs; its warnings are logged.
+///
+/// # Errors
+/// The texts to log if it cannot be used.
+pub fn reread(instance: &Instance) -> Result<Config, Vec<String>> {
+    let Loaded { config, warnings } = load(instance, &System::new())?;
+    let pid = std::process::id();
+    warnings.iter().for_each(|d| log::warn!("{}", config::rendered(d, pid)));
+    Ok(config)
 }
 
 /// Reads the instance's configuration; if it cannot be used, the texts to print.
