@@ -176,14 +176,15 @@ impl Farm {
         notices
     }
 
-    /// When something is to be done again: a check or another attempt at a refused change.
+    /// When a check is due next.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        let attempts = if self.batch.is_some() { None } else { self.next_attempt() };
-        [self.schedule.deadline(), attempts].into_iter().flatten().min()
+    pub fn next_check(&self) -> Option<Instant> {
+        self.schedule.deadline()
     }
 
-    fn next_attempt(&self) -> Option<Instant> {
+    /// When something that the kernel refused is to be tried again.
+    #[must_use]
+    pub fn next_attempt(&self) -> Option<Instant> {
         let held = self.virtuals.iter().filter(|held| held.is_dirty()).filter_map(|held| held.retry.at);
         held.chain(self.retired.values().filter_map(|retired| retired.retry.at)).min()
     }

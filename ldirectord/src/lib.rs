@@ -6,6 +6,8 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+mod control;
+pub mod director;
 pub mod farm;
 pub mod instance;
 pub mod journal;

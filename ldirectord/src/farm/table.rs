@@ -154,6 +154,12 @@ impl Farm {
         self.batch = None;
     }
 
+    /// Whether anything should leave the table as the program stops.
+    #[must_use]
+    pub fn has_to_tidy_up(&self) -> bool {
+        self.virtuals.iter().any(|held| held.service.clean_stop)
+    }
+
     /// What to change as the program stops, with the line for each change (spec 7.7). Services that
     /// should stay (`cleanstop=no`) and what is not in the table are left out.
     #[must_use]

@@ -1,0 +1,93 @@
+//! What the socket is asked (DESIGN chapter 4), and who may ask it.
+
+use std::time::Instant;
+
+use lvs::control::ldirectord::{Ready, Request, Status};
+use lvs::ipc::{Call, Fault, Operate, Permit};
+
+use crate::director::Director;
+use crate::notice::Notice;
+
+impl Director {
+    /// Answers a request, or keeps it until it can be answered.
+    pub(crate) fn answer(&mut self, call: Call<Request>) {
+        match &call.request {
+            Request::Status {} => call.answer(Ok(self.status())),
+            Request::Watch {} => call.answer_watch(&self.status()),
+            Request::Ready {} => call.answer(Ok(self.ready())),
+            Request::Reload {} => match call.permit::<Operate>() {
+                Ok(permit) => {
+                    log::info!("Reloading the configuration on request of uid {}", permit.caller().uid);
+                    self.reloads.push(call);
+                    self.reload();
+                }
+                Err(fault) => call.answer::<()>(Err(fault)),
+            },
+            Request::Drain { real, service } => {
+                let result = call.permit().and_then(|permit| self.drain(permit, real, service.as_deref(), true));
+                call.answer(result);
+            }
+            Request::Undrain { real, service } => {
+                let result = call.permit().and_then(|permit| self.drain(permit, real, service.as_deref(), false));
+                call.answer(result);
+            }
+            Request::Activate {} => match call.permit() {
+                // Answered when the table is programmed: see answer_activations.
+                Ok(permit) => {
+                    self.set_active(permit, true);
+                    self.activations.push(call);
+                }
+                Err(fault) => call.answer::<()>(Err(fault)),
+            },
+            Request::Deactivate {} => {
+                let result = call.permit().map(|permit| self.set_active(permit, false));
+                call.answer(result.map(|()| self.ready()));
+            }
+        }
+    }
+
+    fn drain(
+        &mut self,
+        _permit: Permit<Operate>,
+        real: &str,
+        service: Option<&str>,
+        drained: bool,
+    ) -> Result<(), Fault> {
+        let notices = self.farm.drain(real, service, drained).map_err(|e| Fault::new("refused", e.to_string()))?;
+        notices.iter().for_each(|notice| self.tell(notice));
+        Ok(())
+    }
+
+    fn set_active(&mut self, _permit: Permit<Operate>, active: bool) {
+        if self.active.replace(active) != Some(active) {
+            self.tell(&Notice::Active { active });
+        }
+    }
+
+    fn ready(&self) -> Ready {
+        Ready { ready: self.farm.is_ready() }
+    }
+
+    /// The farm is ready: whoever gave this node the addresses is told so.
+    pub(crate) fn answer_activations(&mut self) {
+        let ready = self.ready();
+        self.activations.drain(..).for_each(|call| call.answer(Ok(ready)));
+    }
+
+    /// The file was read again.
+    pub(crate) fn answer_reloads(&mut self, result: &Result<(), Vec<String>>) {
+        for call in self.reloads.drain(..) {
+            call.answer(result.clone().map_err(|mistakes| Fault::new("refused", mistakes.join("\n"))));
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            config: self.path.display().to_string(),
+            ready: self.farm.is_ready(),
+            active: self.active,
+            ipvs: self.access.to_owned(),
+            virtuals: self.farm.status(Instant::now()),
+        }
+    }
+}

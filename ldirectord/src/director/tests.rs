@@ -1,0 +1,315 @@
+//! A whole director on a table in memory, with real checks over loopback and its real socket.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use lvs::control::ldirectord::{Ready, RealState, Request, SPEAKS, Status};
+use lvs::control::socket;
+use lvs::daemon::signals::Signals;
+use lvs::ipc::{CallError, Client, Greeting, Listen, Policy, Server, VERSION};
+use lvs::ipvs::{Change, Destination, Forward, Refusal, Service, ServiceKey, Table};
+use lvs::programmer::{Fake, Programmer, ProgrammerError};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::{Director, Parts, Reread};
+use crate::config::Config;
+use crate::config::model::{Check, Connect, Globals, Line, LogTarget, Real, Virtual};
+
+/// How long a story waits for something before it gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A table behind somebody who may be away, or may not answer.
+#[derive(Clone, Default)]
+struct Moody {
+    table: Fake,
+    away: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
+}
+
+impl Moody {
+    async fn mood(&self) -> Result<(), ProgrammerError> {
+        if self.silent.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+        if self.away.load(Ordering::Relaxed) {
+            let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
+            return Err(ProgrammerError { attempt: "read the IPVS table from the helper".into(), source });
+        }
+        Ok(())
+    }
+}
+
+impl Programmer for Moody {
+    async fn table(&mut self) -> Result<Table, ProgrammerError> {
+        self.mood().await?;
+        self.table.table().await
+    }
+
+    async fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, ProgrammerError> {
+        self.mood().await?;
+        self.table.change(changes).await
+    }
+}
+
+const VIP: &str = "198.51.100.1:80";
+
+fn vip() -> ServiceKey {
+    ServiceKey::tcp(VIP.parse().expect("an address"))
+}
+
+fn web(reals: &[SocketAddr]) -> Config {
+    let real = |&at: &SocketAddr| Real {
+        at,
+        configured_port: at.port(),
+        destination: Destination::new(Forward::Masq, 1),
+        weight_as_written: "1".into(),
+        check: Check::Connect(Connect { at, timeout: Duration::from_secs(5) }),
+        check_identity: String::new(),
+        line: Line(1),
+    };
+    let web = Virtual {
+        key: vip(),
+        service: Service::default(),
+        check_interval: Duration::from_millis(20),
+        failure_count: NonZeroU32::MIN,
+        quiescent: false,
+        clean_stop: true,
+        fallback: None,
+        fallback_command: None,
+        alert: None,
+        monitor_file: None,
+        service_name: None,
+        comment: None,
+        reals: reals.iter().map(real).collect(),
+        line: Line(1),
+    };
+    let globals = Globals {
+        check_interval: Duration::from_secs(10),
+        log: LogTarget::File(PathBuf::from("/var/log/ldirectord.log")),
+        fork: false,
+        supervised: false,
+        readd_quiescent: false,
+        auto_reload: false,
+        callback: None,
+        execute: Vec::new(),
+        maintenance_directory: None,
+    };
+    Config { globals, virtuals: vec![web] }
+}
+
+/// A running director.
+struct Story {
+    directory: TempDir,
+    table: Moody,
+}
+
+impl Story {
+    async fn start(config: Config, table: Moody, reread: Reread) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let greeting =
+            Greeting { speaks: SPEAKS.into(), version: VERSION, program: "test 0".into(), node: "here".into() };
+        // Whoever runs the tests may steer.
+        let policy = Policy { operators: Some(rustix::process::getgid().as_raw()), programmers: Vec::new() };
+        let path = socket(directory.path(), SPEAKS);
+        let listen = Listen { path, mode: 0o600, group: None, greeting, policy };
+        let parts = Parts {
+            programmer: table.clone(),
+            access: "helper",
+            server: Server::bind(listen).await.expect("listens"),
+            signals: Signals::new().expect("signals"),
+            path: "/etc/ha.d/ldirectord.cf".into(),
+            reread,
+            in_force: Box::new(|_| {}),
+            readiness: None,
+        };
+        let director = Director::new(parts, config);
+        tokio::task::spawn_local(director.run());
+        Self { directory, table }
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(&socket(self.directory.path(), SPEAKS), SPEAKS).await.expect("connects")
+    }
+
+    async fn ready(&self) -> Client {
+        let mut client = self.client().await;
+        let ready: Ready = client.call(&Request::Activate {}).await.expect("an answer");
+        assert!(ready.ready);
+        client
+    }
+
+    fn servers(&self) -> Vec<(SocketAddr, u32)> {
+        let table = self.table.table.now();
+        let servers = table.get(&vip()).map(|service| service.destinations.clone()).unwrap_or_default();
+        servers.into_iter().map(|(at, destination)| (at, destination.weight)).collect()
+    }
+}
+
+fn never() -> Reread {
+    Arc::new(|| Err(vec!["nobody reads files in this story".into()]))
+}
+
+fn run(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let story = async { tokio::time::timeout(PATIENCE, story).await.expect("the story ends") };
+    tokio::task::LocalSet::new().block_on(&runtime, story);
+    runtime.shutdown_background();
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("its address");
+    (listener, at)
+}
+
+/// Waits for a notice of this name.
+async fn notice(watcher: &mut Client, name: &str) -> serde_json::Value {
+    loop {
+        let notice: serde_json::Value = watcher.next_notice().await.expect("a notice");
+        if notice["notice"] == name {
+            return notice;
+        }
+    }
+}
+
+async fn watch(story: &Story) -> Client {
+    let mut watcher = story.client().await;
+    watcher.call::<serde_json::Value>(&Request::Watch {}).await.expect("a snapshot");
+    watcher
+}
+
+#[test]
+fn activate_is_answered_when_everything_was_checked_and_programmed() {
+    run(async {
+        let ((_listening, alive), (closed, dead)) = (listener().await, listener().await);
+        drop(closed);
+        let story = Story::start(web(&[alive, dead]), Moody::default(), never()).await;
+        let mut client = story.ready().await;
+        assert_eq!(story.servers(), [(alive, 1)]);
+        let status: Status = client.call(&Request::Status {}).await.expect("a status");
+        assert_eq!((status.ready, status.active), (true, Some(true)));
+        let [up, down] = &status.virtuals[0].reals[..] else { panic!("two servers") };
+        assert_eq!((up.state, up.weight), (RealState::Up, Some(1)));
+        assert_eq!((down.state, down.weight), (RealState::Down, None));
+        let why = down.why.as_deref().expect("a reason");
+        assert!(why.starts_with(&format!("Can't connect to {dead} (Connection refused)")), "{why}");
+        let ready: Ready = client.call(&Request::Deactivate {}).await.expect("an answer");
+        assert!(ready.ready);
+    });
+}
+
+#[test]
+fn a_server_that_dies_leaves_the_table_and_comes_back_to_it() {
+    run(async {
+        let (listening, at) = listener().await;
+        let story = Story::start(web(&[at]), Moody::default(), never()).await;
+        story.ready().await;
+        let mut watcher = watch(&story).await;
+        drop(listening);
+        let down = notice(&mut watcher, "real-down").await;
+        assert_eq!(down["real"], at.to_string());
+        assert_eq!(down["service"], "tcp:198.51.100.1:80");
+        notice(&mut watcher, "real-deleted").await;
+        assert_eq!(story.servers(), []);
+        let _again = TcpListener::bind(at).await.expect("the port again");
+        notice(&mut watcher, "real-added").await;
+        assert_eq!(story.servers(), [(at, 1)]);
+    });
+}
+
+#[test]
+fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
+    run(async {
+        let (_listening, at) = listener().await;
+        let story = Story::start(web(&[at]), Moody::default(), never()).await;
+        let mut client = story.ready().await;
+        let mut watcher = watch(&story).await;
+        let real = at.to_string();
+        client.call::<()>(&Request::Drain { real: real.clone(), service: None }).await.expect("drained");
+        notice(&mut watcher, "real-quiescent").await;
+        assert_eq!(story.servers(), [(at, 0)]);
+        client.call::<()>(&Request::Undrain { real, service: None }).await.expect("undrained");
+        notice(&mut watcher, "real-restored").await;
+        assert_eq!(story.servers(), [(at, 1)]);
+        let wrong = Request::Drain { real: "192.0.2.77".into(), service: None };
+        let fault = client.call::<()>(&wrong).await.expect_err("unknown").to_string();
+        assert!(fault.starts_with("there is no real server 192.0.2.77; there are: 127.0.0.1:"), "{fault}");
+    });
+}
+
+#[test]
+fn while_the_table_is_away_checks_go_on_and_afterwards_it_is_made_up_for() {
+    run(async {
+        let ((_first, one), (second, two)) = (listener().await, listener().await);
+        let table = Moody::default();
+        table.away.store(true, Ordering::Relaxed);
+        let story = Story::start(web(&[one, two]), table.clone(), never()).await;
+        let mut watcher = watch(&story).await;
+        drop(second);
+        notice(&mut watcher, "real-down").await;
+        let ready: Ready = story.client().await.call(&Request::Ready {}).await.expect("an answer");
+        assert!(!ready.ready, "nothing was programmed");
+        table.away.store(false, Ordering::Relaxed);
+        notice(&mut watcher, "table-found").await;
+        story.ready().await;
+        assert_eq!(story.servers(), [(one, 1)]);
+    });
+}
+
+#[test]
+fn a_helper_that_never_answers_holds_up_nobody() {
+    run(async {
+        let (listening, at) = listener().await;
+        let table = Moody::default();
+        let story = Story::start(web(&[at]), table.clone(), never()).await;
+        let mut client = story.ready().await;
+        let mut watcher = watch(&story).await;
+        table.silent.store(true, Ordering::Relaxed);
+        drop(listening);
+        notice(&mut watcher, "real-down").await;
+        let status: Status = client.call(&Request::Status {}).await.expect("a status");
+        assert_eq!(status.virtuals[0].reals[0].state, RealState::Down);
+        let _again = TcpListener::bind(at).await.expect("the port again");
+        notice(&mut watcher, "real-up").await;
+    });
+}
+
+#[test]
+fn a_reload_reads_in_the_background_and_a_broken_file_changes_nothing() {
+    run(async {
+        let ((_first, one), (_second, two)) = (listener().await, listener().await);
+        let (answers, questions) = mpsc::channel::<Result<Config, Vec<String>>>();
+        let questions = Mutex::new(questions);
+        let reread: Reread = Arc::new(move || {
+            let questions = questions.lock().expect("one reader at a time");
+            questions.recv_timeout(PATIENCE).expect("an answer")
+        });
+        let story = Story::start(web(&[one]), Moody::default(), reread).await;
+        let mut client = story.ready().await;
+        let mut other = story.client().await;
+        let broken = async {
+            let fault = client.call::<()>(&Request::Reload {}).await.expect_err("broken");
+            assert!(matches!(&fault, CallError::Refused(f) if f.message == "a.cf:1:1: nonsense"), "{fault}");
+        };
+        let meanwhile = async {
+            // Answered although the file is still being read.
+            let ready: Ready = other.call(&Request::Ready {}).await.expect("an answer");
+            assert!(ready.ready);
+            answers.send(Err(vec!["a.cf:1:1: nonsense".into()])).expect("somebody reads");
+        };
+        tokio::join!(broken, meanwhile);
+        assert_eq!(story.servers(), [(one, 1)]);
+        answers.send(Ok(web(&[one, two]))).expect("somebody reads");
+        client.call::<()>(&Request::Reload {}).await.expect("reloaded");
+        story.ready().await;
+        let mut both = vec![(one, 1), (two, 1)];
+        both.sort_unstable();
+        assert_eq!(story.servers(), both);
+    });
+}
