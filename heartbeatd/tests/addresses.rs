@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use heartbeatd::act::address::{Notice, VipError, Vips};
 use heartbeatd::act::announce::Schedule;
+use heartbeatd::act::guard::{self, Guard};
 use heartbeatd::act::lease::Lease;
 use heartbeatd::config::VipSpec;
 use lvs::netlink::address::{Address, Lifetime};
@@ -199,5 +200,63 @@ fn an_interface_that_is_down_is_told_once() {
         let notices = vips.tick(start + Duration::from_millis(400), |_| true);
         assert!(matches!(&notices[..], [Notice::NotRenewed { .. }]), "{notices:?}");
         assert!(!vips.take_off(&spec).unwrap());
+    });
+}
+
+#[test]
+fn the_guard_takes_off_what_is_watched_when_the_pipe_is_closed() {
+    in_a_network_of_its_own("the_guard_takes_off_what_is_watched_when_the_pipe_is_closed", async {
+        cable("10.99.0.1/24");
+        let mut kernel = Client::open().unwrap();
+        let index = kernel.link("hb0").unwrap().unwrap().index;
+        let on = || (50..53).map(|last| seen(&format!("10.99.0.{last}")).len()).collect::<Vec<_>>();
+        (50..53).for_each(|last| ip(&format!("addr add 10.99.0.{last}/24 dev hb0")));
+        let orders =
+            format!("watch {index} 10.99.0.50 24\nwatch {index} 10.99.0.51 24\nforget {index} 10.99.0.51 24\n");
+        guard::watch(format!("{orders}dismissed\n").as_bytes(), &mut kernel).await.unwrap();
+        assert_eq!(on(), [1, 1, 1]);
+        guard::watch(orders.as_bytes(), &mut kernel).await.unwrap();
+        assert_eq!(on(), [0, 1, 1]);
+    });
+}
+
+#[test]
+fn the_guard_is_told_what_to_watch_and_its_death_is_noticed() {
+    in_a_network_of_its_own("the_guard_is_told_what_to_watch_and_its_death_is_noticed", async {
+        cable("10.99.0.1/24");
+        let index = Client::open().unwrap().link("hb0").unwrap().unwrap().index;
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("orders");
+        let heard = async |count: usize| loop {
+            let text = std::fs::read_to_string(&list).unwrap_or_default();
+            if text.lines().count() >= count {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let mut vips = vips(9);
+        let (first, second) = (vip("10.99.0.50", None, None), vip("10.99.0.51", None, None));
+        let start = Instant::now();
+        vips.put_on(start, &first).unwrap();
+        let mut command = tokio::process::Command::new("sh");
+        command.arg("-c").arg(format!("head -n 3 >{}", list.display()));
+        vips.guarded_by(Guard::of(command).unwrap());
+        vips.put_on(start, &second).unwrap();
+        vips.take_off(&first).unwrap();
+        let wanted =
+            format!("watch {index} 10.99.0.50 24\nwatch {index} 10.99.0.51 24\nforget {index} 10.99.0.50 24\n");
+        assert_eq!(heard(3).await, wanted);
+        // It has ended after three lines; the renewals notice.
+        let mut now = start;
+        let notices = loop {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            now += Duration::from_millis(300);
+            let notices = vips.tick(now, |_| true);
+            if !notices.is_empty() {
+                break notices;
+            }
+        };
+        assert!(matches!(&notices[..], [Notice::Unguarded(_)]), "{notices:?}");
+        assert_eq!(vips.tick(now + Duration::from_millis(300), |_| true), []);
     });
 }

@@ -16,6 +16,7 @@ use lvs::netlink::link::Link;
 use lvs::netlink::route::Client;
 
 use super::announce::{Announcements, Schedule};
+use super::guard::Guard;
 use super::lease::{Due, Lease, Leases};
 use crate::config::VipSpec;
 use crate::media::interface::computed_broadcast;
@@ -56,11 +57,17 @@ pub enum Notice {
         /// The kernel's reason.
         why: String,
     },
+    /// The guard is gone: until there is another one ([`Vips::guarded_by`]) only the leases
+    /// protect against our death.
+    #[error("nobody takes the addresses off at once should heartbeatd die: {0}")]
+    Unguarded(String),
 }
 
 /// The virtual addresses this node has put on.
 #[derive(Debug)]
 pub struct Vips {
+    guard: Option<Guard>,
+    unguarded: Option<io::Error>,
     kernel: Client,
     announcer: Announcer,
     leases: Leases,
@@ -84,6 +91,8 @@ impl Vips {
     /// Sockets to the kernel cannot be had: `CAP_NET_RAW` is needed to announce.
     pub fn open(lease: Lease, schedule: Schedule) -> io::Result<Self> {
         Ok(Self {
+            guard: None,
+            unguarded: None,
             kernel: Client::open()?,
             announcer: Announcer::open()?,
             leases: Leases::new(lease),
@@ -92,12 +101,36 @@ impl Vips {
         })
     }
 
+    /// From now on the guard takes the addresses off should we die, those that are on already too.
+    pub fn guarded_by(&mut self, guard: Guard) {
+        self.guard = Some(guard);
+        let held: Vec<Address> = self.held.values().map(|held| held.address.clone()).collect();
+        held.iter().for_each(|address| self.tell(|guard| guard.watch(address)));
+    }
+
+    /// Lets the guard go and leaves the addresses on, until their leases end or the next life
+    /// adopts them: for a restart that keeps them.
+    pub fn dismiss_guard(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            // If it is gone already it does nothing any more either.
+            _ = guard.dismiss();
+        }
+    }
+
+    fn tell(&mut self, order: impl FnOnce(&Guard) -> io::Result<()>) {
+        if let Some(Err(why)) = self.guard.as_ref().map(order) {
+            self.guard = None;
+            self.unguarded = Some(why);
+        }
+    }
+
     /// Puts the address on, or adopts it where it is on already. Tells nobody yet.
     ///
     /// # Errors
     /// There is no interface for it, or the kernel refuses.
     pub fn put_on(&mut self, now: Instant, vip: &VipSpec) -> Result<(), VipError> {
         let address = self.resolve(vip)?.lasting(Lifetime::Seconds(self.leases.lease().seconds));
+        self.tell(|guard| guard.watch(&address));
         self.kernel.set_address(&address)?;
         self.leases.renewed(now, vip.address);
         self.held.insert(vip.address, Held { address, not_renewed: false, not_announced: false });
@@ -131,6 +164,7 @@ impl Vips {
         let mut removed = false;
         for address in found.filter(|address| address.interface == interface && address.ip == ip) {
             removed |= self.kernel.delete_address(&address)?;
+            self.tell(|guard| guard.forget(&address));
         }
         Ok(removed)
     }
@@ -178,6 +212,9 @@ impl Vips {
                 Ok(()) => {
                     held.not_renewed = false;
                     self.leases.renewed(now, ip);
+                    // Said again, because it may have gone off meanwhile; and so the death of the guard is noticed.
+                    let address = held.address.clone();
+                    self.tell(|guard| guard.watch(&address));
                 }
                 Err(e) => {
                     self.leases.postponed(now, ip);
@@ -188,6 +225,7 @@ impl Vips {
             }
         }
         notices.append(&mut self.announce_due(now));
+        notices.extend(self.unguarded.take().map(|why| Notice::Unguarded(why.to_string())));
         notices
     }
 

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod guard;
 pub mod identity;
 pub mod lease;
 pub mod script;
