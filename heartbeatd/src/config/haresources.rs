@@ -18,6 +18,7 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
     let mut groups = Vec::new();
     // Where each resource was seen first.
     let mut seen: HashMap<Same, usize> = HashMap::new();
+    let mut keys: HashMap<String, usize> = HashMap::new();
     for line in logical_lines(source) {
         let Some((home, resources)) = line.split_first() else { continue };
         let name = home.text.to_ascii_lowercase();
@@ -42,7 +43,13 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
                 }
             }
         }
-        if !group.resources.is_empty() {
+        if let (Some(word), false) = (resources.first(), group.resources.is_empty()) {
+            // What begins with an address that stands twice is told already.
+            let address = matches!(group.resources[0].kind, ResourceKind::Address(_));
+            if let Some(line) = keys.insert(word.text.clone(), word.place.line).filter(|_| !address) {
+                let help = format!("the group in line {line} begins with it too: put another resource first");
+                source.error(&word.place, format!("a second group {:?}", word.text), help);
+            }
             groups.push(group);
         }
     }

@@ -127,6 +127,19 @@ fn an_address_stands_in_one_group_only_however_it_is_written() {
 }
 
 #[test]
+fn a_group_is_named_by_its_first_resource_and_no_two_are_named_alike() {
+    let (_, found) = parse("lvs1 LogRsc::a\nlvs2 LogRsc::b LogRsc::a\nlvs2 LogRsc::a LogRsc::c\n");
+    assert_eq!(
+        told(&found),
+        [
+            "2:16-25 \"LogRsc::a\" a second time",
+            "3:6-15 \"LogRsc::a\" a second time",
+            "! 3:6-15 a second group \"LogRsc::a\"",
+        ]
+    );
+}
+
+#[test]
 fn a_script_that_is_not_installed_is_told() {
     let (groups, found) = parse("lvs1 Nosuch::x");
     assert_eq!(told(&found), ["1:6-15 there is no resource script \"Nosuch\""]);
