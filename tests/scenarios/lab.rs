@@ -150,7 +150,7 @@ fn a_machine_without_power_is_gone_and_comes_back_with_its_disk() -> Result<()> 
     lvs1.write_with_mode("/etc/ha.d/authkeys", "auth 1\n", 0o600)?;
     lvs1.write("/run/old.pid", "1\n")?;
     lvs1.ip(&format!("address add {VIP}/32 dev eth0\n"))?;
-    let mut sleeper = lvs1.start("sleep", &["sleep", "1000"])?;
+    let sleeper = lvs1.start("sleep", &["sleep", "1000"])?;
     let watch = OwnerWatch::start(&cluster, &["lvs1", "lvs2"], VIP);
     wait_until("the address to be held", SOON, || cluster.owners(&["lvs1", "lvs2"], VIP) == ["lvs1"])?;
 

@@ -1,6 +1,8 @@
 //! A running `ip -batch`: cables are cut within milliseconds, where starting a program takes fifty in an emulated guest.
 
+use crate::enter;
 use crate::error::{Attempt, Error, Result};
+use rustix::process::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -15,16 +17,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Starts it for the machine `node`, whose first process is `pid`.
-    pub fn start(node: &str, pid: i32) -> Result<Self> {
-        let mut child = Command::new("nsenter")
-            .arg(format!("--target={pid}"))
-            .args(["--net", "--", "ip", "-oneline", "-batch", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .attempt(|| format!("start ip -batch for {node}"))?;
+    /// Starts it for the machine `node`, whose first process is `first`.
+    pub fn start(node: &str, first: Pid) -> Result<Self> {
+        let mut command = Command::new("ip");
+        command.args(["-oneline", "-batch", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = enter::spawn_in_network(first, command)?;
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => {
                 Ok(Self { node: node.to_owned(), child, stdin, stdout: BufReader::new(stdout), stderr })

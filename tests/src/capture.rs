@@ -43,7 +43,7 @@ impl<'a> Capture<'a> {
     pub fn start(node: &'a Node, interface: &str, filter: &str) -> Result<Self> {
         let file = format!("/run/{interface}.{}.pcap", clock::now().as_nanos());
         let command = ["tcpdump", "-i", interface, "-n", "-U", "--immediate-mode", "-Z", "root", "-w", &file, filter];
-        let mut tcpdump = node.start("tcpdump", &command)?;
+        let tcpdump = node.start("tcpdump", &command)?;
         wait_until("tcpdump to listen", LIMIT, || tcpdump.output().contains("listening on") || !tcpdump.is_running())?;
         if !tcpdump.is_running() {
             return Err(Error::Senseless(format!("tcpdump on {} ended: {}", node.name(), tcpdump.output())));
@@ -55,7 +55,7 @@ impl<'a> Capture<'a> {
     ///
     /// # Errors
     /// If tcpdump does not end.
-    pub fn stop(mut self) -> Result<Captured<'a>> {
+    pub fn stop(self) -> Result<Captured<'a>> {
         self.tcpdump.signal(Signal::INT);
         self.tcpdump.wait(LIMIT)?;
         Ok(Captured { node: self.node, file: self.file })

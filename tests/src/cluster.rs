@@ -129,8 +129,8 @@ impl Cluster {
             Way::From => "ingress",
             Way::To => "egress",
         };
-        self.switch.run(&["tc", "qdisc", "replace", "dev", &socket, "clsact"])?;
-        self.switch.run(&["tc", "filter", "add", "dev", &socket, hook, "matchall", "action", "drop"]).map(drop)
+        self.switch
+            .tc(&format!("qdisc replace dev {socket} clsact\nfilter add dev {socket} {hook} matchall action drop\n"))
     }
 
     /// Makes one direction of a cable bad, in the words of tc-netem: `"loss 10% delay 20ms 5ms"`. [`Cluster::clear`]
@@ -144,9 +144,7 @@ impl Cluster {
             Way::From => (self.node(node), self.interface(node, network)?),
             Way::To => (&self.switch, self.socket(node, network)?),
         };
-        let mut command = vec!["tc", "qdisc", "replace", "dev", &interface, "root", "netem"];
-        command.extend(how.split_whitespace());
-        at.run(&command).map(drop)
+        at.tc(&format!("qdisc replace dev {interface} root netem {how}\n"))
     }
 
     /// Makes a cable good again in both directions.
@@ -155,11 +153,11 @@ impl Cluster {
     /// If the machine is switched off.
     pub fn clear(&self, node: &str, network: &str) -> Result<()> {
         let (socket, interface) = (self.socket(node, network)?, self.interface(node, network)?);
-        // What is not there cannot be removed, and that is all there is to fail.
-        self.switch.try_run(&["tc", "qdisc", "del", "dev", &socket, "clsact"])?;
-        self.switch.try_run(&["tc", "qdisc", "del", "dev", &socket, "root"])?;
-        self.node(node).try_run(&["tc", "qdisc", "del", "dev", &interface, "root"])?;
-        Ok(())
+        // What is not there cannot be removed, so it is put there first.
+        let root = |device: &str| format!("qdisc replace dev {device} root pfifo\nqdisc del dev {device} root\n");
+        self.node(node).tc(&root(&interface))?;
+        let filters = format!("qdisc replace dev {socket} clsact\nqdisc del dev {socket} clsact\n");
+        self.switch.tc(&(root(&socket) + &filters))
     }
 
     /// Pulls all cables of a machine and the power cord. Returns when that was.
@@ -217,13 +215,13 @@ impl Cluster {
     fn plug_in(&self, nodes: &[&Node]) -> Result<()> {
         let mut cables = String::new();
         for node in nodes {
-            let (pid, machine) = (node.pid()?, node.machine());
+            let (network, machine) = (node.network()?, node.machine());
             for (index, port) in machine.ports.iter().enumerate() {
-                let (socket, network) = (machine.socket(&port.network), &port.network);
+                let (socket, bridge) = (machine.socket(&port.network), &port.network);
                 let _ = write!(
                     cables,
-                    "link add {socket} type veth peer name eth{index} netns {pid}\n\
-                     link set {socket} master {network}\nlink set {socket} up\n"
+                    "link add {socket} type veth peer name eth{index} netns {network}\n\
+                     link set {socket} master {bridge}\nlink set {socket} up\n"
                 );
             }
         }

@@ -21,12 +21,13 @@
 //! ```
 //!
 //! Times are [`clock::now`] everywhere. In an emulated guest timers are exact and processors about ten times slower;
-//! starting a program takes 50 ms.
+//! starting a program takes 50 ms, and much longer while the machine has other work.
 
 mod batch;
 pub mod capture;
 pub mod clock;
 mod cluster;
+mod enter;
 mod error;
 pub mod inside;
 mod node;

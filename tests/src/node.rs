@@ -5,6 +5,7 @@
 //! in it ends with it.
 
 use crate::batch::Batch;
+use crate::enter;
 use crate::error::{Attempt, Error, Result};
 use crate::inside;
 use crate::plan::Machine;
@@ -17,7 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Directories of the machine and what they are called below its directory in the story's. All but /run survive a
@@ -33,9 +34,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 pub struct Node {
     machine: Machine,
     directory: PathBuf,
-    /// `unshare`, the parent of the machine's first process.
+    /// The machine's first process.
     holder: Mutex<Option<Child>>,
-    /// The machine's first process by our numbers; 0 while it is switched off.
+    /// Its number as we count; 0 while the machine is switched off.
     pid: Arc<AtomicI32>,
     batch: Mutex<Option<Batch>>,
     outputs: AtomicU32,
@@ -77,11 +78,18 @@ impl Node {
         Arc::clone(&self.pid)
     }
 
-    pub(crate) fn pid(&self) -> Result<i32> {
-        match self.pid.load(Ordering::SeqCst) {
-            0 => Err(Error::Off { node: self.name().to_owned() }),
-            pid => Ok(pid),
-        }
+    fn first(&self) -> Result<Pid> {
+        Pid::from_raw(self.pid.load(Ordering::SeqCst)).ok_or_else(|| Error::Off { node: self.name().to_owned() })
+    }
+
+    /// Where this machine's view of the file system begins for us; nothing while it is switched off.
+    pub(crate) fn root(&self) -> Option<PathBuf> {
+        self.first().ok().map(|first| PathBuf::from(format!("/proc/{}/root", first.as_raw_nonzero())))
+    }
+
+    /// What a second network namespace needs to be plugged in here, in the words of `ip link ... netns`.
+    pub(crate) fn network(&self) -> Result<String> {
+        self.first().map(|first| first.as_raw_nonzero().to_string())
     }
 
     /// Starts its first process, without waiting; `hosts` becomes its /etc/hosts.
@@ -90,18 +98,12 @@ impl Node {
         let _ = fs::remove_dir_all(&run);
         fs::create_dir_all(run.join("lock")).attempt(|| format!("empty /run of {}", self.name()))?;
         fs::write(self.directory.join("hosts"), hosts).attempt(|| format!("write /etc/hosts of {}", self.name()))?;
-        let child = Command::new("unshare")
-            .args(["--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg(inside::program()?)
-            .args(["hold", self.name()])
-            .arg(&self.directory)
-            .arg(if self.machine.forwards { "forwards" } else { "ends" })
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(self.directory.join("errors")).attempt(|| "make a file for errors".into())?)
-            .spawn()
-            .attempt(|| format!("start the machine {} with unshare", self.name()))?;
-        *self.lock() = Some(child);
+        let mut command = Command::new(inside::program()?);
+        command.args(["hold", self.name()]).arg(&self.directory);
+        command.arg(if self.machine.forwards { "forwards" } else { "ends" });
+        let errors = File::create(self.directory.join("errors")).attempt(|| "make a file for errors".into())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        *self.lock() = Some(enter::spawn_first(command)?);
         Ok(())
     }
 
@@ -113,42 +115,33 @@ impl Node {
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line).attempt(|| format!("hear from {}", self.name()))?;
         }
-        let first = child_of(child.id());
-        match first {
-            Some(pid) if line == "ready\n" => self.pid.store(pid, Ordering::SeqCst),
-            _ => {
-                let why = fs::read_to_string(self.directory.join("errors")).unwrap_or_default();
-                return Err(Error::Senseless(format!("the machine {} did not start: {why}", self.name())));
-            }
+        if line != "ready\n" {
+            let why = fs::read_to_string(self.directory.join("errors")).unwrap_or_default();
+            return Err(Error::Senseless(format!("the machine {} did not start: {why}", self.name())));
         }
+        self.pid.store(Pid::from_child(child).as_raw_nonzero().get(), Ordering::SeqCst);
         Ok(())
     }
 
     /// Kills everything in it at once.
     pub(crate) fn kill(&self) {
-        let pid = self.pid.swap(0, Ordering::SeqCst);
+        self.pid.store(0, Ordering::SeqCst);
         // It would keep the network of a dead machine alive.
-        *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(mut child) = self.lock().take() {
-            match Pid::from_raw(pid) {
-                // With the first process the kernel kills all the others; unshare then ends by itself.
-                Some(first) => drop(rustix::process::kill_process(first, rustix::process::Signal::KILL)),
-                // It never came up: --kill-child sees to the rest.
-                None => drop(child.kill()),
-            }
-            drop(child.wait());
+        *self.batch() = None;
+        if let Some(mut first) = self.lock().take() {
+            // With it the kernel kills all the others.
+            drop(first.kill());
+            drop(first.wait());
         }
     }
 
-    /// A command to run in this machine, its standard input empty, its working directory `/`.
+    /// Starts a command in this machine. For what [`Node::run`] and [`Node::start`] cannot do: with other pipes, another
+    /// environment. Whoever calls this must wait for the child, or the machine's end takes until then.
     ///
     /// # Errors
-    /// [`Error::Off`].
-    pub fn command(&self, program: &str) -> Result<Command> {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.pid()?));
-        command.args(["--mount", "--net", "--uts", "--ipc", "--pid", "--", program]).stdin(Stdio::null());
-        Ok(command)
+    /// [`Error::Off`], or if it cannot be started.
+    pub fn spawn(&self, command: Command) -> Result<Child> {
+        enter::spawn(self.first()?, command)
     }
 
     /// Runs a command in this machine to its end and returns what it wrote to standard output.
@@ -173,9 +166,9 @@ impl Node {
         let [program, arguments @ ..] = command else {
             return Err(Error::Senseless("an empty command".into()));
         };
-        let mut started = self.command(program)?;
+        let mut started = Command::new(program);
         started.args(arguments);
-        finish(self.name(), started, &self.output_file(program), COMMAND_LIMIT)
+        finish(self.name(), self.first()?, started, self.output_file(program), COMMAND_LIMIT)
     }
 
     /// Starts a program in this machine that stays; its output goes to a file. `name` is for people.
@@ -186,9 +179,9 @@ impl Node {
         let [program, arguments @ ..] = command else {
             return Err(Error::Senseless("an empty command".into()));
         };
-        let mut started = self.command(program)?;
+        let mut started = Command::new(program);
         started.args(arguments);
-        Process::start(self.name(), name, started, self.output_file(name))
+        Process::start(self.name(), self.first()?, name, started, self.output_file(name))
     }
 
     fn output_file(&self, name: &str) -> PathBuf {
@@ -202,14 +195,27 @@ impl Node {
     /// # Errors
     /// [`Error::Command`]; the lines before the one that failed have been carried out.
     pub fn ip(&self, lines: &str) -> Result<()> {
-        let mut kept = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.batch();
         let mut batch = match kept.take() {
             Some(batch) => batch,
-            None => Batch::start(self.name(), self.pid()?)?,
+            None => Batch::start(self.name(), self.first()?)?,
         };
         batch.run(lines)?;
         *kept = Some(batch);
         Ok(())
+    }
+
+    /// The same for lines of `tc`, which is started for it.
+    ///
+    /// # Errors
+    /// [`Error::Command`]; the lines before the one that failed have been carried out.
+    pub fn tc(&self, lines: &str) -> Result<()> {
+        self.write("/run/tc", lines)?;
+        self.run(&["tc", "-batch", "/run/tc"]).map(drop)
+    }
+
+    fn batch(&self) -> MutexGuard<'_, Option<Batch>> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a file of one of the machine's own [`DIRECTORIES`] lies for the story.
@@ -275,9 +281,9 @@ impl Node {
     /// [`Error::Late`].
     pub fn await_listener(&self, port: u16, limit: Duration) -> Result<()> {
         wait_for(&format!("a listener on port {port} of {}", self.name()), limit, || {
-            let pid = self.pid().map_err(|error| error.to_string())?;
+            let first = self.first().map_err(|error| error.to_string())?.as_raw_nonzero();
             let listens = ["tcp", "tcp6"].iter().any(|table| {
-                let table = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+                let table = fs::read_to_string(format!("/proc/{first}/net/{table}")).unwrap_or_default();
                 table.lines().skip(1).any(|line| listens_on(line, port))
             });
             if listens { Ok(()) } else { Err(String::new()) }
@@ -290,7 +296,7 @@ impl Node {
     /// [`Error::Off`].
     pub fn processes(&self, name: &str) -> Result<Vec<Pid>> {
         let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let own = space(&self.pid()?.to_string());
+        let own = space(&self.first()?.as_raw_nonzero().to_string());
         let entries = fs::read_dir("/proc").attempt(|| "read /proc".into())?;
         let numbers = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(numbers
@@ -299,7 +305,7 @@ impl Node {
             .collect())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
         self.holder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -308,12 +314,6 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// The only child of a process, by our numbers.
-pub(crate) fn child_of(pid: u32) -> Option<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
 }
 
 /// The file name of the program a process runs; nothing for one that is no more.

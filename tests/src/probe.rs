@@ -13,9 +13,9 @@ use crate::error::{Attempt, Error, Result};
 use crate::inside;
 use crate::node::Node;
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -95,11 +95,11 @@ pub enum Failure {
 /// A running probe. It ends when this value goes.
 #[derive(Debug)]
 pub struct Probe {
-    helper: Child,
     /// Closing it is how the helper is asked to end.
     stdin: Option<ChildStdin>,
     records: Arc<Mutex<Vec<Record>>>,
-    reader: Option<JoinHandle<()>>,
+    /// Collects the records, then the helper.
+    reader: Option<JoinHandle<io::Result<ExitStatus>>>,
     timeout: Duration,
 }
 
@@ -110,15 +110,17 @@ impl Probe {
     /// If the helper does not start.
     pub fn start(node: &Node, spec: &Spec) -> Result<Self> {
         let words = serde_json::to_string(spec).map_err(|error| Error::Senseless(error.to_string()))?;
-        let program = inside::program()?;
-        let mut command = node.command(&program.to_string_lossy())?;
+        let mut command = Command::new(inside::program()?);
         command.args(["probe", &words]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut helper = command.spawn().attempt(|| format!("start the probe on {}", node.name()))?;
+        let mut helper = node.spawn(command)?;
         let stdin = helper.stdin.take();
         let records = Arc::default();
         let kept = Arc::clone(&records);
-        let reader = helper.stdout.take().map(|stdout| std::thread::spawn(move || keep(BufReader::new(stdout), &kept)));
-        Ok(Self { helper, stdin, records, reader, timeout: spec.timeout })
+        let reader = std::thread::spawn(move || {
+            helper.stdout.take().into_iter().for_each(|stdout| keep(BufReader::new(stdout), &kept));
+            helper.wait()
+        });
+        Ok(Self { stdin, records, reader: Some(reader), timeout: spec.timeout })
     }
 
     /// The requests that have ended so far, in the order in which they ended.
@@ -162,9 +164,8 @@ impl Probe {
     fn end(&mut self) -> Result<()> {
         drop(self.stdin.take());
         let Some(reader) = self.reader.take() else { return Ok(()) };
-        // The reader ends with the helper's output, and the helper has a limit for everything.
-        drop(reader.join());
-        let status = self.helper.wait().attempt(|| "wait for the probe".into())?;
+        // The helper has a limit for everything.
+        let status = reader.join().expect("a thread without panics").attempt(|| "wait for the probe".into())?;
         if status.success() { Ok(()) } else { Err(Error::Senseless(format!("the probe ended with {status}"))) }
     }
 }

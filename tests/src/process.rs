@@ -1,48 +1,49 @@
 //! Programs a story has started.
 
+use crate::enter;
 use crate::error::{Attempt, Error, Result};
-use crate::node::child_of;
 use crate::wait::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// How long starting may take before something is wrong.
-const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A program that runs in a machine. Killed when this value goes.
 #[derive(Debug)]
 pub struct Process {
     node: String,
     name: String,
-    /// `nsenter`, which waits for the program and ends as it does.
-    outer: Child,
-    /// The program itself.
     pid: Pid,
     output: PathBuf,
-    ended: Option<ExitStatus>,
+    ended: Arc<OnceLock<ExitStatus>>,
+    /// Collects the program when it ends. That must not wait for the story: as long as one dead process of a machine has
+    /// not been collected the kernel does not let its first process go.
+    collector: Option<JoinHandle<()>>,
 }
 
 impl Process {
-    pub(crate) fn start(node: &str, name: &str, command: Command, output: PathBuf) -> Result<Self> {
-        let mut outer = spawn(command, &output)?;
-        let pid = wait_for(&format!("{name} to start on {node}"), START_LIMIT, || {
-            let pid = child_of(outer.id()).and_then(Pid::from_raw);
-            match (pid, outer.try_wait()) {
-                (Some(pid), _) => Ok(Some(pid)),
-                (None, Ok(Some(_))) => Ok(None),
-                (None, _) => Err(""),
+    /// Starts `command` in the machine `node` with this first process, both its streams going to the file `output`.
+    pub(crate) fn start(node: &str, first: Pid, name: &str, mut command: Command, output: PathBuf) -> Result<Self> {
+        let file = File::create(&output).attempt(|| format!("make {}", output.display()))?;
+        command.stdin(Stdio::null()).stderr(file.try_clone().attempt(|| "share an output file".into())?).stdout(file);
+        Self::spawn(node, first, name, command, output)
+    }
+
+    fn spawn(node: &str, first: Pid, name: &str, command: Command, output: PathBuf) -> Result<Self> {
+        let mut child = enter::spawn(first, command)?;
+        let pid = Pid::from_child(&child);
+        let ended = Arc::new(OnceLock::new());
+        let end = Arc::clone(&ended);
+        let collector = thread::spawn(move || {
+            if let Ok(status) = child.wait() {
+                end.get_or_init(|| status);
             }
-        })?;
-        let Some(pid) = pid else {
-            let status = outer.wait().map(|status| status.to_string()).unwrap_or_default();
-            let output = read(&output);
-            return Err(Error::Command { node: node.to_owned(), command: name.to_owned(), status, output });
-        };
-        Ok(Self { node: node.to_owned(), name: name.to_owned(), outer, pid, output, ended: None })
+        });
+        Ok(Self { node: node.to_owned(), name: name.to_owned(), pid, output, ended, collector: Some(collector) })
     }
 
     /// Its number, as the story counts processes.
@@ -58,13 +59,14 @@ impl Process {
     }
 
     /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        self.status().is_none()
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.ended.get().is_none()
     }
 
     /// Sends it a signal; one that is gone already is no mistake.
-    pub fn signal(&mut self, signal: Signal) {
-        if self.status().is_none() {
+    pub fn signal(&self, signal: Signal) {
+        if self.is_running() {
             kill(self.pid, signal);
         }
     }
@@ -73,33 +75,26 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Late`] with what it has written.
-    pub fn wait(&mut self, limit: Duration) -> Result<i32> {
+    pub fn wait(&self, limit: Duration) -> Result<i32> {
         let what = format!("the end of {} on {}", self.name, self.node);
-        wait_for(&what, limit, || self.status().map(code).ok_or_else(|| self.output()))
+        wait_for(&what, limit, || self.ended.get().map(|&status| code(status)).ok_or_else(|| self.output()))
     }
 
     /// Asks it to end (SIGTERM), waits and returns its status.
     ///
     /// # Errors
     /// [`Error::Late`] with what it has written.
-    pub fn stop(&mut self, limit: Duration) -> Result<i32> {
+    pub fn stop(&self, limit: Duration) -> Result<i32> {
         self.signal(Signal::TERM);
         self.wait(limit)
-    }
-
-    fn status(&mut self) -> Option<ExitStatus> {
-        if self.ended.is_none() {
-            self.ended = self.outer.try_wait().ok().flatten();
-        }
-        self.ended
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-        if self.ended.is_none() {
-            drop(self.outer.wait());
+        if let Some(collector) = self.collector.take() {
+            drop(collector.join());
         }
     }
 }
@@ -110,52 +105,33 @@ pub fn kill(pid: Pid, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-/// Runs a command to its end. Its output goes through a file and not a pipe: a daemon it leaves behind would keep that
-/// open.
-pub(crate) fn finish(node: &str, command: Command, output: &Path, limit: Duration) -> Result<(i32, String)> {
-    let line = command_line(&command);
+/// Runs a command to its end and returns its status and what it wrote, standard error included if the status is not 0.
+///
+/// The output goes through files and not pipes: a daemon that the command leaves behind would keep those open.
+pub(crate) fn finish(
+    node: &str,
+    first: Pid,
+    mut command: Command,
+    output: PathBuf,
+    limit: Duration,
+) -> Result<(i32, String)> {
     let errors = output.with_extension("err");
-    let mut command = command;
-    command.stderr(File::create(&errors).attempt(|| format!("make {}", errors.display()))?);
-    let mut child = spawn_with_stdout(command, output)?;
-    let status = wait_for(&format!("the end of `{line}` on {node}"), limit, || match child.try_wait() {
-        Ok(Some(status)) => Ok(status),
-        _ => Err(read(output)),
-    });
-    if status.is_err() {
-        drop(child.kill());
-        drop(child.wait());
-    }
-    let status = code(status?);
-    let mut text = read(output);
-    if status != 0 {
+    let create = |path: &Path| File::create(path).attempt(|| format!("make {}", path.display()));
+    command.stdin(Stdio::null()).stdout(create(&output)?).stderr(create(&errors)?);
+    let name = format!("`{}`", enter::words(&command));
+    let process = Process::spawn(node, first, &name, command, output)?;
+    let status = process.wait(limit);
+    let mut text = process.output();
+    if !matches!(status, Ok(0)) {
         text += &read(&errors);
     }
     // Hundreds of commands in a story; what they said is in the caller's hands now.
-    let _ = fs::remove_file(output);
+    let _ = fs::remove_file(&process.output);
     let _ = fs::remove_file(errors);
-    Ok((status, text))
-}
-
-fn spawn(mut command: Command, output: &Path) -> Result<Child> {
-    let file = File::create(output).attempt(|| format!("make {}", output.display()))?;
-    command.stderr(file.try_clone().attempt(|| "share an output file".into())?);
-    command.stdout(file).spawn().attempt(|| format!("start `{}`", command_line(&command)))
-}
-
-fn spawn_with_stdout(mut command: Command, output: &Path) -> Result<Child> {
-    let file = File::create(output).attempt(|| format!("make {}", output.display()))?;
-    command.stdout(file).spawn().attempt(|| format!("start `{}`", command_line(&command)))
-}
-
-/// What was meant: without the `nsenter` in front.
-fn command_line(command: &Command) -> String {
-    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
-    let mut words: Vec<String> = words.skip_while(|word| word != "--").skip(1).collect();
-    if words.is_empty() {
-        words.push(command.get_program().to_string_lossy().into_owned());
+    match status {
+        Err(Error::Late { what, limit, .. }) => Err(Error::Late { what, limit, detail: format!("; it said {text}") }),
+        other => Ok((other?, text)),
     }
-    words.join(" ")
 }
 
 fn code(status: ExitStatus) -> i32 {

@@ -28,7 +28,7 @@ pub fn start(node: &Node) -> Result<Process> {
     }
     node.write("/run/rsyslog.conf", &text)?;
     let daemon = node.start("rsyslogd", &["rsyslogd", "-n", "-f", "/run/rsyslog.conf", "-i", "/run/rsyslogd.pid"])?;
-    let listens = || node.pid().is_ok_and(|pid| Path::new(&format!("/proc/{pid}/root/dev/log")).exists());
+    let listens = || node.root().is_some_and(|root| root.join("dev/log").exists());
     wait_until(&format!("rsyslogd's socket on {}", node.name()), START_LIMIT, listens)?;
     Ok(daemon)
 }

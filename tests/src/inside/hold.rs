@@ -5,7 +5,9 @@
 use crate::error::{Attempt, Result};
 use crate::node::DIRECTORIES;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_move};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_move,
+};
 use rustix::process::{WaitOptions, wait};
 use std::fs;
 use std::io::Write;
@@ -19,6 +21,12 @@ const DEVICES: [&str; 10] =
 
 pub fn run(name: &str, directory: &str, forwards: bool) -> Result<()> {
     let directory = Path::new(directory);
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .attempt(|| "keep what is mounted here from the lab".into())?;
+    // Both show what they show according to who mounted them.
+    for (file_system, at) in [("proc", "/proc"), ("sysfs", "/sys")] {
+        mount(file_system, at, file_system, MountFlags::empty(), None).attempt(|| format!("mount {at}"))?;
+    }
     rustix::system::sethostname(name.as_bytes()).attempt(|| format!("name the machine {name}"))?;
     // An address that waits for the end of duplicate detection would only slow each story down.
     for which in ["all", "default"] {
@@ -28,8 +36,6 @@ pub fn run(name: &str, directory: &str, forwards: bool) -> Result<()> {
         set("/proc/sys/net/ipv4/ip_forward", "1")?;
         set("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
     }
-    // Mounted anew, because what it shows of the network is decided at that moment.
-    mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None).attempt(|| "mount /sys".into())?;
     for (place, own) in DIRECTORIES {
         fs::create_dir_all(place).attempt(|| format!("make {place}"))?;
         mount_bind(directory.join(own), place).attempt(|| format!("cover {place}"))?;
