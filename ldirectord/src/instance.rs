@@ -80,10 +80,7 @@ impl Instance {
     /// The name of its socket (spec of the sockets: several instances are `ldirectord.NAME`).
     #[must_use]
     pub fn socket_name(&self) -> String {
-        match self.name.as_str() {
-            "ldirectord" | "ldirectord.cf" => "ldirectord".to_owned(),
-            name => format!("ldirectord.{name}"),
-        }
+        lvs::control::ldirectord::socket_name(&self.name)
     }
 }
 

@@ -8,6 +8,7 @@
 //! A socket belongs to the network namespace of the thread that opened it.
 
 mod attribute;
+mod rule;
 mod socket;
 
 pub mod address;

@@ -119,3 +119,13 @@ pub struct RealStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
+
+/// The socket of the instance that reads this file: `ldirectord` for `ldirectord.cf`, else
+/// `ldirectord.NAME` by the last component of the file's name. Without a file: the instance of `ldirectord.cf`.
+#[must_use]
+pub fn socket_name(config: &str) -> String {
+    match config.rsplit('/').next().unwrap_or_default() {
+        "" | "ldirectord" | "ldirectord.cf" => SPEAKS.to_owned(),
+        name => format!("{SPEAKS}.{name}"),
+    }
+}

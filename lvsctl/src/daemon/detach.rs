@@ -84,7 +84,7 @@ pub enum Launched {
 pub fn launch() -> io::Result<Launched> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "daemon".into());
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(std::env::current_exe()?)
         .arg0(name)
         .args(arguments)
         .env(STARTED_BY, std::process::id().to_string())

@@ -127,7 +127,7 @@ impl Client {
         Ok(covers.max_by_key(|cover| cover.prefix))
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         what: &dyn fmt::Display,
         question: &RouteNetlinkMessage,
@@ -141,7 +141,12 @@ impl Client {
         )
     }
 
-    fn tell(&mut self, what: &dyn fmt::Display, flags: u16, message: &RouteNetlinkMessage) -> Result<(), RequestError> {
+    pub(super) fn tell(
+        &mut self,
+        what: &dyn fmt::Display,
+        flags: u16,
+        message: &RouteNetlinkMessage,
+    ) -> Result<(), RequestError> {
         self.socket.request(what, message.message_type(), flags, |out| append(out, message), |_, _| Ok(()))
     }
 }
