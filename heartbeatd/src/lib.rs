@@ -5,5 +5,8 @@ pub mod act;
 pub mod config;
 pub mod core;
 pub mod decode;
+pub mod driver;
 pub mod media;
+pub mod show;
+pub mod start;
 pub mod wire;

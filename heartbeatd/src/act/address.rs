@@ -16,8 +16,9 @@ use lvs::netlink::link::Link;
 use lvs::netlink::route::Client;
 
 use super::announce::{Announcements, Schedule};
-use super::guard::Guard;
+use super::guard::{Guard, Watched};
 use super::lease::{Due, Lease, Leases};
+use super::silence::Silence;
 use crate::config::VipSpec;
 use crate::media::interface::computed_broadcast;
 
@@ -72,6 +73,7 @@ pub struct Vips {
     announcer: Announcer,
     leases: Leases,
     announcements: Announcements,
+    silence: Silence,
     held: BTreeMap<IpAddr, Held>,
 }
 
@@ -97,6 +99,7 @@ impl Vips {
             announcer: Announcer::open()?,
             leases: Leases::new(lease),
             announcements: Announcements::new(schedule),
+            silence: Silence::open()?,
             held: BTreeMap::new(),
         })
     }
@@ -137,6 +140,23 @@ impl Vips {
         Ok(())
     }
 
+    /// For a moment this node answers nothing that it does not know at this address: the peer
+    /// still serves it and hands its connections over. To be called before it is put on.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn be_silent(&mut self, now: Instant, ip: IpAddr) -> Result<(), VipError> {
+        self.tell(|guard| guard.watch(Watched::Silence(ip)));
+        Ok(self.silence.begin(now, ip)?)
+    }
+
+    fn end_silence(&mut self, ip: IpAddr) {
+        if self.silence.lasts(ip) {
+            self.silence.end(ip);
+            self.tell(|guard| guard.forget(Watched::Silence(ip)));
+        }
+    }
+
     /// Takes the address off, announced no more; whether it was on. An address that was never
     /// put on is looked for where it would have been.
     ///
@@ -145,6 +165,7 @@ impl Vips {
     pub fn take_off(&mut self, vip: &VipSpec) -> Result<bool, VipError> {
         self.announcements.stop(vip.address);
         self.leases.ended(vip.address);
+        self.end_silence(vip.address);
         let interface = match self.held.remove(&vip.address) {
             Some(held) => held.address.interface,
             None => match self.resolve(vip) {
@@ -225,6 +246,7 @@ impl Vips {
             }
         }
         notices.append(&mut self.announce_due(now));
+        self.silence.over(now).into_iter().for_each(|ip| self.end_silence(ip));
         notices.extend(self.unguarded.take().map(|why| Notice::Unguarded(why.to_string())));
         notices
     }
@@ -232,7 +254,7 @@ impl Vips {
     /// When [`Self::tick`] next has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.leases.deadline().into_iter().chain(self.announcements.deadline()).min()
+        [self.leases.deadline(), self.announcements.deadline(), self.silence.deadline()].into_iter().flatten().min()
     }
 
     /// The addresses we have put on.

@@ -23,12 +23,20 @@ use tokio::process::{Child, Command};
 /// The daemon starts itself with this argument to be its guard.
 pub const ARGUMENT: &str = "guard";
 
-/// An address as the guard knows it.
+/// What must not outlive the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Watched {
-    interface: u32,
-    ip: IpAddr,
-    prefix: u8,
+pub enum Watched {
+    /// An address on an interface.
+    Address {
+        /// Index of the interface.
+        interface: u32,
+        /// The address.
+        ip: IpAddr,
+        /// Prefix length, bits.
+        prefix: u8,
+    },
+    /// A virtual address that is kept from resetting connections ([`Client::silence`]).
+    Silence(IpAddr),
 }
 
 /// A line of what the daemon says.
@@ -41,15 +49,24 @@ enum Order {
 
 impl From<&Address> for Watched {
     fn from(address: &Address) -> Self {
-        Self { interface: address.interface, ip: address.ip, prefix: address.prefix }
+        Self::Address { interface: address.interface, ip: address.ip, prefix: address.prefix }
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { interface, ip, prefix } => write!(f, "{interface} {ip} {prefix}"),
+            Self::Silence(ip) => write!(f, "silence {ip}"),
+        }
     }
 }
 
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Watch(Watched { interface, ip, prefix }) => writeln!(f, "watch {interface} {ip} {prefix}"),
-            Self::Forget(Watched { interface, ip, prefix }) => writeln!(f, "forget {interface} {ip} {prefix}"),
+            Self::Watch(watched) => writeln!(f, "watch {watched}"),
+            Self::Forget(watched) => writeln!(f, "forget {watched}"),
             Self::Dismissed => writeln!(f, "dismissed"),
         }
     }
@@ -62,13 +79,20 @@ impl FromStr for Order {
         fn number<T: FromStr>(word: &str) -> Result<T, ()> {
             word.parse().map_err(|_| ())
         }
+        fn watched(words: &[&str]) -> Result<Watched, ()> {
+            match *words {
+                ["silence", ip] => Ok(Watched::Silence(number(ip)?)),
+                [interface, ip, prefix] => {
+                    Ok(Watched::Address { interface: number(interface)?, ip: number(ip)?, prefix: number(prefix)? })
+                }
+                _ => Err(()),
+            }
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["dismissed"] => Ok(Self::Dismissed),
-            [order @ ("watch" | "forget"), interface, ip, prefix] => {
-                let watched = Watched { interface: number(interface)?, ip: number(ip)?, prefix: number(prefix)? };
-                Ok(if order == "watch" { Self::Watch(watched) } else { Self::Forget(watched) })
-            }
+            ["watch", ref what @ ..] => watched(what).map(Self::Watch),
+            ["forget", ref what @ ..] => watched(what).map(Self::Forget),
             _ => Err(()),
         }
     }
@@ -107,20 +131,20 @@ impl Guard {
         Ok(Self { orders: writer, _process: process })
     }
 
-    /// To be called before the address is put on.
+    /// To be called before the address is put on, or the silence begun.
     ///
     /// # Errors
     /// The guard is gone or stuck: start another one.
-    pub fn watch(&self, address: &Address) -> io::Result<()> {
-        self.say(Order::Watch(address.into()))
+    pub fn watch(&self, watched: impl Into<Watched>) -> io::Result<()> {
+        self.say(Order::Watch(watched.into()))
     }
 
-    /// To be called after the address was taken off.
+    /// To be called after the address was taken off, or the silence ended.
     ///
     /// # Errors
     /// The guard is gone or stuck.
-    pub fn forget(&self, address: &Address) -> io::Result<()> {
-        self.say(Order::Forget(address.into()))
+    pub fn forget(&self, watched: impl Into<Watched>) -> io::Result<()> {
+        self.say(Order::Forget(watched.into()))
     }
 
     /// Lets the guard go without it doing anything: for a restart that keeps the addresses.
@@ -143,6 +167,8 @@ impl Guard {
 /// # Errors
 /// Standard input is no pipe, or the kernel's sockets cannot be had.
 pub fn main() -> io::Result<()> {
+    // Whoever ends the daemon by its name does not mean its guard.
+    rustix::thread::set_name(c"heartbeat-guard")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Asked to end together with the daemon, it stays: until the pipe is closed there is something to guard.
@@ -171,9 +197,13 @@ pub async fn watch(orders: impl AsyncBufRead + Unpin, kernel: &mut Client) -> io
             Err(e) => break Err(e),
         }
     };
-    for Watched { interface, ip, prefix } in watched {
-        match kernel.delete_address(&Address::new(interface, ip, prefix)) {
-            Ok(true) => log::warn!("heartbeatd died: took {ip} off"),
+    for watched in watched {
+        let done = match watched {
+            Watched::Address { interface, ip, prefix } => kernel.delete_address(&Address::new(interface, ip, prefix)),
+            Watched::Silence(ip) => kernel.unsilence(ip).map(|()| false),
+        };
+        match done {
+            Ok(true) => log::warn!("heartbeatd died: took {watched} off"),
             Ok(false) => {}
             Err(e) => log::error!("heartbeatd died, and its address stays on: {}", lvs::diag::chain(&e)),
         }
@@ -187,9 +217,10 @@ mod tests {
 
     #[test]
     fn orders_read_as_they_were_written() {
-        let v4 = Watched { interface: 3, ip: [10, 99, 0, 50].into(), prefix: 24 };
-        let v6 = Watched { interface: 12, ip: "2001:db8::50".parse().unwrap(), prefix: 64 };
-        for order in [Order::Watch(v4), Order::Forget(v6), Order::Dismissed] {
+        let v4_ip = [10, 99, 0, 50].into();
+        let v4 = Watched::Address { interface: 3, ip: v4_ip, prefix: 24 };
+        let v6 = Watched::Address { interface: 12, ip: "2001:db8::50".parse().unwrap(), prefix: 64 };
+        for order in [Order::Watch(v4), Order::Forget(v6), Order::Watch(Watched::Silence(v4_ip)), Order::Dismissed] {
             assert_eq!(order.to_string().parse(), Ok(order));
         }
         for nonsense in ["", "watch", "watch x 10.0.0.1 24", "watch 1 10.0.0.1 24 more", "forget 1 10.0.0 24"] {

@@ -2,7 +2,12 @@
 
 pub mod address;
 pub mod announce;
+pub mod groups;
 pub mod guard;
+pub mod handover;
 pub mod identity;
+pub mod ldirectord;
 pub mod lease;
 pub mod script;
+pub mod silence;
+pub mod sync;

@@ -1,0 +1,433 @@
+//! The resource groups of haresources: started left to right, stopped right to left.
+//!
+//! Addresses and the orders to ldirectord and to the sync daemon are carried out at once;
+//! scripts run beside the loop, one at a time for each group. So a group without scripts is
+//! up when [`Groups::acquire`] returns, without a fork (DESIGN decision 4).
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::address::{Notice, Vips};
+use super::announce::Schedule;
+use super::guard::Guard;
+use super::ldirectord::{Ldirectord, Standing};
+use super::lease::Lease;
+use super::script::{Call, ScriptError, Scripts};
+use super::sync::Sync;
+use crate::config::{Config, Group, HaCf, Resource, ResourceKind, VipSpec};
+use crate::core::{self, GroupId, Node, State, Why};
+
+/// What the core is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// A start has ended.
+    Acquired {
+        /// Which group.
+        group: GroupId,
+        /// Everything runs.
+        ok: bool,
+    },
+    /// A stop has ended.
+    Released {
+        /// Which group.
+        group: GroupId,
+        /// Everything stopped in good order.
+        ok: bool,
+    },
+    /// An ldirectord has changed its standing: what [`Groups::is_ready`] is now.
+    Ready(bool),
+}
+
+/// What a group is being made to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Up { planned: bool },
+    Down,
+}
+
+/// An order under way.
+#[derive(Debug)]
+struct Order {
+    aim: Aim,
+    /// Resources already dealt with, in the direction of the order.
+    done: usize,
+    ok: bool,
+    /// A start that failed, or was overtaken by a stop, stops what it had started.
+    undoing: bool,
+}
+
+struct Running {
+    group: Group,
+    orders: VecDeque<Order>,
+    script_runs: bool,
+    ldirectord: Option<Ldirectord>,
+}
+
+/// A script has ended.
+struct ScriptEnd {
+    group: usize,
+    result: Result<(), ScriptError>,
+}
+
+/// All groups.
+pub struct Groups {
+    ha_cf: HaCf,
+    groups: Vec<Running>,
+    vips: Vips,
+    scripts: Scripts,
+    sync: Sync,
+    news: VecDeque<News>,
+    ends: (mpsc::Sender<ScriptEnd>, mpsc::Receiver<ScriptEnd>),
+}
+
+impl Groups {
+    /// The groups of the configuration, none of them up. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Without the privileges, or if the guard process cannot be started.
+    pub fn open(config: &Config, sockets: &Path) -> std::io::Result<Self> {
+        let lease = Lease::within(config.ha_cf.deadtime, config.ha_cf.keepalive);
+        let groups: Vec<Running> = config
+            .groups
+            .iter()
+            .map(|group| Running {
+                group: group.clone(),
+                orders: VecDeque::new(),
+                script_runs: false,
+                ldirectord: ldirectord_socket(group, sockets).map(Ldirectord::watch),
+            })
+            .collect();
+        let addresses = config.groups.iter().flat_map(addresses).map(|spec| spec.address).collect();
+        let mut this = Self {
+            ha_cf: config.ha_cf.clone(),
+            vips: Vips::open(lease, Schedule::default())?,
+            scripts: Scripts::new(config),
+            sync: Sync::open(config.groups.iter().flat_map(|group| &group.resources), addresses),
+            groups,
+            news: VecDeque::new(),
+            ends: mpsc::channel(16),
+        };
+        this.vips.guarded_by(Guard::start()?);
+        this.clean();
+        Ok(this)
+    }
+
+    /// Whether another configuration says the same about everything that cannot be changed while running.
+    #[must_use]
+    pub fn is_configured_by(&self, other: &Config) -> bool {
+        self.ha_cf == other.ha_cf && self.groups.iter().map(|running| &running.group).eq(&other.groups)
+    }
+
+    /// Whether this node could serve: every ldirectord has done its first round, or does not run here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.groups.iter().filter_map(|g| g.ldirectord.as_ref()).all(|l| l.standing() != Standing::Waiting)
+    }
+
+    /// Starts a group.
+    pub fn acquire(&mut self, id: GroupId, why: Why) {
+        let planned = matches!(why, Why::Failback | Why::Standby | Why::Takeover);
+        self.order(id, Aim::Up { planned: planned && self.sync.is_direct() });
+    }
+
+    /// Stops a group; its addresses are off when this returns, whatever else is under way.
+    pub fn release(&mut self, id: GroupId, _why: Why) {
+        if let Some(running) = self.groups.get_mut(id.0) {
+            for order in running.orders.iter_mut().filter(|order| order.aim != Aim::Down) {
+                order.undo();
+            }
+            for spec in addresses(&running.group) {
+                take_off(&mut self.vips, spec);
+            }
+        }
+        self.order(id, Aim::Down);
+    }
+
+    /// Announces the group's addresses.
+    pub fn announce(&mut self, id: GroupId, now: Instant) {
+        let Some(running) = self.groups.get(id.0) else { return };
+        for spec in addresses(&running.group) {
+            report(self.vips.announce(now, spec));
+        }
+    }
+
+    /// This node serves connections, or another does: tells the sync daemon and ldirectord.
+    pub fn serve(&mut self, serving: bool) {
+        self.sync.serve(serving);
+        for ldirectord in self.groups.iter().filter_map(|g| g.ldirectord.as_ref()) {
+            ldirectord.order(serving);
+        }
+    }
+
+    /// While a group is on its way to the peer its connections are handed over.
+    pub fn handover(&mut self, node: &Node) {
+        let leaving = |at: usize| node.state(GroupId(at)) == Some(State::Offering);
+        let ips = self.groups.iter().enumerate().filter(|(at, _)| leaving(*at)).flat_map(|(_, g)| addresses(&g.group));
+        self.sync.hand_over(ips.map(|spec| spec.address).collect());
+    }
+
+    /// What has happened beside the loop. Cancel-safe.
+    pub async fn next_news(&mut self) -> News {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return news;
+            }
+            let changes = self.groups.iter_mut().filter_map(|g| g.ldirectord.as_mut());
+            let mut changes: Vec<_> = changes.map(|ldirectord| Box::pin(ldirectord.changed())).collect();
+            let any_change = poll_fn(|context| {
+                let any = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
+                if any { Poll::Ready(()) } else { Poll::Pending }
+            });
+            let end = tokio::select! {
+                end = self.ends.1.recv() => end,
+                () = any_change => None,
+            };
+            drop(changes);
+            match end {
+                Some(end) => self.script_ended(end),
+                None => return News::Ready(self.is_ready()),
+            }
+        }
+    }
+
+    /// When [`Self::turn`] next has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.vips.deadline(), self.sync.deadline()].into_iter().flatten().min()
+    }
+
+    /// Renews the leases of these groups' addresses, announces and hands over what is due.
+    pub fn turn(&mut self, now: Instant, leases: &[GroupId]) {
+        let kept = |at: usize| leases.contains(&GroupId(at));
+        let ours: Vec<&VipSpec> =
+            self.groups.iter().enumerate().filter(|(at, _)| kept(*at)).flat_map(|(_, g)| addresses(&g.group)).collect();
+        let notices = self.vips.tick(now, |ip| ours.iter().any(|spec| spec.address == ip));
+        for notice in &notices {
+            // The peer was heard before this turn, and the core still says that the address is ours.
+            if let Notice::Lapsed(ip) = notice
+                && let Some(spec) = ours.iter().find(|spec| spec.address == *ip)
+                && put_on(&mut self.vips, now, spec, false)
+            {
+                report(self.vips.announce(now, spec));
+            }
+        }
+        if notices.iter().any(|notice| matches!(notice, Notice::Unguarded(_))) {
+            match Guard::start() {
+                Ok(guard) => self.vips.guarded_by(guard),
+                Err(e) => log::error!("cannot start another guard: {e}"),
+            }
+        }
+        report(notices);
+        self.sync.turn(now);
+    }
+
+    /// About once a second.
+    pub fn keep_house(&mut self) {
+        self.sync.keep_house();
+    }
+
+    /// The last thing before the program ends: no address stays.
+    pub fn release_everything(&mut self) {
+        for spec in self.groups.iter().flat_map(|g| addresses(&g.group)) {
+            take_off(&mut self.vips, spec);
+        }
+    }
+
+    /// Takes off what an earlier life left on: this node holds nothing yet, and the peer may have it.
+    fn clean(&mut self) {
+        for spec in self.groups.iter().flat_map(|g| addresses(&g.group)) {
+            if take_off(&mut self.vips, spec) == Some(true) {
+                log::warn!("{} was on at start: taken off before anything is decided", spec.address);
+            }
+        }
+    }
+
+    fn order(&mut self, id: GroupId, aim: Aim) {
+        let Some(running) = self.groups.get_mut(id.0) else { return };
+        running.orders.push_back(Order { aim, done: 0, ok: true, undoing: false });
+        if running.orders.len() == 1 {
+            self.go_on(id.0);
+        }
+    }
+
+    /// Carries out what can be carried out at once, up to the next script or the end.
+    fn go_on(&mut self, at: usize) {
+        while let Some(running) = self.groups.get_mut(at) {
+            if running.script_runs {
+                return;
+            }
+            let Some(order) = running.orders.front_mut() else { return };
+            let count = running.group.resources.len();
+            if order.done == count {
+                self.news.push_back(order.outcome(GroupId(at)));
+                running.orders.pop_front();
+                continue;
+            }
+            let up = order.is_starting();
+            let index = if up { order.done } else { count - 1 - order.done };
+            order.done += 1;
+            let planned = order.aim == Aim::Up { planned: true };
+            match self.step(at, index, up, planned) {
+                Step::Ended(true) => {}
+                Step::Ended(false) => self.failed(at),
+                Step::Script => return,
+            }
+        }
+    }
+
+    /// One resource.
+    fn step(&mut self, at: usize, index: usize, up: bool, planned: bool) -> Step {
+        let running = &mut self.groups[at];
+        let Resource { kind, .. } = &running.group.resources[index];
+        match kind {
+            ResourceKind::Address(spec) if up => Step::Ended(put_on(&mut self.vips, Instant::now(), spec, planned)),
+            ResourceKind::Address(spec) => Step::Ended(take_off(&mut self.vips, spec).is_some()),
+            // Follows the node, not the group: see `serve`.
+            ResourceKind::SyncDaemon { .. } => Step::Ended(true),
+            ResourceKind::Ldirectord { config } => {
+                if running.ldirectord.as_ref().is_none_or(|l| l.standing() == Standing::Absent) {
+                    let args = vec![config.clone()];
+                    self.run_script(at, "ldirectord".to_owned(), args, up)
+                } else {
+                    Step::Ended(true)
+                }
+            }
+            ResourceKind::Script { name, args } => {
+                let (name, args) = (name.clone(), args.clone());
+                self.run_script(at, name, args, up)
+            }
+        }
+    }
+
+    fn run_script(&mut self, at: usize, name: String, args: Vec<String>, up: bool) -> Step {
+        self.groups[at].script_runs = true;
+        let (scripts, ended) = (self.scripts.clone(), self.ends.0.clone());
+        tokio::spawn(async move {
+            let call = Call { name: &name, args: &args };
+            let result = if up { scripts.start(call).await.map(|_| ()) } else { scripts.stop(call).await.map(|_| ()) };
+            // The loop may have ended meanwhile.
+            let _ = ended.send(ScriptEnd { group: at, result }).await;
+        });
+        Step::Script
+    }
+
+    fn script_ended(&mut self, ScriptEnd { group, result }: ScriptEnd) {
+        if let Some(running) = self.groups.get_mut(group) {
+            running.script_runs = false;
+        }
+        if let Err(e) = result {
+            log::error!("{}", lvs::diag::chain(&e));
+            self.failed(group);
+        }
+        self.go_on(group);
+    }
+
+    fn failed(&mut self, at: usize) {
+        let Some(order) = self.groups.get_mut(at).and_then(|running| running.orders.front_mut()) else { return };
+        order.ok = false;
+        if order.is_starting() {
+            order.undo();
+        }
+    }
+}
+
+enum Step {
+    Ended(bool),
+    Script,
+}
+
+impl Order {
+    fn is_starting(&self) -> bool {
+        self.aim != Aim::Down && !self.undoing
+    }
+
+    /// From here on a start is a stop: of everything, right to left, since a script that failed
+    /// may have done half of its work.
+    fn undo(&mut self) {
+        if !self.undoing {
+            (self.undoing, self.ok, self.done) = (true, false, 0);
+        }
+    }
+
+    fn outcome(&self, group: GroupId) -> News {
+        let ok = self.ok;
+        match self.aim {
+            Aim::Up { .. } => News::Acquired { group, ok },
+            Aim::Down => News::Released { group, ok },
+        }
+    }
+}
+
+/// Whether it is on. `planned`: the peer still serves it and hands its connections over.
+fn put_on(vips: &mut Vips, now: Instant, spec: &VipSpec, planned: bool) -> bool {
+    let ip = spec.address;
+    if planned && let Err(e) = vips.be_silent(now, ip) {
+        log::warn!("{}: connections under way may be reset", lvs::diag::chain(&e));
+    }
+    match vips.put_on(now, spec) {
+        Ok(()) => log::info!("{ip} is on"),
+        Err(e) => {
+            log::error!("cannot put {ip} on: {}", lvs::diag::chain(&e));
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether it was on; `None` if the kernel refuses to take it off.
+fn take_off(vips: &mut Vips, spec: &VipSpec) -> Option<bool> {
+    let ip = spec.address;
+    match vips.take_off(spec) {
+        Ok(was_on) => {
+            if was_on {
+                log::info!("{ip} is off");
+            }
+            Some(was_on)
+        }
+        Err(e) => {
+            log::error!("cannot take {ip} off: {}; its lease ends it", lvs::diag::chain(&e));
+            None
+        }
+    }
+}
+
+fn report(notices: Vec<Notice>) {
+    for notice in notices {
+        log::warn!("{notice}");
+    }
+}
+
+fn addresses(group: &Group) -> impl Iterator<Item = &VipSpec> {
+    group.resources.iter().filter_map(|resource| match &resource.kind {
+        ResourceKind::Address(spec) => Some(spec),
+        ResourceKind::SyncDaemon { .. } | ResourceKind::Ldirectord { .. } | ResourceKind::Script { .. } => None,
+    })
+}
+
+/// The socket of the ldirectord that serves the group's `ldirectord::FILE`.
+fn ldirectord_socket(group: &Group, sockets: &Path) -> Option<PathBuf> {
+    let config = group.resources.iter().find_map(|resource| match &resource.kind {
+        ResourceKind::Ldirectord { config } => Some(config),
+        ResourceKind::Address(_) | ResourceKind::SyncDaemon { .. } | ResourceKind::Script { .. } => None,
+    })?;
+    let name = lvs::control::ldirectord::socket_name(config);
+    Some(lvs::control::socket(sockets, &name))
+}
+
+/// The core's view of haresources.
+///
+/// # Errors
+/// If a group stands twice, or there are too many.
+pub fn plan(config: &Config) -> Result<core::Plan, core::PlanError> {
+    let groups = config.groups.iter().map(|group| core::Group {
+        key: group.key().to_owned(),
+        home: group.home.clone(),
+        overlaps: group.resources.iter().all(|resource| !matches!(resource.kind, ResourceKind::Script { .. })),
+    });
+    core::Plan::new(groups.collect())
+}

@@ -1,0 +1,198 @@
+//! What ldirectord on this node says of itself.
+//!
+//! A task of its own keeps a connection to each ldirectord that haresources names and tells
+//! the driver when all of them have finished a full round of checks. The driver is never kept
+//! waiting: orders (`activate`, `deactivate`) are handed to the task.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lvs::control::ldirectord::{Ready, Request, SPEAKS};
+use lvs::ipc::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Between two questions before the first round is done, and after it.
+const SOON: Duration = Duration::from_millis(100);
+const LATER: Duration = Duration::from_secs(1);
+/// An answer that takes longer is none.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Boot order is nobody's business: an ldirectord that is not there yet is waited for that long.
+/// Then this node takes part without it, and its script is asked to start it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A restart of ldirectord is no reason to call the node unfit.
+const ABSENCE: Duration = Duration::from_secs(10);
+
+/// How an ldirectord stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not heard from, or its first round is not done.
+    Waiting,
+    /// It has finished a full round of checks.
+    Ready,
+    /// It does not run here; its script is to start it with the group.
+    Absent,
+}
+
+/// The connection to one ldirectord.
+#[derive(Debug)]
+pub struct Ldirectord {
+    standing: watch::Receiver<Standing>,
+    orders: mpsc::Sender<Request>,
+}
+
+impl Ldirectord {
+    /// Begins to watch the ldirectord behind this socket. Needs a tokio runtime.
+    #[must_use]
+    pub fn watch(socket: PathBuf) -> Self {
+        let (tell, standing) = watch::channel(Standing::Waiting);
+        let (orders, ordered) = mpsc::channel(8);
+        tokio::spawn(follow(socket, tell, ordered));
+        Self { standing, orders }
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Waits until that changes. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if self.standing.changed().await.is_err() {
+            // The task ends only with the runtime.
+            std::future::pending().await
+        }
+    }
+
+    /// Tells it that this node has, or no longer has, the virtual addresses. It works the same
+    /// either way; it is told for its own status.
+    pub fn order(&self, active: bool) {
+        let order = if active { Request::Activate {} } else { Request::Deactivate {} };
+        if self.orders.try_send(order).is_err() {
+            log::debug!("ldirectord is not listening to orders");
+        }
+    }
+}
+
+async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mpsc::Receiver<Request>) {
+    let mut judge = Judge::new(Instant::now());
+    let mut client = None;
+    let mut last_order = None;
+    loop {
+        if client.is_none() {
+            client = Client::connect(&socket, SPEAKS).await.ok();
+            if let (Some(fresh), Some(order)) = (&mut client, &last_order) {
+                give(fresh, order).await;
+            }
+        }
+        let answer = match &mut client {
+            Some(connected) => ask(connected).await,
+            None => None,
+        };
+        if answer.is_none() {
+            client = None;
+        }
+        let standing = judge.hear(Instant::now(), answer);
+        let changed = tell.send_if_modified(|current| std::mem::replace(current, standing) != standing);
+        if changed && standing == Standing::Absent {
+            log::warn!("{}", absence(&socket));
+        }
+        let pause = if standing == Standing::Ready { LATER } else { SOON };
+        tokio::select! {
+            () = sleep(pause) => {}
+            order = ordered.recv() => {
+                let Some(order) = order else { return };
+                if let Some(connected) = &mut client {
+                    give(connected, &order).await;
+                }
+                last_order = Some(order);
+            }
+        }
+    }
+}
+
+fn absence(socket: &Path) -> String {
+    format!(
+        "no ldirectord answers on {}: this node takes part without its checks; start it on both nodes, or its \
+         resource script will, with the group",
+        socket.display()
+    )
+}
+
+async fn ask(client: &mut Client) -> Option<bool> {
+    let ready = timeout(ANSWER, client.call::<Ready>(&Request::Ready {})).await.ok()?.ok()?;
+    Some(ready.ready)
+}
+
+async fn give(client: &mut Client, order: &Request) {
+    match timeout(ANSWER, client.call::<serde_json::Value>(order)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(e)) => log::warn!("ldirectord refuses an order: {}", lvs::diag::chain(&e)),
+        Err(_) => log::warn!("ldirectord does not answer an order within {} s", ANSWER.as_secs()),
+    }
+}
+
+/// What answers and silence come to.
+struct Judge {
+    /// When it last answered, or when the watch began.
+    heard: Instant,
+    ever: bool,
+    standing: Standing,
+}
+
+impl Judge {
+    fn new(now: Instant) -> Self {
+        Self { heard: now, ever: false, standing: Standing::Waiting }
+    }
+
+    fn hear(&mut self, now: Instant, answer: Option<bool>) -> Standing {
+        if answer.is_some() {
+            self.heard = now;
+            self.ever = true;
+        }
+        let silence = now.saturating_duration_since(self.heard);
+        self.standing = match answer {
+            Some(true) => Standing::Ready,
+            Some(false) => Standing::Waiting,
+            None if self.standing == Standing::Ready && silence < ABSENCE => Standing::Ready,
+            None if silence >= if self.ever { ABSENCE } else { PATIENCE } => Standing::Absent,
+            None if self.standing == Standing::Absent => Standing::Absent,
+            None => Standing::Waiting,
+        };
+        self.standing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ldirectord_that_is_started_late_is_waited_for() {
+        let start = Instant::now();
+        let mut judge = Judge::new(start);
+        assert_eq!(judge.hear(start + Duration::from_secs(20), None), Standing::Waiting);
+        assert_eq!(judge.hear(start + Duration::from_secs(21), Some(false)), Standing::Waiting);
+        assert_eq!(judge.hear(start + Duration::from_secs(22), Some(true)), Standing::Ready);
+    }
+
+    #[test]
+    fn a_restart_of_ldirectord_does_not_make_the_node_unfit() {
+        let start = Instant::now();
+        let mut judge = Judge::new(start);
+        judge.hear(start, Some(true));
+        assert_eq!(judge.hear(start + Duration::from_secs(9), None), Standing::Ready);
+        assert_eq!(judge.hear(start + Duration::from_secs(11), None), Standing::Absent);
+        assert_eq!(judge.hear(start + Duration::from_secs(12), Some(false)), Standing::Waiting);
+    }
+
+    #[test]
+    fn a_node_without_ldirectord_takes_part_after_half_a_minute() {
+        let start = Instant::now();
+        let mut judge = Judge::new(start);
+        assert_eq!(judge.hear(start + Duration::from_secs(29), None), Standing::Waiting);
+        assert_eq!(judge.hear(start + Duration::from_secs(30), None), Standing::Absent);
+        assert_eq!(judge.hear(start + Duration::from_secs(31), None), Standing::Absent);
+    }
+}

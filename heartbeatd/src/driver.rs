@@ -1,0 +1,451 @@
+//! The loop that runs a node: the only place where its parts meet time and the network.
+//!
+//! Everything is decided in [`crate::core`]; here its actions are carried out and what comes
+//! back is handed in. Nothing in the loop waits for anything but the next event: scripts,
+//! ldirectord and the file reader run beside it and report (DESIGN chapter 5).
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lvs::control::heartbeatd::{Request, Set, Status};
+use lvs::daemon::signals::{Signal, Signals};
+use lvs::ipc::{Call, Fault, Operate, Server};
+use lvs::netlink::route;
+use lvs::netlink::watch::{self, Watch};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::act::groups::{Groups, News};
+use crate::act::identity::Store;
+use crate::config::{self, Config, Loaded, Medium, Problem};
+use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
+use crate::media::{Interfaces, Media, Reason, Refused};
+use crate::wire::{Form, Keys};
+
+/// Datagrams taken before the timers are looked at again: a flood costs its share and no more.
+const BUDGET: usize = 64;
+/// Interval of what is not urgent: media that wait for their interface, counts for the log.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// What the driver is made of.
+pub struct Parts {
+    /// The node, not yet started.
+    pub node: Node,
+    /// The checked files.
+    pub config: Config,
+    /// Where the generation is kept.
+    pub store: Store,
+    /// The resources.
+    pub groups: Groups,
+    /// The control socket.
+    pub server: Server<Request>,
+    /// Signals of this process.
+    pub signals: Signals,
+    /// Events about interfaces.
+    pub watch: Watch,
+    /// The kernel's list of interfaces.
+    pub kernel: route::Client,
+}
+
+/// A running node.
+pub struct Driver {
+    node: Node,
+    media: Media,
+    /// Of each medium, which link of the core it belongs to.
+    link_of: Vec<usize>,
+    keys: Keys,
+    form: Form,
+    directory: PathBuf,
+    store: Store,
+    kernel: route::Client,
+    groups: Groups,
+    server: Server<Request>,
+    signals: Signals,
+    watch: Watch,
+    history: History<Vec<u8>>,
+    refused: Refused,
+    asked: HashMap<Ticket, Call<Request>>,
+    next_ticket: u64,
+    reread: (mpsc::Sender<Box<Reread>>, mpsc::Receiver<Box<Reread>>),
+    load: String,
+    housekeeping: Instant,
+    ready: bool,
+    stopped: bool,
+}
+
+/// The files, read again beside the loop, and who wants to know.
+struct Reread {
+    result: Result<Loaded<Config>, Vec<Problem>>,
+    call: Option<Call<Request>>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Datagrams,
+    News(News),
+    Asked(Call<Request>),
+    Signal(Signal),
+    Interfaces(io::Result<watch::Event>),
+    Reread(Box<Reread>),
+    Time,
+}
+
+impl Driver {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { node, config, store, groups, server, signals, watch, kernel } = parts;
+        let now = Instant::now();
+        Self {
+            link_of: link_of(&config),
+            media: Media::new(&config.ha_cf.media),
+            keys: config.keys,
+            form: config.ha_cf.form,
+            directory: config.directory,
+            node,
+            store,
+            kernel,
+            groups,
+            server,
+            signals,
+            watch,
+            history: History::new(),
+            refused: Refused::default(),
+            asked: HashMap::new(),
+            next_ticket: 0,
+            reread: mpsc::channel(1),
+            load: load_average(),
+            housekeeping: now,
+            ready: false,
+            stopped: false,
+        }
+    }
+
+    /// Runs until the node has stopped in good order.
+    pub async fn run(mut self) {
+        self.refresh_media();
+        let actions = self.node.start(Instant::now());
+        self.carry_out(actions);
+        let ready = self.groups.is_ready();
+        self.tell_ready(ready);
+        while !self.stopped {
+            let wake = self.wait().await;
+            self.turn(wake);
+        }
+        self.groups.release_everything();
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let deadline = [self.node.deadline(), self.housekeeping].into_iter().chain(self.groups.deadline()).min();
+        let deadline = deadline.unwrap_or(self.housekeeping).into();
+        tokio::select! {
+            () = self.media.readable() => Wake::Datagrams,
+            news = self.groups.next_news() => Wake::News(news),
+            call = self.server.next_call() => Wake::Asked(call),
+            signal = self.signals.next() => Wake::Signal(signal),
+            event = self.watch.next() => Wake::Interfaces(event),
+            Some(reread) = self.reread.1.recv() => Wake::Reread(reread),
+            () = sleep_until(deadline) => Wake::Time,
+        }
+    }
+
+    /// One turn of the loop. What waits in the sockets is read before time is looked at: after
+    /// a pause the peer's messages may be there, and none of its silence is real.
+    fn turn(&mut self, wake: Wake) {
+        self.hear();
+        match wake {
+            Wake::Datagrams | Wake::Time => {}
+            Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),
+            Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
+            Wake::News(News::Ready(ready)) => self.tell_ready(ready),
+            Wake::Asked(call) => self.answer(call),
+            Wake::Signal(signal) => self.signalled(signal),
+            Wake::Interfaces(event) => self.interfaces_changed(event),
+            Wake::Reread(reread) => self.reread(*reread),
+        }
+        let now = Instant::now();
+        if self.node.deadline() <= now {
+            let actions = self.node.tick(now);
+            self.carry_out(actions);
+        }
+        // Only now: a node that was stopped for too long has let go in the lines above.
+        let leases: Vec<_> = self.node.leases().collect();
+        self.groups.turn(Instant::now(), &leases);
+        if self.housekeeping <= now {
+            self.keep_house(now);
+        }
+    }
+
+    fn hear(&mut self) {
+        let mut heard = Vec::new();
+        let mut refusals = Vec::new();
+        let Self { media, keys, link_of, .. } = self;
+        media.take(BUDGET, |at, datagram| match open(keys, datagram) {
+            Ok(message) => heard.push((link_of[at], message)),
+            Err(reason) => refusals.push((at, reason)),
+        });
+        for (at, reason) in refusals {
+            self.refused.note(self.media.links()[at].name(), reason);
+        }
+        for (link, message) in heard {
+            let actions = self.node.heard(Instant::now(), link, &message);
+            self.carry_out(actions);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let actions = self.node.handle(Instant::now(), event);
+        self.carry_out(actions);
+    }
+
+    fn tell_ready(&mut self, ready: bool) {
+        if ready != self.ready {
+            self.ready = ready;
+            self.happen(Event::Ready(ready));
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Send(message) => self.send(&message),
+                Action::Resend { seq } => {
+                    if let Some(bytes) = self.history.get(seq) {
+                        let notices = self.media.send(bytes);
+                        log_media(notices);
+                    }
+                }
+                Action::Acquire { group, why } => self.groups.acquire(group, why),
+                Action::Release { group, why } => self.groups.release(group, why),
+                Action::Announce { group } => self.groups.announce(group, Instant::now()),
+                Action::Serve(serving) => self.groups.serve(serving),
+                Action::SaveGeneration(generation) => {
+                    if let Err(e) = self.store.save_generation(generation) {
+                        log::error!("{}: the peer may take our next life for a replay", lvs::diag::chain(&e));
+                    }
+                }
+                Action::Notice(notice) => self.note(&notice),
+                Action::Answer { ticket, result } => {
+                    if let Some(call) = self.asked.remove(&ticket) {
+                        call.answer(result.map(|()| Outcome { done: true }).map_err(|e| refuse(&e)));
+                    }
+                }
+                Action::Stopped => self.stopped = true,
+            }
+        }
+        self.groups.handover(&self.node);
+    }
+
+    fn send(&mut self, outgoing: &Outgoing) {
+        let ts = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs().max(1));
+        let bytes = self.keys.seal(&outgoing.message(ts, &self.load), self.form);
+        let notices = self.media.send(&bytes);
+        log_media(notices);
+        if let Some(seq) = outgoing.seq {
+            self.history.push(seq, bytes);
+        }
+    }
+
+    fn note(&mut self, notice: &Notice) {
+        let level = match notice.level() {
+            Level::Info => log::Level::Info,
+            Level::Warn => log::Level::Warn,
+            Level::Error | Level::Crit => log::Level::Error,
+        };
+        log::log!(level, "{notice}");
+        self.server.notify(notice);
+    }
+
+    fn signalled(&mut self, signal: Signal) {
+        match signal {
+            Signal::Stop(name) => {
+                log::info!("stopping on signal {name}");
+                self.happen(Event::Stop);
+            }
+            Signal::Reload => self.read_again(None),
+            Signal::Louder => log::set_max_level(log::LevelFilter::Debug),
+            Signal::Quieter => log::set_max_level(log::LevelFilter::Info),
+        }
+    }
+
+    fn answer(&mut self, call: Call<Request>) {
+        let which = |set: Set| match set {
+            Set::All => Which::All,
+            Set::Local => Which::Local,
+            Set::Foreign => Which::Foreign,
+        };
+        match call.request {
+            Request::Status {} => call.answer(Ok(self.status())),
+            Request::Watch {} => call.answer_watch(&self.status()),
+            Request::Standby { set } => {
+                let which = which(set);
+                self.operate(call, |ticket| Event::Standby { which, ticket });
+            }
+            Request::Takeover { set } => {
+                let which = which(set);
+                self.operate(call, |ticket| Event::Takeover { which, ticket });
+            }
+            Request::Reload {} => match call.permit::<Operate>() {
+                Ok(_) => self.read_again(Some(call)),
+                Err(fault) => call.answer::<()>(Err(fault)),
+            },
+        }
+    }
+
+    fn operate(&mut self, call: Call<Request>, event: impl FnOnce(Ticket) -> Event) {
+        if let Err(fault) = call.permit::<Operate>() {
+            return call.answer::<()>(Err(fault));
+        }
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.asked.insert(ticket, call);
+        self.happen(event(ticket));
+    }
+
+    fn status(&self) -> Status {
+        let mut status = self.node.report();
+        status.refused = self.refused.by_reason();
+        for link in status.nodes.iter_mut().flat_map(|node| &mut node.links) {
+            link.trouble = self
+                .media
+                .links()
+                .iter()
+                .filter(|medium| medium.name() == link.name)
+                .find_map(|medium| medium.trouble());
+        }
+        status
+    }
+
+    /// The files may name hosts, and a name service may take its time: not in the loop.
+    fn read_again(&mut self, call: Option<Call<Request>>) {
+        let (directory, done) = (self.directory.clone(), self.reread.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = config::load(&directory);
+            // The loop may have ended meanwhile.
+            let _ = done.blocking_send(Box::new(Reread { result, call }));
+        });
+    }
+
+    fn reread(&mut self, reread: Reread) {
+        let Reread { result, call } = reread;
+        let answer = match result {
+            Ok(Loaded { value, warnings }) => {
+                warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                let answer = self.use_again(&value);
+                self.keys = value.keys;
+                log::info!("{}", answer.message);
+                Ok(answer)
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    log::error!("{problem}");
+                }
+                let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                log::error!("the files were not taken over: the ones read before stay in force");
+                Err(Fault::new("refused", all.join("\n")))
+            }
+        };
+        if let Some(call) = call {
+            call.answer(answer);
+        }
+    }
+
+    fn use_again(&self, fresh: &Config) -> Reloaded {
+        let changed = !self.groups.is_configured_by(fresh);
+        let message = if changed {
+            "keys taken over; ha.cf or haresources differs from what runs: restart heartbeatd on the standby node, \
+             switch over, and restart it on the other, to use it"
+        } else {
+            "keys taken over; ha.cf and haresources are as before"
+        };
+        Reloaded { restart_needed: changed, message: message.to_owned() }
+    }
+
+    fn refresh_media(&mut self) {
+        match Interfaces::list(&mut self.kernel) {
+            Ok(interfaces) => log_media(self.media.refresh(&interfaces)),
+            Err(e) => log::warn!("{}", lvs::diag::chain(&e)),
+        }
+    }
+
+    /// Our own renewals of addresses are events too, and change nothing for the media.
+    fn interfaces_changed(&mut self, event: io::Result<watch::Event>) {
+        use watch::Event::{Address, AddressGone, Link, LinkGone, Missed};
+        match event {
+            Ok(Link(_) | LinkGone(_) | AddressGone(_) | Missed) => self.refresh_media(),
+            Ok(Address(_)) => {}
+            Err(e) => {
+                log::warn!("cannot hear about interfaces any more: {e}");
+                match Watch::open() {
+                    Ok(watch) => self.watch = watch,
+                    Err(e) => log::error!("cannot listen for changes of interfaces: {e}"),
+                }
+            }
+        }
+    }
+
+    fn keep_house(&mut self, now: Instant) {
+        self.housekeeping = now + HOUSEKEEPING;
+        self.refresh_media();
+        self.load = load_average();
+        if let Some(line) = self.refused.line(now) {
+            log::warn!("{line}");
+        }
+        self.groups.keep_house();
+    }
+}
+
+/// The answer to a switch that was carried out.
+#[derive(Serialize)]
+struct Outcome {
+    done: bool,
+}
+
+/// The answer to a reload.
+#[derive(Serialize)]
+struct Reloaded {
+    restart_needed: bool,
+    message: String,
+}
+
+fn refuse(refusal: &Refusal) -> Fault {
+    Fault::new("refused", refusal.to_string())
+}
+
+fn open(keys: &Keys, datagram: &[u8]) -> Result<Heard, Reason> {
+    let message = keys.open(datagram)?.into_inner();
+    Ok(Heard::try_from(&message)?)
+}
+
+/// The links by name, each once, in ha.cf's order: several media may share an interface.
+#[must_use]
+pub fn link_names(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for medium in &config.ha_cf.media {
+        if !names.iter().any(|name| name == medium.interface()) {
+            names.push(medium.interface().to_owned());
+        }
+    }
+    names
+}
+
+fn link_of(config: &Config) -> Vec<usize> {
+    let names = link_names(config);
+    let place = |medium: &Medium| names.iter().position(|name| name == medium.interface()).unwrap_or(0);
+    config.ha_cf.media.iter().map(place).collect()
+}
+
+fn load_average() -> String {
+    fs::read_to_string("/proc/loadavg").map(|text| text.trim_end().to_owned()).unwrap_or_default()
+}
+
+fn log_media(notices: Vec<crate::media::Notice>) {
+    for notice in notices {
+        let level = if notice.is_good() { log::Level::Info } else { log::Level::Warn };
+        log::log!(level, "{notice}");
+    }
+}

@@ -1,0 +1,55 @@
+//! `heartbeatd status` for people.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use lvs::control::heartbeatd::{Request, SPEAKS, Status};
+use lvs::ipc::Client;
+use lvs::settings::Settings;
+
+use crate::start::Places;
+
+/// Asks the running node and puts its answer into text, or JSON.
+///
+/// # Errors
+/// If it does not answer.
+pub fn status(places: &Places, json: bool) -> Result<String, Box<dyn Error>> {
+    let settings = Settings::read(&places.config.join("lvs.toml"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let socket = lvs::control::socket(&settings.sockets, SPEAKS);
+    let answer: Status = runtime.block_on(async {
+        Client::connect(&socket, SPEAKS).await?.call(&Request::Status {}).await.map_err(Box::<dyn Error>::from)
+    })?;
+    if json { Ok(serde_json::to_string(&answer)?) } else { Ok(text(&answer)) }
+}
+
+/// A few lines: this node, the nodes with their links, the groups with their holders.
+#[must_use]
+pub fn text(status: &Status) -> String {
+    let mut out = format!("{} holds {} resources", status.node, status.holds);
+    if !status.stable {
+        out.push_str(" (in transition)");
+    }
+    for node in &status.nodes {
+        let kind = if node.heartbeatd == Some(false) { ", heartbeat 3.0.6" } else { "" };
+        add(&mut out, format_args!("node  {:<20} {}{kind}", node.name, node.status));
+        for link in &node.links {
+            let trouble = link.trouble.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+            add(&mut out, format_args!("  link {:<18} {}{trouble}", link.name, if link.up { "up" } else { "dead" }));
+        }
+    }
+    for group in &status.groups {
+        let holder = group.holder.as_deref().unwrap_or("nobody");
+        let failed = group.failed.as_deref().map(|why| format!(", {why}")).unwrap_or_default();
+        add(&mut out, format_args!("group {:<20} at {holder}, home {}{failed}", group.name, group.home));
+    }
+    for (reason, count) in &status.refused {
+        add(&mut out, format_args!("refused {count} packets: {reason}"));
+    }
+    out
+}
+
+fn add(out: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = write!(out, "\n{line}");
+}

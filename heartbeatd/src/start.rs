@@ -1,0 +1,208 @@
+//! From the files to a running node, in the order in which things can still be refused.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lvs::control::heartbeatd::SPEAKS;
+use lvs::daemon::detach::Readiness;
+use lvs::daemon::logging::{self, Facility, Sink};
+use lvs::daemon::pidfile::{ClaimError, PidFile};
+use lvs::daemon::privilege::{CapabilitySet, group, may};
+use lvs::daemon::signals::Signals;
+use lvs::ipc::{Greeting, Listen, ListenError, Policy, Server, VERSION};
+use lvs::netlink::route;
+use lvs::netlink::watch::Watch;
+use lvs::settings::{Settings, SettingsError};
+
+use crate::act::groups::{self, Groups};
+use crate::act::identity::{Store, StoreError};
+use crate::config::{self, Config, Loaded, Problem};
+use crate::core::{self, Identity, Node, PlanError};
+use crate::driver::{Driver, Parts, link_names};
+
+/// Where this node's files are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// ha.cf, haresources, authkeys, lvs.toml.
+    pub config: PathBuf,
+    /// hb_uuid and hb_generation.
+    pub state: PathBuf,
+    /// The pid file.
+    pub pid_file: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            config: "/etc/ha.d".into(),
+            state: "/var/lib/heartbeat".into(),
+            pid_file: "/run/lvs/heartbeatd.pid".into(),
+        }
+    }
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The files are refused; each problem is shown in lines of its own.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Files(Vec<Problem>),
+    /// lvs.toml is refused.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// haresources is refused.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Not enough privilege.
+    #[error("heartbeatd needs CAP_NET_ADMIN and CAP_NET_RAW to move addresses: start it as root")]
+    Privilege,
+    /// It runs already.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The node's identity cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The control socket cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Something else that the system refuses.
+    #[error("cannot {what}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// Exit status: heartbeat 3.0.6's 6 for files and 4 for privilege, else 1 (spec 0.2).
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Files(_) | Self::Settings(_) | Self::Plan(_) => 6,
+            Self::Privilege => 4,
+            Self::Claim(_) | Self::Store(_) | Self::Listen(_) | Self::System { .. } => 1,
+        }
+    }
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+/// Reads the files and says what is wrong with them, without starting anything.
+///
+/// # Errors
+/// Every problem.
+pub fn check(places: &Places) -> Result<Loaded<Config>, StartError> {
+    let loaded = config::load(&places.config).map_err(StartError::Files)?;
+    groups::plan(&loaded.value)?;
+    Settings::read(&places.config.join("lvs.toml"))?;
+    Ok(loaded)
+}
+
+/// Runs a node until it has stopped in good order.
+///
+/// `background`: the command that waits for it; log lines go to the system log then, else to
+/// standard error.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn run(places: &Places, background: Option<Readiness>) -> Result<(), StartError> {
+    let Loaded { value: config, warnings } = check(places)?;
+    if !may(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW) {
+        return Err(StartError::Privilege);
+    }
+    let settings = Settings::read(&places.config.join("lvs.toml"))?;
+    let sink = if background.is_some() { Sink::System(Facility::LOG_DAEMON) } else { Sink::Stderr };
+    let level = if config.ha_cf.debug > 0 { log::LevelFilter::Debug } else { log::LevelFilter::Info };
+    // Fails only in a process that has a log already.
+    let _ = logging::install("heartbeatd", sink, level);
+    for warning in &warnings {
+        log::warn!("{warning}");
+        if background.is_some() {
+            eprintln!("{warning}");
+        }
+    }
+    if let Some(directory) = places.pid_file.parent() {
+        fs::create_dir_all(directory).map_err(system("make the directory of the pid file"))?;
+    }
+    let _pid_file = PidFile::claim(&places.pid_file, "heartbeatd")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(system("start the event loop"))?;
+    runtime.block_on(async {
+        let driver = assemble(places, &settings, config).await?;
+        stay_in_memory();
+        if let Some(readiness) = background {
+            readiness.ready().map_err(system("let go of the terminal"))?;
+        }
+        // Without systemd there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        driver.run().await;
+        Ok(())
+    })
+}
+
+async fn assemble(places: &Places, settings: &Settings, config: Config) -> Result<Driver, StartError> {
+    let ha_cf = &config.ha_cf;
+    let store = Store::new(&places.state);
+    let uuid = store.uuid(ha_cf.uuid, &ha_cf.local)?;
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let generation = store.next_generation(ha_cf.generation, seconds)?;
+    let me = Identity { name: ha_cf.local.clone(), uuid: uuid.value, generation: generation.value };
+    let core_settings = core::Settings {
+        nodes: ha_cf.nodes.clone(),
+        links: link_names(&config),
+        keepalive: ha_cf.keepalive,
+        deadtime: ha_cf.deadtime,
+        warntime: ha_cf.warntime,
+        initdead: ha_cf.initdead,
+        max_rexmit_delay: ha_cf.max_rexmit_delay,
+        ttl: ha_cf.ttl(),
+        auto_failback: ha_cf.auto_failback,
+        plan: groups::plan(&config)?,
+    };
+    let seed = lvs::daemon::random_bytes().map(u64::from_ne_bytes).map_err(system("read /dev/urandom"))?;
+    let server = Server::bind(listen(&settings.sockets, &ha_cf.local)).await?;
+    Ok(Driver::new(Parts {
+        groups: Groups::open(&config, &settings.sockets).map_err(system("get hold of the interfaces"))?,
+        watch: Watch::open().map_err(system("hear about interfaces"))?,
+        kernel: route::Client::open().map_err(system("ask about interfaces"))?,
+        signals: Signals::new().map_err(system("catch signals"))?,
+        node: Node::new(core_settings, me, Instant::now(), seed),
+        server,
+        store,
+        config,
+    }))
+}
+
+fn listen(sockets: &Path, node: &str) -> Listen {
+    let operators = group("haclient");
+    Listen {
+        path: lvs::control::socket(sockets, SPEAKS),
+        // With the group, its members may look and steer; without it only root may.
+        mode: if operators.is_some() { 0o660 } else { 0o600 },
+        group: operators,
+        greeting: Greeting {
+            speaks: SPEAKS.to_owned(),
+            version: VERSION,
+            program: concat!("heartbeatd ", env!("CARGO_PKG_VERSION")).to_owned(),
+            node: node.to_owned(),
+        },
+        policy: Policy { operators, programmers: Vec::new() },
+    }
+}
+
+/// A page that has to come from a busy disk is a heartbeat too late.
+fn stay_in_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    if let Err(e) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
+        log::warn!("cannot lock memory ({e}): heartbeats may be late when memory is short");
+    }
+}
+
+/// How long an orderly stop may take before `stop` says that it has not ended.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(60);
