@@ -424,3 +424,17 @@ pub fn wrong_family(name: Span<'_>, findings: &mut Findings) {
     let message = format!("cannot specify \"{name_text}\" here.  please use \"{right}\" instead");
     findings.error(name, message);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_names_every_directive() {
+        let manual = include_str!("../../ldirectord.8");
+        let names: Vec<&str> = manual.lines().flat_map(|line| line.split_whitespace()).collect();
+        for name in GLOBAL_ONLY.iter().chain(SHARED).chain(SECTION_ONLY) {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}
