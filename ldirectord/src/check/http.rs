@@ -94,8 +94,8 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// Asks, follows redirects, and looks at what came.
 pub async fn check(request: &Http, tls: &Tls) -> Result<String, String> {
-    let client = client(request, tls)?;
     let mut url = url(request)?;
+    let client = client(request, &url, tls)?;
     let mut host = Some(request.host.as_str());
     let mut at = request.at.to_string();
     for _ in 0..=MAX_REDIRECTS {
@@ -110,7 +110,7 @@ pub async fn check(request: &Http, tls: &Tls) -> Result<String, String> {
     Err(format!("302 Found: more than {MAX_REDIRECTS} redirects from {}, the last one to {url}", request.at))
 }
 
-fn client(request: &Http, tls: &Tls) -> Result<Client, String> {
+fn client(request: &Http, first: &Url, tls: &Tls) -> Result<Client, String> {
     let mut builder = Client::builder()
         .tls_backend_preconfigured(ClientConfig::clone(&tls.0))
         .no_proxy()
@@ -122,8 +122,8 @@ fn client(request: &Http, tls: &Tls) -> Result<Client, String> {
         .http1_title_case_headers()
         .http09_responses()
         .user_agent(concat!("ldirectord/", env!("CARGO_PKG_VERSION")));
-    let named = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name);
-    for name in [Some(named), request.server_name.as_deref()].into_iter().flatten() {
+    let host = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name).to_ascii_lowercase();
+    for name in [Some(host.as_str()), first.domain()].into_iter().flatten() {
         // Also a redirect to the virtual host's own name is about this real server; its public
         // address is ours.
         builder = builder.resolve(name, SocketAddr::new(request.at.ip(), 0));
@@ -134,13 +134,17 @@ fn client(request: &Http, tls: &Tls) -> Result<Client, String> {
 /// With a name for SNI in it where there is one; the client resolves it to the real server.
 fn url(request: &Http) -> Result<Url, String> {
     let Http { tls, at, path, server_name, .. } = request;
-    let scheme = if *tls { "https" } else { "http" };
-    let authority = match server_name {
-        Some(name) if *tls => format!("{name}:{}", at.port()),
-        _ => at.to_string(),
-    };
     // The parser takes a backslash for a slash, as browsers do.
-    let text = format!("{scheme}://{authority}{}", path.replace('\\', "%5C"));
+    let path = path.replace('\\', "%5C");
+    if let Some(name) = server_name.as_ref().filter(|_| *tls)
+        && let Ok(url) = Url::parse(&format!("https://{name}:{}{path}", at.port()))
+        // A name that reads as an address would be connected to.
+        && url.domain().is_some()
+    {
+        return Ok(url);
+    }
+    let scheme = if *tls { "https" } else { "http" };
+    let text = format!("{scheme}://{at}{path}");
     Url::parse(&text).map_err(|error| format!("\"{text}\" is not a URL ({error})"))
 }
 

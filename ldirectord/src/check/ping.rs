@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use socket2::Type;
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
+use tokio::time::timeout;
 
 use super::reason;
 use crate::config::model::Ping;
@@ -60,13 +61,14 @@ pub async fn check(target: &Ping, pinger: &Pinger) -> Result<String, String> {
         let mut attempt = client.pinger(target.address, identifier).await;
         attempt.timeout(target.timeout);
         let sequence = PingSequence(pinger.sequence.fetch_add(1, Ordering::Relaxed));
-        match attempt.ping(sequence, &payload).await {
-            Ok((packet, took)) if is_reply(&packet) => return Ok(format!("echo reply in {}", super::Took(took))),
-            Ok(_) => why = format!("{} is unreachable", target.address),
-            Err(SurgeError::Timeout { .. }) => why = format!("no echo reply from {}", target.address),
-            Err(SurgeError::IOError(error)) => why = format!("cannot ping {} ({})", target.address, reason(&error)),
-            Err(error) => why = format!("cannot ping {} ({error})", target.address),
-        }
+        // The library's own timeout begins when the request has left.
+        why = match timeout(target.timeout, attempt.ping(sequence, &payload)).await {
+            Ok(Ok((packet, took))) if is_reply(&packet) => return Ok(format!("echo reply in {}", super::Took(took))),
+            Ok(Ok(_)) => format!("{} is unreachable", target.address),
+            Err(_) | Ok(Err(SurgeError::Timeout { .. })) => format!("no echo reply from {}", target.address),
+            Ok(Err(SurgeError::IOError(error))) => format!("cannot ping {} ({})", target.address, reason(&error)),
+            Ok(Err(error)) => format!("cannot ping {} ({error})", target.address),
+        };
     }
     Err(why)
 }

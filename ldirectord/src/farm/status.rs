@@ -23,8 +23,9 @@ impl Held {
                 state: server.verdict.state(),
                 weight: self.target(r).weight(),
                 failures: server.verdict.failures(),
-                last_check_seconds_ago: last.map(|last| now.saturating_duration_since(last.ended).as_secs_f64()),
-                took_ms: last.map(|last| last.report.took.as_secs_f64() * 1e3),
+                last_check_seconds_ago: last
+                    .map(|last| thousandths(now.saturating_duration_since(last.ended).as_secs_f64())),
+                took_ms: last.map(|last| thousandths(last.report.took.as_secs_f64() * 1e3)),
                 why: last.map(|last| match &last.report.result {
                     Ok(answer) => answer.clone(),
                     Err(why) => why.clone(),
@@ -40,4 +41,9 @@ impl Held {
             reals: self.servers.iter().enumerate().map(real).collect(),
         }
     }
+}
+
+/// Longer numbers say nothing more and fill the line.
+fn thousandths(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }

@@ -1,10 +1,11 @@
 //! The farm and the kernel's table: from verdicts to changes, and from results back.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use lvs::ipvs::{Change, Refusal, ServiceKey, Table, diff};
 
-use super::{Farm, Held, Retired};
+use super::{Farm, Held};
 use crate::config::model::Check;
 use crate::notice::{Notice, Occasion, ServerName};
 use crate::wanted::{Claim, Intent, Place, Target};
@@ -42,7 +43,7 @@ impl Farm {
     #[must_use]
     pub fn wants_table(&self, now: Instant) -> bool {
         let waits = !self.seen
-            || self.virtuals.iter().any(|held| held.is_dirty() && held.retry.is_due(now))
+            || self.virtuals.iter().any(|held| held.is_due(now))
             || self.retired.values().any(|retired| retired.retry.is_due(now));
         waits && self.batch.is_none()
     }
@@ -58,46 +59,43 @@ impl Farm {
             return Err(Occupied);
         }
         self.seen = true;
-        let mut asserted = Vec::new();
-        let (mut concerned, mut wanted) = (Table::new(), Table::new());
-        let readd_quiescent = self.readd_quiescent;
-        for (v, held) in self.virtuals.iter_mut().enumerate() {
-            let key = held.service.key;
+        for held in &mut self.virtuals {
             held.adopt(live);
-            if !held.is_dirty() || !held.retry.is_due(now) {
-                continue;
-            }
-            let found = live.get(&key);
-            if found.is_none() {
+            if held.is_due(now) && !live.contains_key(&held.service.key) {
                 // New, or somebody removed it: it is made whole.
                 held.assert_everything();
             }
-            wanted.insert(key, held.intent(readd_quiescent).wanted(found));
+        }
+        let (mut concerned, mut wanted) = (Table::new(), Table::new());
+        let (mut asserted, mut intents) = (Vec::new(), BTreeMap::new());
+        for (v, held) in self.virtuals.iter().enumerate().filter(|(_, held)| held.is_due(now)) {
+            let (key, intent) = (held.service.key, held.intent(self.readd_quiescent));
+            let found = live.get(&key);
+            wanted.insert(key, intent.wanted(found));
             concerned.extend(found.map(|found| (key, found.clone())));
             asserted.push(held.asserted(v));
+            intents.insert(key, (v, intent));
         }
         let due = self.retired.iter().filter(|(_, retired)| retired.retry.is_due(now));
         let retired: Vec<_> = due.map(|(&key, _)| key).collect();
         concerned.extend(retired.iter().filter_map(|key| live.get(key).map(|found| (*key, found.clone()))));
         let changes = diff(&concerned, &wanted);
-        let lines = changes.iter().map(|change| self.line(change)).collect();
+        let line = |change: &Change| -> Option<(Order, Notice)> {
+            let key = key_of(change)?;
+            if let Some((v, intent)) = intents.get(&key) {
+                let (place, notice) = intent.notice(change)?;
+                return Some(((u8::from(place != Place::Service), *v, place), notice));
+            }
+            let service = self.retired.get(&key)?.name.clone();
+            Some(((2, 0, Place::Service), Notice::VirtualPurged { service, occasion: Occasion::Start }))
+        };
+        let lines = changes.iter().map(line).collect();
         self.batch = Some(Batch { lines, asserted, retired, generation: self.generation });
         if changes.is_empty() {
             // Nothing to say: everything is as it should be.
             let _ = self.settle(now, Vec::new());
         }
         Ok(changes)
-    }
-
-    fn line(&self, change: &Change) -> Option<(Order, Notice)> {
-        let key = key_of(change)?;
-        if let Some(Retired { name, .. }) = self.retired.get(&key) {
-            let notice = Notice::VirtualPurged { service: name.clone(), occasion: Occasion::Start };
-            return Some(((2, 0, Place::Service), notice));
-        }
-        let v = self.virtuals.iter().position(|held| held.service.key == key)?;
-        let (place, notice) = self.virtuals[v].intent(self.readd_quiescent).notice(change)?;
-        Some(((u8::from(place != Place::Service), v, place), notice))
     }
 
     /// Takes the results of the changes of the last [`Farm::plan`], one for each. What was refused
@@ -203,6 +201,10 @@ impl Held {
                 }
             });
         }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.is_dirty() && self.retry.is_due(now)
     }
 
     fn intent(&self, readd_quiescent: bool) -> Intent<'_> {

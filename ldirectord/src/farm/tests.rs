@@ -1,6 +1,7 @@
 //! Farms in virtual time: the director's part is played by [`Room`], the kernel's by a
 //! [`Table`] that refuses what the kernel refuses. Rows are those of spec/ldirectord.md 16.
 
+mod property;
 mod story;
 mod table;
 mod trouble;

@@ -269,11 +269,13 @@ fn https_takes_a_self_signed_certificate_and_says_the_virtual_hosts_name() {
         let request = Http {
             tls: true,
             path: "/index.html".into(),
-            host: "www.example.com".into(),
-            server_name: Some("www.example.com".into()),
+            host: "WWW.Example.com".into(),
+            server_name: Some("WWW.Example.com".into()),
             ..expecting(server.at, "Test Page")
         };
         assert_eq!(ask(request.clone()).await.map(|s| s[..3].to_owned()), Ok("200".to_owned()));
+        let nameless = Http { server_name: Some("192.0.2.77".into()), ..request.clone() };
+        assert!(ask(nameless).await.is_ok(), "an address is no name, and not connected to");
         let another = Http { server_name: Some("other.example.com".into()), ..request };
         let why = ask(another).await.expect_err("the server refuses the name");
         assert!(why.starts_with(&format!("500 Can't connect to {} (", server.at)), "{why}");
