@@ -1,5 +1,6 @@
 //! The verbs that are not ipvsadm's.
 
+mod cluster;
 mod serve;
 mod status;
 
@@ -25,6 +26,14 @@ enum Verb {
     Status(status::Arguments),
     /// Program IPVS for ldirectord and others that have no privilege to
     Serve(serve::Arguments),
+    /// Give resource groups to the other director; returns when it has them
+    Standby(cluster::Switch),
+    /// Take resource groups from the other director; returns when this one has them
+    Takeover(cluster::Switch),
+    /// Send no new connections to a real server until "undrain"
+    Drain(cluster::Drain),
+    /// Let a drained real server serve again, if its checks say so
+    Undrain(cluster::Drain),
 }
 
 /// Runs a verb; the exit status. 2 for a command line that makes no sense.
@@ -40,6 +49,10 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
     match verb {
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Standby(arguments) => cluster::standby(arguments),
+        Verb::Takeover(arguments) => cluster::takeover(arguments),
+        Verb::Drain(arguments) => cluster::drain(arguments),
+        Verb::Undrain(arguments) => cluster::undrain(arguments),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `lvsctl status`: the table with its counters, straight from the kernel.
+//! `lvsctl status`: the table with its counters, straight from the kernel; or, on demand, what the
+//! daemons say.
 //!
 //! Numbers instead of names, in true order, and counters in full: what ipvsadm's listing is not.
 
@@ -6,7 +7,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::fail;
+use super::{cluster, fail};
 use crate::ipvs::{
     DestinationListing, Forward, Info, Netmask, Service, ServiceListing, Stats, SyncDaemon, SyncRole, Timeouts, Tunnel,
 };
@@ -18,6 +19,11 @@ pub(super) struct Arguments {
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// What heartbeatd and ldirectord say, instead of the table
+    #[arg(long)]
+    cluster: bool,
+    #[command(flatten)]
+    at: cluster::Where,
 }
 
 /// Everything there is to show.
@@ -31,6 +37,9 @@ struct Status {
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
+    if arguments.cluster {
+        return cluster::status(&arguments.at, arguments.json);
+    }
     let mut kernel = match Client::open() {
         Ok(kernel) => kernel,
         Err(error) => return fail(&error),
