@@ -11,6 +11,7 @@ mod address;
 mod bag;
 mod check;
 mod command;
+mod file;
 mod help;
 mod kernel;
 mod message;

@@ -94,6 +94,16 @@ impl Usage {
         }
     }
 
+    /// The message without the program's name, for a line of a file.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::TryHelp => "this is no command of ipvsadm".to_owned(),
+            Self::Option { word, reason } => format!("{}: {reason}", String::from_utf8_lossy(word)),
+            Self::Invalid(text) => String::from_utf8_lossy(text).trim_end().to_owned(),
+        }
+    }
+
     /// Writes ipvsadm's message, which quotes words byte for byte. `program` is `argv[0]`.
     ///
     /// # Errors

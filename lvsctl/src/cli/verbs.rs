@@ -3,6 +3,7 @@
 mod cluster;
 mod serve;
 mod status;
+mod table;
 
 use std::ffi::OsString;
 
@@ -24,6 +25,11 @@ struct Arguments {
 enum Verb {
     /// Show the virtual services, their real servers and what they do
     Status(status::Arguments),
+    /// Show what "apply" would change; exit status 0: nothing, 1: something, 2: it cannot be told
+    Diff(table::Diff),
+    /// Make the table what a file says, with as few changes as it takes; exit status 0: nothing to
+    /// change, 3: changed, 1: the kernel refused, 2: the file is wrong
+    Apply(table::Apply),
     /// Program IPVS for ldirectord and others that have no privilege to
     Serve(serve::Arguments),
     /// Give resource groups to the other director; returns when it has them
@@ -48,6 +54,8 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
     };
     match verb {
         Verb::Status(arguments) => status::run(&arguments),
+        Verb::Diff(arguments) => table::diff(&arguments),
+        Verb::Apply(arguments) => table::apply(&arguments),
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Standby(arguments) => cluster::standby(arguments),
         Verb::Takeover(arguments) => cluster::takeover(arguments),

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
-    Destination, Family, Forward, Netmask, Protocol, SchedulerFlags, Service, ServiceKey, Tunnel, TunnelChecksum,
+    Change, Destination, Family, Forward, Netmask, Protocol, SchedulerFlags, Service, ServiceKey, Tunnel,
+    TunnelChecksum,
 };
 
 /// ipvsadm builds `host:port` in a buffer of 60 bytes, the last of them NUL.
@@ -161,8 +162,14 @@ pub fn service_options(out: &mut String, key: &ServiceKey, names: &mut dyn Names
 
 /// Adds the line that `ipvsadm -S` prints for a service. `options` is what [`service_options`] gave.
 pub fn save_service(out: &mut String, options: &str, key: &ServiceKey, service: &Service) {
+    push(out, format_args!("-A {options}"));
+    scheduling_options(out, key, service);
+    out.push('\n');
+}
+
+fn scheduling_options(out: &mut String, key: &ServiceKey, service: &Service) {
     let Service { scheduler, scheduler_flags: flags, persistence, one_packet, engine } = service;
-    push(out, format_args!("-A {options} -s {scheduler}"));
+    push(out, format_args!(" -s {scheduler}"));
     if let Some(persistence) = persistence {
         push(out, format_args!(" -p {}", persistence.timeout));
         if persistence.netmask != Netmask::host(key.family()) {
@@ -181,7 +188,6 @@ pub fn save_service(out: &mut String, options: &str, key: &ServiceKey, service: 
     if flags.bits() != 0 {
         push(out, format_args!(" -b {}", scheduler_flags(scheduler.as_str(), *flags)));
     }
-    out.push('\n');
 }
 
 /// Adds the line that `ipvsadm -S` prints for a real server. Thresholds are not part of it.
@@ -195,6 +201,11 @@ pub fn save_destination(
 ) {
     push(out, format_args!("-a {options} -r "));
     endpoint(out, at, protocol_of(key), names);
+    forwarding_options(out, destination);
+    out.push('\n');
+}
+
+fn forwarding_options(out: &mut String, destination: &Destination) {
     let method = match destination.forward {
         Forward::Masq => "-m",
         Forward::Tunnel(_) => "-i",
@@ -215,7 +226,43 @@ pub fn save_destination(
         }
         Forward::Tunnel(Tunnel::Other { .. }) | Forward::Masq | Forward::Local | Forward::Gate | Forward::Bypass => {}
     }
-    out.push('\n');
+}
+
+/// The arguments of ipvsadm that do the same as a change, in numbers. Changes that are not about
+/// services and servers are told in words.
+#[must_use]
+pub fn command_line(change: &Change) -> String {
+    let (verb, key) = match change {
+        Change::AddService(key, _) => ("-A", key),
+        Change::EditService(key, _) => ("-E", key),
+        Change::DeleteService(key) => ("-D", key),
+        Change::AddDestination(key, ..) => ("-a", key),
+        Change::EditDestination(key, ..) => ("-e", key),
+        Change::DeleteDestination(key, _) => ("-d", key),
+        Change::Zero(_) | Change::Flush | Change::SetTimeouts(_) | Change::StartDaemon(_) | Change::StopDaemon(_) => {
+            return change.to_string();
+        }
+    };
+    let mut out = format!("{verb} ");
+    service_options(&mut out, key, &mut Numeric);
+    if let Change::AddService(_, service) | Change::EditService(_, service) = change {
+        scheduling_options(&mut out, key, service);
+    }
+    if let Change::AddDestination(_, at, _) | Change::EditDestination(_, at, _) | Change::DeleteDestination(_, at) =
+        change
+    {
+        out.push_str(" -r ");
+        endpoint(&mut out, *at, protocol_of(key), &mut Numeric);
+    }
+    if let Change::AddDestination(_, _, destination) | Change::EditDestination(_, _, destination) = change {
+        forwarding_options(&mut out, destination);
+        for (option, threshold) in [("-x", destination.upper_threshold), ("-y", destination.lower_threshold)] {
+            if threshold > 0 {
+                push(&mut out, format_args!(" {option} {threshold}"));
+            }
+        }
+    }
+    out
 }
 
 /// No option stands for other flags; without one the restored server has no checksum.
@@ -297,6 +344,26 @@ mod tests {
         let mut out = String::new();
         service_options(&mut out, &key, &mut Numeric);
         assert_eq!(out, "-f -1 -6");
+    }
+
+    #[test]
+    fn a_change_is_told_as_the_arguments_that_make_it() {
+        let (key, at) = (ServiceKey::tcp(([10, 0, 0, 1], 80).into()), SocketAddr::from(([10, 1, 0, 1], 8080)));
+        let server = Destination { upper_threshold: 9, ..Destination::new(Forward::Masq, 2) };
+        let lines = [
+            Change::EditService(key, Service::default()),
+            Change::EditDestination(key, at, server),
+            Change::DeleteDestination(key, at),
+            Change::DeleteService(key),
+        ]
+        .map(|change| command_line(&change));
+        let expected = [
+            "-E -t 10.0.0.1:80 -s wlc",
+            "-e -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 2 -x 9",
+            "-d -t 10.0.0.1:80 -r 10.1.0.1:8080",
+            "-D -t 10.0.0.1:80",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]
