@@ -1,7 +1,7 @@
 //! Where log lines go (spec/ldirectord.md 10.1): a file, the system log, standard output or
 //! standard error. The channel changes when a configuration is read that names another.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,12 +25,37 @@ pub struct Journal {
 /// Where lines go now.
 enum Channel {
     /// Opened and closed for every line, so that it may be renamed at any time.
-    File(PathBuf),
+    File(LogFile),
     System(SystemLog),
     /// supervised=yes.
     Stdout,
     /// `-d`.
     Stderr,
+}
+
+struct LogFile {
+    path: PathBuf,
+    /// Open since before privileges were given up: whoever we became may not open it again.
+    open: Option<File>,
+}
+
+impl LogFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let open = OpenOptions::new().append(true).create(true).open(path)?;
+        Ok(Self { path: path.to_owned(), open: Some(open) })
+    }
+
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        // One write, so that lines of several processes do not mix.
+        let line = format!("{line}\n");
+        match (OpenOptions::new().append(true).create(true).open(&self.path), &mut self.open) {
+            (Ok(mut file), _) => file.write_all(line.as_bytes()),
+            (Err(error), Some(file)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                file.write_all(line.as_bytes())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
 }
 
 impl Journal {
@@ -47,22 +72,34 @@ impl Journal {
     }
 
     fn new(instance: &str, file: &Path, debug: bool) -> Self {
-        let channel = if debug { Channel::Stderr } else { Channel::File(file.to_owned()) };
+        // Not opened before there is a line: the configuration may name another.
+        let file = LogFile { path: file.to_owned(), open: None };
+        let channel = if debug { Channel::Stderr } else { Channel::File(file) };
         Self { instance: instance.to_owned(), zone: Zone::of_machine(), channel: Mutex::new(channel), pinned: debug }
     }
 
-    /// Goes on where a configuration says.
+    /// Goes on where a configuration says; where that is a file that cannot be opened, the log stays
+    /// where it is.
     pub fn follow(&self, target: &LogTarget, supervised: bool) {
         if self.pinned {
             return;
         }
-        *self.channel() = match target {
+        let next = match target {
             _ if supervised => Channel::Stdout,
-            LogTarget::File(path) => Channel::File(path.clone()),
             LogTarget::Facility(name) => {
                 Channel::System(SystemLog::of("ldirectord", facility(name).unwrap_or(Facility::LOG_DAEMON)))
             }
+            LogTarget::File(path) => {
+                let same = matches!(&*self.channel(), Channel::File(file) if file.path == *path);
+                match LogFile::new(path) {
+                    Ok(file) => Channel::File(file),
+                    // It is open since before privileges were given up, or the next line tells.
+                    Err(_) if same => return,
+                    Err(error) => return log::warn!("cannot write {}: {error}; the log stays here", path.display()),
+                }
+            }
         };
+        *self.channel() = next;
     }
 
     fn channel(&self) -> MutexGuard<'_, Channel> {
@@ -96,10 +133,9 @@ impl Log for Journal {
                 Channel::Stdout => {
                     drop(writeln!(io::stdout(), "[{}] {text}", self.zone.format(SystemTime::now())));
                 }
-                Channel::File(path) => {
-                    let line = self.line(&text);
-                    if let Err(error) = append(path, &line) {
-                        drop(writeln!(io::stderr(), "cannot write {}: {error}: {text}", path.display()));
+                Channel::File(file) => {
+                    if let Err(error) = file.append(&self.line(&text)) {
+                        drop(writeln!(io::stderr(), "cannot write {}: {error}: {text}", file.path.display()));
                     }
                 }
             }
@@ -107,12 +143,6 @@ impl Log for Journal {
     }
 
     fn flush(&self) {}
-}
-
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    // One write, so that lines of several processes do not mix.
-    file.write_all(format!("{line}\n").as_bytes())
 }
 
 #[cfg(test)]
@@ -143,6 +173,18 @@ mod tests {
         let new = fs::read_to_string(first).expect("the new file");
         assert_eq!(new.lines().count(), 2);
         assert!(new.lines().all(|line| line.contains("|t.cf|")), "{new}");
+    }
+
+    #[test]
+    fn the_log_stays_where_it_is_if_the_next_file_cannot_be_opened() {
+        let directory = TempDir::new().expect("a directory");
+        let (path, other) = (directory.path().join("log"), directory.path().join("no/log"));
+        let journal = Journal::new("t.cf", &path, false);
+        journal.follow(&LogTarget::File(other), false);
+        say(&journal, "one");
+        journal.follow(&LogTarget::File(path.clone()), false);
+        say(&journal, "two");
+        assert_eq!(fs::read_to_string(path).expect("the file").lines().count(), 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use lvs::daemon::pidfile::{self, Running};
 use lvs::diag::Diagnostic;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process, pidfd_open};
 
 use crate::cli::Verb;
 use crate::config::{self, Config, Loaded, Surroundings, System};
@@ -144,7 +144,9 @@ fn invocation(arguments: &[OsString]) -> String {
 /// # Errors
 /// The texts to log if it cannot be used.
 pub fn reread(instance: &Instance) -> Result<Config, Vec<String>> {
-    let Loaded { config, warnings } = load(instance, &System::new())?;
+    // A daemon that has become another user could not open its log file again, and need not.
+    let surroundings = if geteuid().is_root() { System::new() } else { System::without_files() };
+    let Loaded { config, warnings } = load(instance, &surroundings)?;
     let pid = std::process::id();
     warnings.iter().for_each(|d| log::warn!("{}", config::rendered(d, pid)));
     Ok(config)
