@@ -8,11 +8,17 @@ pub const DEPTH: usize = 500;
 /// Something kept for each of the last [`DEPTH`] sequence numbers. The core keeps when a
 /// message was last sent again; its driver keeps the signed bytes, which must leave
 /// unchanged the second time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct History<T> {
     kept: VecDeque<T>,
     /// The number of the newest, 0 before the first.
     highest: u64,
+}
+
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<T> History<T> {

@@ -13,13 +13,15 @@
 //! ```
 //!
 //! - Call [`Node::tick`] whenever [`Node::deadline`] has passed, also when busy.
-//! - After the program was not run for a while (the deadline has long passed), read what
-//!   waits in the sockets before the tick, and renew no address before that: the first call
-//!   finds out that we were stopped and says what to let go.
+//! - After the program was not run for a while (the deadline has long passed), hand in what
+//!   waits in the sockets before the tick: the first call finds out that we were stopped and
+//!   says what to let go, and the next ones what the peer has done meanwhile.
 //! - [`Action::Acquire`] and [`Action::Release`] are answered by [`Event::Acquired`] and
 //!   [`Event::Released`] sooner or later, once each; a script that hangs is ended by the
 //!   driver's time-out.
-//! - Addresses are leased: those of [`Node::leases`] are renewed, the others never.
+//! - Addresses are leased, and renewed by [`Action::Renew`] and never otherwise. It comes
+//!   right before each status: with a lease not longer than deadtime, an address is gone
+//!   by the time the peer, counting from that status, takes it.
 
 mod history;
 mod membership;
@@ -113,6 +115,9 @@ pub enum Action {
         /// For log lines and scripts.
         why: Why,
     },
+    /// Renew the lease of every address of the groups in [`Node::leases`], putting back one
+    /// that has run out.
+    Renew,
     /// Tell the neighbours that the group's addresses are here: at once, and repeated as
     /// spec 8 has it. A repetition that is running starts over.
     Announce {
@@ -246,7 +251,7 @@ impl Node {
         self.planned
     }
 
-    /// The groups whose addresses are to be kept alive.
+    /// The groups whose addresses [`Action::Renew`] is about.
     pub fn leases(&self) -> impl Iterator<Item = GroupId> {
         self.takeover.leases()
     }
@@ -309,8 +314,11 @@ impl Node {
     }
 
     fn send_status(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let mut word = self.takeover.word(now);
+        let mut word = self.takeover.word();
         word.heard = self.membership.echo(0);
+        if self.takeover.leases().next().is_some() {
+            out.push(Action::Renew);
+        }
         self.membership.send_status(now, word.clone(), out);
         self.takeover.told(&word, self.membership.highest_sent());
     }

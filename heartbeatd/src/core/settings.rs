@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::wire::Uuid;
 
-use super::plan::Plan;
+use super::plan::{Plan, PlanError};
+use crate::config::{self, HaCf, ResourceKind};
 
 /// The part of ha.cf and haresources that decisions rest on (spec/heartbeat.md 1.3, 1.4).
 /// Whoever reads the files has checked the relations between the times.
@@ -31,6 +32,35 @@ pub struct Settings {
     pub auto_failback: bool,
     /// haresources.
     pub plan: Plan,
+}
+
+impl Settings {
+    /// What the files say.
+    ///
+    /// # Errors
+    /// haresources is no [`Plan`].
+    pub fn from_config(ha_cf: &HaCf, groups: &[config::Group]) -> Result<Self, PlanError> {
+        let plan = groups.iter().map(|group| super::Group {
+            key: group.key().to_owned(),
+            home: group.home.clone(),
+            overlaps: group.resources.iter().all(|resource| match resource.kind {
+                ResourceKind::Address(_) | ResourceKind::SyncDaemon { .. } | ResourceKind::Ldirectord { .. } => true,
+                ResourceKind::Script { .. } => false,
+            }),
+        });
+        Ok(Self {
+            nodes: ha_cf.nodes.clone(),
+            links: ha_cf.media.iter().map(|medium| medium.interface().to_owned()).collect(),
+            keepalive: ha_cf.keepalive,
+            deadtime: ha_cf.deadtime,
+            warntime: ha_cf.warntime,
+            initdead: ha_cf.initdead,
+            max_rexmit_delay: ha_cf.max_rexmit_delay,
+            ttl: ha_cf.ttl(),
+            auto_failback: ha_cf.auto_failback,
+            plan: Plan::new(plan.collect())?,
+        })
+    }
 }
 
 /// Who this node is (spec 5.1, 5.2).

@@ -129,12 +129,12 @@ impl Takeover {
     }
 
     /// Our word, but for the echo.
-    pub fn word(&self, now: Instant) -> Word {
+    pub fn word(&self) -> Word {
         let groups = self.units.iter().zip(self.plan.tags()).map(|(unit, &tag)| Said {
             tag,
             state: unit.state,
             term: if unit.is_here() { unit.term } else { unit.seen },
-            will: unit.will(now, self.leaving),
+            will: unit.will(self.leaving),
         });
         Word { active: self.active, ready: self.ready, settled: self.settled, heard: None, groups: groups.collect() }
     }
@@ -155,7 +155,7 @@ impl Takeover {
 
     /// Groups whose addresses may be kept alive.
     pub fn leases(&self) -> impl Iterator<Item = GroupId> {
-        let keep = |unit: &Unit| matches!(unit.state, State::Acquiring | State::Held | State::Offering);
+        let keep = |unit: &Unit| matches!(unit.state, State::Held | State::Offering);
         self.units.iter().enumerate().filter(move |(_, unit)| keep(unit)).map(|(at, _)| GroupId(at))
     }
 
@@ -164,7 +164,7 @@ impl Takeover {
     }
 
     pub fn failed(&self, group: GroupId) -> bool {
-        self.units.get(group.0).is_some_and(|unit| unit.failed.is_some())
+        self.units.get(group.0).is_some_and(|unit| unit.failed)
     }
 
     pub fn peer_is_old(&self) -> bool {
@@ -379,7 +379,7 @@ impl Takeover {
         unit.want_until = None;
         if ok {
             unit.state = State::Held;
-            unit.failed = None;
+            unit.failed = false;
             unit.away = false;
             fx.push(Effect::Announce(group));
             fx.push(Effect::Note(Notice::Started { group: key }));
@@ -388,7 +388,8 @@ impl Takeover {
             }
         } else {
             unit.state = State::Free;
-            unit.failed = Some(now + RETRY_AFTER);
+            unit.failed = true;
+            unit.retry_at = Some(now + RETRY_AFTER);
             fx.push(Effect::Note(Notice::StartFailed { group: key }));
             self.classic_start_failed(group);
         }
@@ -462,7 +463,7 @@ impl Takeover {
             self.peer = Peer::Unknown;
         }
         for unit in &mut self.units {
-            *unit = Unit { seen: unit.seen, failed: unit.failed, ..Unit::new(unit.home, unit.overlaps) };
+            *unit = Unit { seen: unit.seen, failed: unit.failed, retry_at: unit.retry_at, ..Unit::new(unit.home, unit.overlaps) };
         }
     }
 
@@ -477,9 +478,8 @@ impl Takeover {
     pub fn deadline(&self) -> Option<Instant> {
         let units = self.units.iter().flat_map(|unit| {
             let idle = matches!(unit.state, State::Free | State::Claiming);
-            let retry = if idle { unit.failed } else { None };
             let offer = if unit.state == State::Offering { unit.offer_until } else { None };
-            [retry, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
+            [unit.retry_at, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
         });
         units.chain([self.switch.as_ref().map(|switch| switch.until), self.classic.deadline()]).flatten().min()
     }
@@ -500,7 +500,7 @@ impl Takeover {
             self.check_switch(fx);
         }
         self.tell_serving(fx);
-        let changed = self.told.as_ref().is_some_and(|told| *told != self.word(now));
+        let changed = self.told.as_ref().is_some_and(|told| *told != self.word());
         if changed && !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
             fx.push(Effect::Tell);
         }
@@ -515,6 +515,7 @@ impl Takeover {
         for unit in &mut self.units {
             let over = |until: Option<Instant>| until.filter(|until| now < *until);
             unit.quiet_until = over(unit.quiet_until);
+            unit.retry_at = over(unit.retry_at);
             if matches!(unit.state, State::Free | State::Claiming) {
                 unit.want_until = over(unit.want_until);
             }
@@ -644,7 +645,7 @@ impl Takeover {
 
     fn case(&self, now: Instant, id: GroupId, said: Option<Said>) -> Option<(Other, Case)> {
         let unit = self.units.get(id.0)?;
-        let will = unit.will(now, self.leaving);
+        let will = unit.will(self.leaving);
         let able = will != Will::Unable;
         let mut case = Case {
             ours: true,

@@ -182,7 +182,8 @@ impl Takeover {
         for id in &groups {
             if let Some(unit) = self.units.get_mut(id.0) {
                 unit.want_until = Some(now + REPLY_WITHIN);
-                unit.failed = None;
+                unit.failed = false;
+                unit.retry_at = None;
                 unit.away = false;
             }
         }
@@ -265,7 +266,7 @@ impl Takeover {
                 let idle = |unit: &super::Unit| matches!(unit.state, State::Free | State::Claiming);
                 if units().all(|(_, unit)| unit.state == State::Held) {
                     Some(Ok(()))
-                } else if units().any(|(_, unit)| idle(unit) && unit.failed.is_some()) {
+                } else if units().any(|(_, unit)| idle(unit) && unit.failed) {
                     Some(Err(Refusal::Failed))
                 } else if units().any(|(_, unit)| idle(unit) && unit.want_until.is_none())
                     && !matches!(self.peer, Peer::Gone(Gone::Dead | Gone::Left | Gone::Never))

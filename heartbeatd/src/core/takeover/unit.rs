@@ -86,8 +86,10 @@ pub(crate) struct Unit {
     pub away: bool,
     /// The operator of this node wants it until then.
     pub want_until: Option<Instant>,
-    /// It could not be started here; not tried again before.
-    pub failed: Option<Instant>,
+    /// It could not be started here, the last time it was tried.
+    pub failed: bool,
+    /// Not tried again before.
+    pub retry_at: Option<Instant>,
     /// Both nodes held it and we keep it: announce once more when the other has let go.
     pub contested: bool,
 }
@@ -106,7 +108,8 @@ impl Unit {
             quiet_until: None,
             away: false,
             want_until: None,
-            failed: None,
+            failed: false,
+            retry_at: None,
             contested: false,
         }
     }
@@ -120,12 +123,12 @@ impl Unit {
     }
 
     /// How much we want it now.
-    pub fn will(&self, now: Instant, leaving: bool) -> Will {
-        if leaving || self.failed.is_some_and(|until| now < until) {
+    pub fn will(&self, leaving: bool) -> Will {
+        if leaving || self.retry_at.is_some() {
             Will::Unable
         } else if self.want_until.is_some() {
             Will::Wanting
-        } else if self.away || self.failed.is_some() {
+        } else if self.away || self.failed {
             Will::Reluctant
         } else {
             Will::Willing

@@ -1,0 +1,179 @@
+//! What a seed decides before anything runs: times, network, files, and what goes wrong when.
+
+use std::time::Duration;
+
+use heartbeatd::core::{Group, Plan, Settings, Which};
+
+use crate::chance::Chance;
+
+/// Microseconds since the run began.
+pub type Time = u64;
+
+pub const MS: Time = 1_000;
+pub const S: Time = 1_000_000;
+
+/// How a machine goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The machine loses power: nothing of it answers.
+    Power,
+    /// The daemon dies and its guard takes the addresses off.
+    Daemon,
+    /// Daemon and guard die together: only the kernel's lease is left.
+    Unguarded,
+}
+
+/// Something that happens to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// A node goes down and starts again after a while.
+    Crash { node: usize, how: Crash, back_after: Time, ready_after: Time },
+    /// A node is not run for a while (SIGSTOP, a virtual machine moved).
+    Pause { node: usize, length: Time },
+    /// Nothing gets from one node to the other, in one direction or in both.
+    Cut { from: [bool; 2], length: Time },
+    /// The operator.
+    Standby { node: usize, which: Which },
+    /// The operator.
+    Takeover { node: usize, which: Which },
+    /// Orderly stop, and a new start after a while.
+    Stop { node: usize, back_after: Time, ready_after: Time },
+    /// ldirectord goes away for a while.
+    Unready { node: usize, length: Time },
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    pub keepalive: Time,
+    pub deadtime: Time,
+    pub initdead: Time,
+    pub lease: Time,
+    /// Percent of messages lost, and doubled.
+    pub loss: u64,
+    pub doubled: u64,
+    /// Shortest and longest way of a message.
+    pub delay: (Time, Time),
+    /// Shortest and longest time a start or stop takes.
+    pub work: (Time, Time),
+    /// Percent of starts that fail.
+    pub failing: u64,
+    pub auto_failback: [bool; 2],
+    /// Home and whether it may run on both for a moment, per group.
+    pub groups: Vec<(usize, bool)>,
+    /// When each node first starts, and how long after that it is ready.
+    pub start: [(Time, Time); 2],
+    pub disturbances: Vec<(Time, Disturbance)>,
+    /// From here on nothing more goes wrong.
+    pub quiet_from: Time,
+    pub end: Time,
+}
+
+pub const NAMES: [&str; 2] = ["node1", "node2"];
+
+impl Profile {
+    /// A run with everything in it.
+    pub fn wild(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let (keepalive, deadtime, lease) =
+            *chance.pick(&[(200 * MS, S, S), (200 * MS, 1500 * MS, S), (500 * MS, 2200 * MS, 2 * S), (S, 5 * S, 4 * S)]);
+        let mut profile = Self {
+            keepalive,
+            deadtime,
+            initdead: deadtime * 2,
+            lease,
+            loss: *chance.pick(&[0, 0, 2, 10, 25]),
+            doubled: *chance.pick(&[0, 5]),
+            delay: (100, *chance.pick(&[MS, 20 * MS, 80 * MS])),
+            work: (MS, *chance.pick(&[5 * MS, 60 * MS, 400 * MS])),
+            failing: *chance.pick(&[0, 0, 0, 10]),
+            auto_failback: [chance.percent(60), chance.percent(60)],
+            groups: vec![(0, true), (1, chance.percent(50))],
+            start: [(0, 0), (0, 0)],
+            disturbances: Vec::new(),
+            quiet_from: 30 * S,
+            end: 30 * S + 6 * deadtime + 12 * S,
+        };
+        if chance.percent(30) {
+            profile.groups.push((0, chance.percent(50)));
+        }
+        for node in 0..2 {
+            let late = if chance.percent(70) { 300 * MS } else { 12 * S };
+            profile.start[node] = (chance.below(late), chance.below(4 * S));
+        }
+        for _ in 0..chance.below(7) {
+            let at = 3 * S + chance.below(25 * S);
+            let what = Disturbance::any(&mut chance, deadtime);
+            profile.disturbances.push((at, what));
+        }
+        profile
+    }
+
+    /// A run in which only what the caller adds goes wrong.
+    pub fn calm() -> Self {
+        Self {
+            keepalive: 200 * MS,
+            deadtime: S,
+            initdead: 2 * S,
+            lease: S,
+            loss: 0,
+            doubled: 0,
+            delay: (100, MS),
+            work: (MS, 5 * MS),
+            failing: 0,
+            auto_failback: [true, true],
+            groups: vec![(0, true), (1, true)],
+            start: [(0, 0), (50 * MS, 0)],
+            disturbances: Vec::new(),
+            quiet_from: 20 * S,
+            end: 30 * S,
+        }
+    }
+
+    pub fn settings(&self, node: usize) -> Settings {
+        let group = |(at, &(home, overlaps)): (usize, &(usize, bool))| Group {
+            key: format!("10.0.0.{at}"),
+            home: NAMES[home].into(),
+            overlaps,
+        };
+        let time = Duration::from_micros;
+        Settings {
+            nodes: NAMES.map(str::to_owned).into(),
+            links: vec!["hb0".into()],
+            keepalive: time(self.keepalive),
+            deadtime: time(self.deadtime),
+            warntime: time(self.deadtime / 2),
+            initdead: time(self.initdead),
+            max_rexmit_delay: Duration::from_millis(250),
+            ttl: 3,
+            auto_failback: self.auto_failback[node],
+            plan: Plan::new(self.groups.iter().enumerate().map(group).collect()).expect("every key is another"),
+        }
+    }
+}
+
+impl Disturbance {
+    fn any(chance: &mut Chance, deadtime: Time) -> Self {
+        let node = usize::from(chance.percent(50));
+        let which = *chance.pick(&[Which::All, Which::Local, Which::Foreign]);
+        let back_after = 50 * MS + if chance.percent(50) { chance.below(deadtime) } else { chance.below(10 * S) };
+        let ready_after = chance.below(5 * S);
+        match chance.below(9) {
+            0 | 1 => {
+                let how = *chance.pick(&[Crash::Power, Crash::Daemon, Crash::Unguarded]);
+                Self::Crash { node, how, back_after, ready_after }
+            }
+            2 => Self::Pause { node, length: chance.below(deadtime) },
+            3 => Self::Pause { node, length: deadtime + chance.below(3 * deadtime) },
+            4 => Self::Cut { from: [true, true], length: chance.below(4 * deadtime) },
+            5 => {
+                let one = chance.percent(50);
+                Self::Cut { from: [one, !one], length: chance.below(4 * deadtime) }
+            }
+            6 => Self::Standby { node, which },
+            7 => Self::Takeover { node, which },
+            _ if chance.percent(60) => Self::Stop { node, back_after: back_after + 2 * S, ready_after },
+            _ => Self::Unready { node, length: chance.below(5 * S) },
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! Two machines, a network between them and a clock that jumps from event to event.
+//!
+//! The machines run the real [`Node`]; what it orders is carried out here: messages are lost,
+//! doubled, delayed and overtake each other, addresses stand in a kernel that takes them off
+//! when their lease ends, and machines crash, stop for a while, and come back.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use heartbeatd::core::{Action, Event, GroupId, Heard, History, Identity, Node, Notice, Ticket, Why};
+use heartbeatd::wire::{Body, Uuid};
+
+use crate::chance::Chance;
+use crate::check::{Check, Sight};
+use crate::profile::{Crash, Disturbance, MS, NAMES, Profile, S, Time};
+
+/// A rule taken away, to see that the checks notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing is wrong.
+    None,
+    /// Every word claims to have heard everything: claims are not waited for.
+    ForgedEcho,
+    /// Whoever is told to let go in a conflict does not.
+    KeepsConflict,
+    /// Addresses stay until somebody takes them off.
+    NoLease,
+    /// A dead node's statuses go on.
+    Ghost,
+    /// Every node says that it is ready.
+    ForgedReady,
+    /// The core is not told that time has passed while it was stopped.
+    HiddenPause,
+    /// Groups that may overlap are treated as if they must not.
+    NeverOverlaps,
+    /// Nodes fail back although the files say no.
+    FailsBackAnyway,
+}
+
+/// What is in the queue.
+#[derive(Debug, Clone)]
+enum Item {
+    Deliver { to: usize, heard: Rc<Heard>, sent: Time },
+    Tick { node: usize, life: u32 },
+    Done { node: usize, life: u32, event: Event },
+    Ready { node: usize, life: u32, ready: bool },
+    Start { node: usize },
+    Resume { node: usize, life: u32 },
+    Heal { from: [bool; 2], nth: usize },
+    /// A lease ends: look who has what.
+    Look,
+    Disturb(Disturbance),
+    Ghost { node: usize, life: u32, heard: Rc<Heard> },
+}
+
+struct Queued {
+    at: Time,
+    order: u64,
+    item: Item,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+#[derive(Default)]
+struct Machine {
+    node: Option<Node>,
+    life: u32,
+    generation: u64,
+    paused: bool,
+    paused_since: Time,
+    /// What arrived while it was not run: datagrams first, then the rest.
+    waiting: VecDeque<Item>,
+    sent: History<Rc<Heard>>,
+    /// When the lease of each group's address ends; `None` if it is not there.
+    address: Vec<Option<Time>>,
+    tick_at: Time,
+    ready: bool,
+    ready_after: Time,
+    back_after: Option<(Time, Time)>,
+    /// How far its clock is behind the world's ([`Flaw::HiddenPause`]).
+    behind: Time,
+}
+
+pub struct World {
+    pub now: Time,
+    base: Instant,
+    profile: Profile,
+    flaw: Flaw,
+    chance: Chance,
+    queue: BinaryHeap<Reverse<Queued>>,
+    order: u64,
+    machines: [Machine; 2],
+    /// How many cuts hold from each node to the other.
+    cuts: [usize; 2],
+    nth_cut: usize,
+    tickets: BTreeMap<Ticket, Time>,
+    next_ticket: u64,
+    pub check: Check,
+    pub story: Option<Vec<String>>,
+    pub events: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, profile: Profile, flaw: Flaw) -> Self {
+        let mut world = Self {
+            now: 0,
+            base: Instant::now(),
+            check: Check::new(&profile),
+            flaw,
+            chance: Chance::new(seed ^ 0x00c0_ffee),
+            queue: BinaryHeap::new(),
+            order: 0,
+            machines: [Machine::default(), Machine::default()],
+            cuts: [0, 0],
+            nth_cut: 0,
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            story: None,
+            events: 0,
+            profile,
+        };
+        for node in 0..2 {
+            let (at, ready_after) = world.profile.start[node];
+            world.machines[node].ready_after = ready_after;
+            world.machines[node].generation = 1_000;
+            world.machines[node].address = vec![None; world.profile.groups.len()];
+            world.push(at, Item::Start { node });
+        }
+        for (at, what) in world.profile.disturbances.clone() {
+            world.push(at, Item::Disturb(what));
+        }
+        world
+    }
+
+    fn push(&mut self, at: Time, item: Item) {
+        self.order += 1;
+        self.queue.push(Reverse(Queued { at, order: self.order, item }));
+    }
+
+    fn tell(&mut self, text: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:10.4}  {}", self.now as f64 / 1e6, text()));
+        }
+    }
+
+    /// Runs to the end. The error is the first rule broken.
+    pub fn run(&mut self) -> Result<(), String> {
+        while let Some(Reverse(Queued { at, item, .. })) = self.queue.pop() {
+            if at > self.profile.end {
+                break;
+            }
+            self.now = at;
+            self.events += 1;
+            self.process(item);
+            self.observe();
+            if self.events > 200_000 {
+                return Err(format!("at {:.4} s: the nodes keep each other busy without end", self.now as f64 / 1e6));
+            }
+            if let Some(fault) = self.check.fault() {
+                return Err(format!("at {:.4} s: {fault}", self.now as f64 / 1e6));
+            }
+        }
+        if let Some((ticket, at)) = self.tickets.iter().next().filter(|(_, at)| **at + 130 * S < self.now) {
+            return Err(format!("request {ticket:?} of {at} was never answered"));
+        }
+        self.check.end(self.profile.end)
+    }
+
+    fn runs(&self, node: usize) -> bool {
+        self.machines[node].node.is_some() && !self.machines[node].paused
+    }
+
+    fn process(&mut self, item: Item) {
+        match item {
+            Item::Deliver { to, heard, sent } => self.deliver(to, heard, sent),
+            Item::Tick { node, life } => {
+                let machine = &self.machines[node];
+                if machine.life == life && machine.tick_at == self.now && self.runs(node) {
+                    self.turn(node, |core, now| core.tick(now));
+                }
+            }
+            Item::Done { node, life, event } if self.machines[node].life == life => {
+                if self.machines[node].paused {
+                    self.machines[node].waiting.push_back(Item::Done { node, life, event });
+                } else if self.machines[node].node.is_some() {
+                    self.done(node, event);
+                }
+            }
+            Item::Ready { node, life, ready } if self.machines[node].life == life => {
+                if self.machines[node].paused {
+                    self.machines[node].waiting.push_back(Item::Ready { node, life, ready });
+                } else if self.machines[node].node.is_some() {
+                    self.machines[node].ready = ready;
+                    self.check.ready(node, ready);
+                    self.turn(node, |core, now| core.handle(now, Event::Ready(ready)));
+                }
+            }
+            Item::Done { .. } | Item::Ready { .. } | Item::Look => {}
+            Item::Start { node } => self.start(node),
+            Item::Resume { node, life } => self.resume(node, life),
+            Item::Heal { from, nth } => {
+                self.tell(|| format!("-- cut {nth} healed"));
+                self.check.disturbed(self.now);
+                for node in 0..2 {
+                    self.cuts[node] -= usize::from(from[node]);
+                }
+            }
+            Item::Disturb(what) => self.disturb(what),
+            Item::Ghost { node, life, heard } => {
+                if self.machines[node].life != life || self.machines[node].node.is_some() {
+                    return;
+                }
+                let mut next = (*heard).clone();
+                next.header.seq = next.header.seq.map(|seq| seq + 1);
+                let next = Rc::new(next);
+                self.push(self.now, Item::Deliver { to: 1 - node, heard: Rc::clone(&next), sent: self.now });
+                self.push(self.now + self.profile.keepalive, Item::Ghost { node, life, heard: next });
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: usize, heard: Rc<Heard>, sent: Time) {
+        let machine = &mut self.machines[to];
+        if machine.node.is_none() {
+            return;
+        }
+        if machine.paused {
+            machine.waiting.push_back(Item::Deliver { to, heard, sent });
+            return;
+        }
+        let is_status = matches!(heard.body, Body::Status { .. });
+        self.check.heard(1 - to, to, self.now, sent, heard.header.generation, heard.header.seq, is_status);
+        let mut heard = (*heard).clone();
+        if let Some(word) = &mut heard.word {
+            match self.flaw {
+                Flaw::ForgedEcho => {
+                    word.heard = self.machines[to].node.as_ref().map(|node| (node.generation(), u64::MAX));
+                }
+                Flaw::ForgedReady => word.ready = true,
+                Flaw::None
+                | Flaw::KeepsConflict
+                | Flaw::NoLease
+                | Flaw::Ghost
+                | Flaw::HiddenPause
+                | Flaw::NeverOverlaps
+                | Flaw::FailsBackAnyway => {}
+            }
+        }
+        self.turn(to, |core, now| core.heard(now, 0, &heard));
+    }
+
+    /// Work ordered by the core has ended.
+    fn done(&mut self, node: usize, event: Event) {
+        if let Event::Acquired { group, ok: true } = event {
+            self.machines[node].address[group.0] = Some(self.lease());
+        }
+        self.turn(node, |core, now| core.handle(now, event));
+    }
+
+    fn lease(&self) -> Time {
+        if self.flaw == Flaw::NoLease { Time::MAX } else { self.now + self.profile.lease }
+    }
+
+    /// One call of the core, and everything it orders.
+    fn turn(&mut self, node: usize, call: impl FnOnce(&mut Node, Instant) -> Vec<Action>) {
+        let now = self.base + Duration::from_micros(self.now - self.machines[node].behind);
+        let Some(core) = self.machines[node].node.as_mut() else { return };
+        let actions = call(core, now);
+        for action in actions {
+            self.carry_out(node, action);
+        }
+        let machine = &mut self.machines[node];
+        if let Some(core) = &machine.node {
+            let wait = core.deadline().saturating_duration_since(self.base).as_micros() as Time + machine.behind;
+            let at = wait.max(self.now + 1);
+            if at != machine.tick_at {
+                machine.tick_at = at;
+                let life = machine.life;
+                self.push(at, Item::Tick { node, life });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, action: Action) {
+        if !matches!(action, Action::Send(_) | Action::Renew) {
+            self.tell(|| format!("{}  {}", NAMES[node], told(&action)));
+        }
+        let life = self.machines[node].life;
+        match action {
+            Action::Send(message) => {
+                self.check.sends(node, message.generation, message.seq);
+                let heard = Rc::new(message.heard());
+                if let Some(seq) = message.seq {
+                    self.machines[node].sent.push(seq, Rc::clone(&heard));
+                }
+                if self.story.is_some() {
+                    self.tell(|| format!("{}  > {:?} {}", NAMES[node], heard.header.seq.unwrap_or(0), said(&heard)));
+                }
+                self.transmit(node, heard);
+            }
+            Action::Resend { seq } => {
+                if let Some(heard) = self.machines[node].sent.get(seq).cloned() {
+                    self.transmit(node, heard);
+                }
+            }
+            Action::Acquire { group, why } => {
+                let sight = self.sight();
+                self.check.acquires(node, group, why, self.now, &sight);
+                let after = self.chance.between(self.profile.work);
+                let ok = !(self.now < self.profile.quiet_from && self.chance.percent(self.profile.failing));
+                if !ok {
+                    self.check.start_fails(self.now);
+                }
+                self.push(self.now + after, Item::Done { node, life, event: Event::Acquired { group, ok } });
+            }
+            Action::Release { group, why } => {
+                let sight = self.sight();
+                self.check.releases(node, group, why, self.now, &sight);
+                if !(self.flaw == Flaw::KeepsConflict && why == Why::Conflict) {
+                    self.machines[node].address[group.0] = None;
+                }
+                let after = self.chance.between(self.profile.work);
+                self.push(self.now + after, Item::Done { node, life, event: Event::Released { group, ok: true } });
+            }
+            Action::Renew => {
+                let lease = self.lease();
+                let machine = &mut self.machines[node];
+                let Some(core) = &machine.node else { return };
+                for GroupId(group) in core.leases() {
+                    machine.address[group] = Some(lease);
+                }
+            }
+            Action::Announce { group } => self.check.announces(node, group),
+            Action::SaveGeneration(generation) => self.machines[node].generation = generation,
+            Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
+            Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
+            Action::Notice(_) | Action::Serve(_) => {}
+            Action::Answer { ticket, .. } => {
+                assert!(self.tickets.remove(&ticket).is_some(), "{ticket:?} answered twice");
+            }
+            Action::Stopped => self.stopped(node),
+        }
+    }
+
+    fn transmit(&mut self, from: usize, heard: Rc<Heard>) {
+        let quiet = self.now >= self.profile.quiet_from;
+        let numbered = heard.header.seq.is_some();
+        let copies = 1 + usize::from(!quiet && self.chance.percent(self.profile.doubled));
+        for _ in 0..copies {
+            let lost = self.cuts[from] > 0 || (!quiet && self.chance.percent(self.profile.loss));
+            if lost {
+                if numbered {
+                    self.check.lost();
+                }
+                continue;
+            }
+            let at = self.now + self.chance.between(self.profile.delay);
+            self.push(at, Item::Deliver { to: 1 - from, heard: Rc::clone(&heard), sent: self.now });
+        }
+    }
+
+    fn start(&mut self, node: usize) {
+        if self.machines[node].node.is_some() {
+            return;
+        }
+        self.check.disturbed(self.now);
+        let seed = self.chance.next();
+        let mut settings = self.profile.settings(node);
+        if self.flaw == Flaw::FailsBackAnyway {
+            settings.auto_failback = true;
+        }
+        if self.flaw == Flaw::NeverOverlaps {
+            let cold = settings.plan.iter().map(|(_, group)| heartbeatd::core::Group { overlaps: false, ..group.clone() });
+            settings.plan = heartbeatd::core::Plan::new(cold.collect()).expect("it was a plan before");
+        }
+        let machine = &mut self.machines[node];
+        machine.life += 1;
+        machine.generation += 1;
+        machine.paused = false;
+        machine.waiting.clear();
+        machine.sent = History::new();
+        machine.ready = false;
+        machine.behind = 0;
+        machine.tick_at = 0;
+        // What an earlier life left behind is taken off before anything else.
+        machine.address.iter_mut().for_each(|address| *address = None);
+        let me = Identity { name: NAMES[node].into(), uuid: Uuid([node as u8 + 1; 16]), generation: machine.generation };
+        let now = self.base + Duration::from_micros(self.now);
+        machine.node = Some(Node::new(settings, me, now, seed));
+        let (life, ready_after) = (machine.life, machine.ready_after);
+        self.tell(|| format!("-- {} starts", NAMES[node]));
+        self.check.starts(node, self.now);
+        self.push(self.now + ready_after, Item::Ready { node, life, ready: true });
+        self.turn(node, Node::start);
+    }
+
+    fn stopped(&mut self, node: usize) {
+        self.tell(|| format!("-- {} has stopped", NAMES[node]));
+        self.down(node);
+        let (back_after, ready_after) = self.machines[node].back_after.take().unwrap_or((S, S));
+        self.machines[node].ready_after = ready_after;
+        self.push(self.now + back_after, Item::Start { node });
+    }
+
+    fn down(&mut self, node: usize) {
+        self.check.down(node, self.now);
+        let machine = &mut self.machines[node];
+        machine.node = None;
+        machine.paused = false;
+        machine.life += 1;
+        machine.ready = false;
+        // Whoever asked has lost the connection.
+        self.tickets.retain(|ticket, _| ticket.0 % 2 != node as u64);
+    }
+
+    fn resume(&mut self, node: usize, life: u32) {
+        if self.machines[node].life != life || !self.machines[node].paused {
+            return;
+        }
+        self.tell(|| format!("-- {} goes on", NAMES[node]));
+        self.check.disturbed(self.now);
+        self.check.resumes(node, self.now, self.machines[node].node.as_ref());
+        self.machines[node].paused = false;
+        if self.flaw == Flaw::HiddenPause {
+            let machine = &mut self.machines[node];
+            machine.behind += self.now - machine.paused_since;
+        }
+        let waiting = std::mem::take(&mut self.machines[node].waiting);
+        let (messages, rest): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|item| matches!(item, Item::Deliver { .. }));
+        for item in messages.into_iter().chain(rest) {
+            self.process(item);
+        }
+        self.turn(node, |core, now| core.tick(now));
+        self.check.resumed(node);
+    }
+
+    fn disturb(&mut self, what: Disturbance) {
+        self.tell(|| format!("-- {what:?}"));
+        self.check.disturbed(self.now);
+        match what {
+            Disturbance::Crash { node, how, back_after, ready_after } => {
+                if self.machines[node].node.is_none() {
+                    return;
+                }
+                if self.flaw == Flaw::Ghost {
+                    self.raise_ghost(node);
+                }
+                self.down(node);
+                if how != Crash::Unguarded {
+                    self.machines[node].address.iter_mut().for_each(|address| *address = None);
+                }
+                self.look_at_leases(node);
+                self.machines[node].ready_after = ready_after;
+                self.push(self.now + back_after, Item::Start { node });
+            }
+            Disturbance::Pause { node, length } => {
+                if !self.runs(node) {
+                    return;
+                }
+                self.machines[node].paused = true;
+                self.machines[node].paused_since = self.now;
+                self.check.pauses(node, self.now);
+                self.look_at_leases(node);
+                let life = self.machines[node].life;
+                self.push(self.now + length, Item::Resume { node, life });
+            }
+            Disturbance::Cut { from, length } => {
+                self.nth_cut += 1;
+                for node in 0..2 {
+                    self.cuts[node] += usize::from(from[node]);
+                }
+                self.push(self.now + length, Item::Heal { from, nth: self.nth_cut });
+            }
+            Disturbance::Standby { node, which } => {
+                self.ask(node, |ticket| Event::Standby { which, ticket });
+            }
+            Disturbance::Takeover { node, which } => {
+                self.ask(node, |ticket| Event::Takeover { which, ticket });
+            }
+            Disturbance::Stop { node, back_after, ready_after } => {
+                if !self.runs(node) {
+                    return;
+                }
+                self.check.stopping(node, self.now);
+                self.machines[node].back_after = Some((back_after, ready_after));
+                self.turn(node, |core, now| core.handle(now, Event::Stop));
+            }
+            Disturbance::Unready { node, length } => {
+                let life = self.machines[node].life;
+                self.push(self.now, Item::Ready { node, life, ready: false });
+                self.push(self.now + length, Item::Ready { node, life, ready: true });
+            }
+        }
+    }
+
+    fn raise_ghost(&mut self, node: usize) {
+        let machine = &self.machines[node];
+        let life = machine.life + 1;
+        let last = (machine.sent.lowest()..=machine.sent.highest()).rev().filter_map(|seq| machine.sent.get(seq));
+        if let Some(heard) = last.clone().find(|heard| heard.word.is_some()).cloned() {
+            let mut heard = (*heard).clone();
+            heard.header.seq = Some(machine.sent.highest());
+            self.push(self.now + MS, Item::Ghost { node, life, heard: Rc::new(heard) });
+        }
+    }
+
+    fn ask(&mut self, node: usize, event: impl FnOnce(Ticket) -> Event) {
+        if !self.runs(node) {
+            return;
+        }
+        self.check.operator(self.now);
+        self.next_ticket += 2;
+        let ticket = Ticket(self.next_ticket + node as u64);
+        self.tickets.insert(ticket, self.now);
+        let event = event(ticket);
+        self.turn(node, |core, now| core.handle(now, event));
+    }
+
+    /// While nobody renews them, leases end unseen: look then.
+    fn look_at_leases(&mut self, node: usize) {
+        for end in self.machines[node].address.clone().into_iter().flatten() {
+            if end < Time::MAX {
+                self.push(end, Item::Look);
+            }
+        }
+    }
+
+    fn sight(&self) -> Sight {
+        let owns = |node: usize| {
+            let addresses = self.machines[node].address.iter();
+            addresses.map(|end| end.is_some_and(|end| self.now < end)).collect()
+        };
+        let states = |node: usize| {
+            let core = self.machines[node].node.as_ref();
+            (0..self.profile.groups.len()).map(|group| core.and_then(|core| core.state(GroupId(group)))).collect()
+        };
+        Sight { owns: [owns(0), owns(1)], states: [states(0), states(1)], runs: [self.runs(0), self.runs(1)] }
+    }
+
+    fn observe(&mut self) {
+        let sight = self.sight();
+        self.check.observe(self.now, &sight);
+    }
+
+    pub fn owners(&self, group: usize) -> Vec<usize> {
+        let sight = self.sight();
+        (0..2).filter(|node| sight.owns[*node][group]).collect()
+    }
+
+}
+
+fn told(action: &Action) -> String {
+    match action {
+        Action::Notice(notice) => format!("{:?}: {notice}", notice.level()),
+        Action::Send(_)
+        | Action::Resend { .. }
+        | Action::Acquire { .. }
+        | Action::Release { .. }
+        | Action::Renew
+        | Action::Announce { .. }
+        | Action::Serve(_)
+        | Action::SaveGeneration(_)
+        | Action::Answer { .. }
+        | Action::Stopped => format!("{action:?}"),
+    }
+}
+
+fn said(heard: &Heard) -> String {
+    match (&heard.body, &heard.word) {
+        (Body::Status { status, .. }, Some(word)) => format!("status {} [{word}]", status.as_str()),
+        (body, _) => format!("{body:?}"),
+    }
+}
