@@ -32,6 +32,8 @@ struct Group {
     both_since: Option<Time>,
     /// Both began because the giver had offered.
     planned: bool,
+    /// What each node had sent last when both began.
+    mark: [(u64, u64); 2],
     /// Each node has heard a status sent after both had it.
     aware: [bool; 2],
     /// When each node last offered it.
@@ -173,26 +175,15 @@ impl Check {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the head of one message")]
-    pub fn heard(
-        &mut self,
-        from: usize,
-        to: usize,
-        now: Time,
-        sent: Time,
-        generation: u64,
-        seq: Option<u64>,
-        is_status: bool,
-    ) {
+    pub fn heard(&mut self, to: usize, now: Time, generation: u64, seq: Option<u64>, is_status: bool) {
         let Some(seq) = seq else { return };
         if (generation, seq) <= self.sides[to].newest {
             return;
         }
         self.sides[to].newest = (generation, seq);
         self.sides[to].heard = Some(now);
-        let _ = from;
         for group in &mut self.groups {
-            if is_status && group.both_since.is_some_and(|since| sent >= since) {
+            if is_status && group.both_since.is_some() && (generation, seq) > group.mark[1 - to] {
                 group.aware[to] = true;
             }
         }
@@ -226,7 +217,8 @@ impl Check {
             self.fails(format!("node{} takes group {} whose address a sleeping node still has", node + 1, group.0));
         }
         let asked = |at: Option<Time>| at.is_some_and(|at| now - at <= 15 * S);
-        let by_itself = theirs == Some(State::Offering) && !asked(self.operator) && self.sides[other].stopping.is_none();
+        let agreed = theirs == Some(State::Offering) && !matches!(why, Why::PeerDead | Why::PeerLeft);
+        let by_itself = agreed && !asked(self.operator) && self.sides[other].stopping.is_none();
         if by_itself && !self.profile.auto_failback[other] {
             self.fails(format!("group {} goes home although node{} has auto_failback off", group.0, other + 1));
         }
@@ -250,8 +242,6 @@ impl Check {
         }
     }
 
-    pub fn announces(&mut self, _node: usize, _group: GroupId) {}
-
     /// After every event: rules 1, 2 and 3 over time.
     pub fn observe(&mut self, now: Time, sight: &Sight) {
         for at in 0..self.groups.len() {
@@ -268,7 +258,9 @@ impl Check {
             let patience = self.profile.initdead + S;
             let side = &self.sides[node];
             let since = side.started.map(|started| started.max(self.disturbed));
-            if sight.runs[node] && side.active.is_none() && side.stopping.is_none()
+            if sight.runs[node]
+                && side.active.is_none()
+                && side.stopping.is_none()
                 && since.is_some_and(|since| now > since + patience + self.profile.work.1)
             {
                 self.fails(format!("node{} does not become active", node + 1));
@@ -281,6 +273,7 @@ impl Check {
         if owners != [true, true] {
             if let Some(since) = group.both_since.take()
                 && group.planned
+                && since > self.disturbed
             {
                 self.longest_overlap = self.longest_overlap.max(now - since);
             }
@@ -289,6 +282,7 @@ impl Check {
         if group.both_since.is_none() {
             group.both_since = Some(now);
             group.aware = [false, false];
+            group.mark = [self.sides[0].sent, self.sides[1].sent];
             group.planned = (0..2).any(|node| sight.states[node][at] == Some(State::Offering));
         } else if group.aware == [true, true] && sight.runs == [true, true] {
             self.fails(format!("both nodes have group {at}, each has heard it from the other, and none lets go"));
@@ -307,14 +301,18 @@ impl Check {
         });
         let lost = self.lost - group.lost_before;
         let Profile { deadtime, keepalive, delay, work, .. } = self.profile;
-        let retry = if self.failed_at.is_some_and(|failed| now - failed < 12 * S) { 12 * S } else { 0 };
+        // After a failed start the node waits before it tries again.
+        let failed = self.failed_at.filter(|failed| *failed >= since || now - *failed < 12 * S);
+        let retry = if failed.is_some() { 10 * S } else { 0 };
         let limit = deadtime + keepalive + 4 * delay.1 + 2 * work.1 + MS + lost * keepalive + retry;
         for node in 0..2 {
             let side = &self.sides[node];
             let in_service = sight.runs[node] && side.stopping.is_none();
             let Some(active) = side.active.filter(|_| in_service) else { continue };
-            let waited = now - since.max(active).max(self.disturbed);
-            self.longest_gap = self.longest_gap.max(waited);
+            let waited = now - since.max(active).max(self.disturbed).max(failed.unwrap_or(0));
+            if failed.is_none() {
+                self.longest_gap = self.longest_gap.max(waited);
+            }
             if waited > limit {
                 self.fault.get_or_insert(format!(
                     "nobody has group {at} for {} ms although node{} is in service (at most {} ms)",
@@ -324,12 +322,6 @@ impl Check {
                 ));
             }
         }
-    }
-
-    /// The end of the quiet time: rules 3 and 4.
-    pub fn end(&mut self, now: Time) -> Result<(), String> {
-        let _ = now;
-        Ok(())
     }
 
     pub fn was_operated(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Clusters in virtual time.
 //!
-//! `SIM_SEED=144 cargo test -p lvs-tests --test sim -- --nocapture one_seed` tells the story
+//! `SIM_SEED=144 cargo test -p lvs-tests --test sim -- --nocapture whatever` tells the story
 //! of one run; `SIM_SEEDS=100000` runs more of them.
 
 mod chance;
@@ -8,16 +8,19 @@ mod check;
 mod profile;
 mod world;
 
-use profile::Profile;
+use std::ops::Range;
+use std::time::Instant;
+
+use profile::{MS, Profile, Time};
 use world::{Flaw, World};
 
 /// Runs of the everyday test.
 const SEEDS: u64 = 20_000;
 
-fn run(seed: u64, flaw: Flaw, tell: bool) -> (World, Result<(), String>) {
-    let mut world = World::new(seed, Profile::wild(seed), flaw);
+fn run(seed: u64, profile: &Profile, flaw: Flaw, tell: bool) -> (World, Result<(), String>) {
+    let mut world = World::new(seed, profile.clone(), flaw);
     world.story = tell.then(Vec::new);
-    let result = world.run().and_then(|()| quiet_end(&world, &Profile::wild(seed)));
+    let result = world.run().and_then(|()| quiet_end(&world, profile));
     (world, result)
 }
 
@@ -33,7 +36,7 @@ fn quiet_end(world: &World, profile: &Profile) -> Result<(), String> {
     Ok(())
 }
 
-fn seeds() -> std::ops::Range<u64> {
+fn seeds() -> Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse().ok());
     match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
@@ -41,38 +44,121 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// What came up in some runs.
+#[derive(Debug, Default)]
+struct Figures {
+    events: u64,
+    planned: u64,
+    longest_gap: Time,
+}
+
+/// Every `threads`th seed of the range; the story is printed where there is only one.
+fn run_some(seeds: impl Iterator<Item = u64>, tell: bool) -> Figures {
+    let mut figures = Figures::default();
+    for seed in seeds {
+        let (world, result) = run(seed, &Profile::wild(seed), Flaw::None, tell);
+        world.story.iter().flatten().for_each(|line| println!("{line}"));
+        if let Err(fault) = result {
+            panic!(
+                "seed {seed}: {fault}\nits story: SIM_SEED={seed} cargo test -p lvs-tests --test sim -- --nocapture whatever"
+            );
+        }
+        figures.events += world.events;
+        figures.planned += world.check.planned;
+        figures.longest_gap = figures.longest_gap.max(world.check.longest_gap);
+    }
+    figures
+}
+
 #[test]
 fn whatever_happens_to_two_nodes_the_rules_hold() {
     let range = seeds();
-    let single = range.end - range.start == 1;
-    let began = std::time::Instant::now();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let run_every = |first: u64| {
-        let mut figures = (0u64, 0u64, 0u64, 0u64);
-        for seed in range.clone().skip(first as usize).step_by(threads as usize) {
-            let (world, result) = run(seed, Flaw::None, single);
-            if let Some(story) = &world.story {
-                story.iter().for_each(|line| println!("{line}"));
-            }
-            if let Err(fault) = result {
-                panic!(
-                    "seed {seed}: {fault}\n  its story: SIM_SEED={seed} cargo test -p lvs-tests --test sim -- \
-                     --nocapture whatever"
-                );
-            }
-            figures.0 += world.events;
-            figures.1 += world.check.planned;
-            figures.2 = figures.2.max(world.check.longest_overlap);
-            figures.3 = figures.3.max(world.check.longest_gap);
-        }
-        figures
-    };
-    let figures: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || run_every(first))).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
     let count = range.end - range.start;
-    let events: u64 = figures.iter().map(|each| each.0).sum();
-    let planned: u64 = figures.iter().map(|each| each.1).sum();
-    println!("{count} seeds, {events} events, {planned} planned switches in {:.1} s", began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let figures: Vec<Figures> = std::thread::scope(|scope| {
+        let share = |first| range.clone().skip(first).step_by(threads);
+        let workers: Vec<_> =
+            (0..threads).map(|first| scope.spawn(move || run_some(share(first), count == 1))).collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.map(|figures| figures.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let gap = figures.iter().map(|each| each.longest_gap).max().unwrap_or(0) / MS;
+    println!(
+        "{count} seeds, {} events, {} planned switches in {:.1} s; longest time without owner while a node was in service: {gap} ms",
+        figures.iter().map(|each| each.events).sum::<u64>(),
+        figures.iter().map(|each| each.planned).sum::<u64>(),
+        began.elapsed().as_secs_f64(),
+    );
+}
+
+/// With a rule taken away, some run must break in the way that the rule prevents.
+fn is_noticed(flaw: Flaw, complaint: &str) {
+    let found = (0..5_000)
+        .filter_map(|seed| run(seed, &Profile::wild(seed), flaw, false).1.err())
+        .find(|fault| fault.contains(complaint));
+    assert!(found.is_some(), "{flaw:?} goes unnoticed");
+}
+
+#[test]
+fn a_planned_switch_has_two_owners_for_one_message_and_never_none() {
+    let mut switches = 0;
+    for seed in 0..500 {
+        let profile = Profile::planned(seed);
+        let (world, result) = run(seed, &profile, Flaw::None, false);
+        assert_eq!(result, Ok(()), "seed {seed}");
+        let overlap = world.check.longest_overlap;
+        assert!(overlap <= 2 * profile.delay.1, "seed {seed}: both had it for {overlap} us");
+        switches += world.check.planned;
+    }
+    assert!(switches > 300, "only {switches} switches");
+}
+
+#[test]
+fn two_nodes_with_reason_to_take_a_group_at_once_agree_first() {
+    for seed in 0..1_000 {
+        assert_eq!(run(seed, &Profile::close(seed), Flaw::None, false).1, Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
+fn without_waiting_for_the_echo_two_nodes_take_one_group() {
+    let runs = (0..1_000).filter_map(|seed| run(seed, &Profile::close(seed), Flaw::ForgedEcho, false).1.err());
+    let found = runs.filter(|fault| fault.contains("hears it and is heard")).count();
+    assert!(found > 0, "goes unnoticed");
+}
+
+#[test]
+fn without_letting_go_in_a_conflict_both_keep_it() {
+    is_noticed(Flaw::KeepsConflict, "none lets go");
+}
+
+#[test]
+fn without_leases_a_stopped_node_still_has_the_address_when_it_is_taken() {
+    is_noticed(Flaw::NoLease, "a sleeping node still has");
+}
+
+#[test]
+fn without_death_nobody_serves() {
+    is_noticed(Flaw::Ghost, "nobody has group");
+}
+
+#[test]
+fn without_readiness_groups_go_home_too_early() {
+    is_noticed(Flaw::ForgedReady, "which is not ready");
+}
+
+#[test]
+fn without_noticing_a_pause_a_node_speaks_before_it_lets_go() {
+    is_noticed(Flaw::HiddenPause, "was stopped for longer than deadtime");
+}
+
+#[test]
+fn without_overlap_a_planned_switch_leaves_a_gap() {
+    is_noticed(Flaw::NeverOverlaps, "before the other has it");
+}
+
+#[test]
+fn failback_that_is_not_configured_is_noticed() {
+    is_noticed(Flaw::FailsBackAnyway, "has auto_failback off");
 }

@@ -75,8 +75,12 @@ impl Profile {
     /// A run with everything in it.
     pub fn wild(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let (keepalive, deadtime, lease) =
-            *chance.pick(&[(200 * MS, S, S), (200 * MS, 1500 * MS, S), (500 * MS, 2200 * MS, 2 * S), (S, 5 * S, 4 * S)]);
+        let (keepalive, deadtime, lease) = *chance.pick(&[
+            (200 * MS, S, S),
+            (200 * MS, 1500 * MS, S),
+            (500 * MS, 2200 * MS, 2 * S),
+            (S, 5 * S, 4 * S),
+        ]);
         let mut profile = Self {
             keepalive,
             deadtime,
@@ -125,9 +129,41 @@ impl Profile {
             groups: vec![(0, true), (1, true)],
             start: [(0, 0), (50 * MS, 0)],
             disturbances: Vec::new(),
-            quiet_from: 20 * S,
-            end: 30 * S,
+            quiet_from: 10 * S,
+            end: 20 * S,
         }
+    }
+
+    /// Both nodes have reason to take a group within one message's way: its home comes back
+    /// from a crash before it was missed, and is ready just then.
+    pub fn close(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let back_after = 200 * MS + chance.below(400 * MS);
+        let ready_after = 60 * MS + chance.below(120 * MS);
+        let crash = Disturbance::Crash { node: 0, how: Crash::Power, back_after, ready_after };
+        // So slow a network that several statuses are under way at any time.
+        Self {
+            keepalive: 30 * MS,
+            delay: (70 * MS, 80 * MS),
+            work: (100 * MS, 150 * MS),
+            groups: vec![(0, true)],
+            disturbances: vec![(4 * S + chance.below(S), crash)],
+            end: 12 * S,
+            ..Self::calm()
+        }
+    }
+
+    /// One planned switch on a network that loses nothing: the operator's, or a failback after a crash.
+    pub fn planned(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let node = usize::from(chance.percent(50));
+        let which = *chance.pick(&[Which::All, Which::Local]);
+        let what = match chance.below(3) {
+            0 => Disturbance::Standby { node, which },
+            1 => Disturbance::Takeover { node, which: Which::Foreign },
+            _ => Disturbance::Crash { node, how: Crash::Power, back_after: 2 * S, ready_after: chance.below(S) },
+        };
+        Self { disturbances: vec![(4 * S + chance.below(S), what)], ..Self::calm() }
     }
 
     pub fn settings(&self, node: usize) -> Settings {
@@ -157,7 +193,7 @@ impl Disturbance {
         let node = usize::from(chance.percent(50));
         let which = *chance.pick(&[Which::All, Which::Local, Which::Foreign]);
         let back_after = 50 * MS + if chance.percent(50) { chance.below(deadtime) } else { chance.below(10 * S) };
-        let ready_after = chance.below(5 * S);
+        let ready_after = if chance.percent(40) { chance.below(150 * MS) } else { chance.below(5 * S) };
         match chance.below(9) {
             0 | 1 => {
                 let how = *chance.pick(&[Crash::Power, Crash::Daemon, Crash::Unguarded]);

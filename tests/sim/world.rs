@@ -29,7 +29,7 @@ pub enum Flaw {
     NoLease,
     /// A dead node's statuses go on.
     Ghost,
-    /// Every node says that it is ready.
+    /// Every node is told that it is ready when it starts.
     ForgedReady,
     /// The core is not told that time has passed while it was stopped.
     HiddenPause,
@@ -42,17 +42,43 @@ pub enum Flaw {
 /// What is in the queue.
 #[derive(Debug, Clone)]
 enum Item {
-    Deliver { to: usize, heard: Rc<Heard>, sent: Time },
-    Tick { node: usize, life: u32 },
-    Done { node: usize, life: u32, event: Event },
-    Ready { node: usize, life: u32, ready: bool },
-    Start { node: usize },
-    Resume { node: usize, life: u32 },
-    Heal { from: [bool; 2], nth: usize },
+    Deliver {
+        to: usize,
+        heard: Rc<Heard>,
+    },
+    Tick {
+        node: usize,
+        life: u32,
+    },
+    Done {
+        node: usize,
+        life: u32,
+        event: Event,
+    },
+    Ready {
+        node: usize,
+        life: u32,
+        ready: bool,
+    },
+    Start {
+        node: usize,
+    },
+    Resume {
+        node: usize,
+        life: u32,
+    },
+    Heal {
+        from: [bool; 2],
+        nth: usize,
+    },
     /// A lease ends: look who has what.
     Look,
     Disturb(Disturbance),
-    Ghost { node: usize, life: u32, heard: Rc<Heard> },
+    Ghost {
+        node: usize,
+        life: u32,
+        heard: Rc<Heard>,
+    },
 }
 
 struct Queued {
@@ -180,7 +206,7 @@ impl World {
         if let Some((ticket, at)) = self.tickets.iter().next().filter(|(_, at)| **at + 130 * S < self.now) {
             return Err(format!("request {ticket:?} of {at} was never answered"));
         }
-        self.check.end(self.profile.end)
+        Ok(())
     }
 
     fn runs(&self, node: usize) -> bool {
@@ -189,7 +215,7 @@ impl World {
 
     fn process(&mut self, item: Item) {
         match item {
-            Item::Deliver { to, heard, sent } => self.deliver(to, heard, sent),
+            Item::Deliver { to, heard } => self.deliver(to, heard),
             Item::Tick { node, life } => {
                 let machine = &self.machines[node];
                 if machine.life == life && machine.tick_at == self.now && self.runs(node) {
@@ -218,9 +244,7 @@ impl World {
             Item::Heal { from, nth } => {
                 self.tell(|| format!("-- cut {nth} healed"));
                 self.check.disturbed(self.now);
-                for node in 0..2 {
-                    self.cuts[node] -= usize::from(from[node]);
-                }
+                self.cuts = [0, 1].map(|node: usize| self.cuts[node] - usize::from(from[node]));
             }
             Item::Disturb(what) => self.disturb(what),
             Item::Ghost { node, life, heard } => {
@@ -230,31 +254,31 @@ impl World {
                 let mut next = (*heard).clone();
                 next.header.seq = next.header.seq.map(|seq| seq + 1);
                 let next = Rc::new(next);
-                self.push(self.now, Item::Deliver { to: 1 - node, heard: Rc::clone(&next), sent: self.now });
+                self.push(self.now, Item::Deliver { to: 1 - node, heard: Rc::clone(&next) });
                 self.push(self.now + self.profile.keepalive, Item::Ghost { node, life, heard: next });
             }
         }
     }
 
-    fn deliver(&mut self, to: usize, heard: Rc<Heard>, sent: Time) {
+    fn deliver(&mut self, to: usize, heard: Rc<Heard>) {
         let machine = &mut self.machines[to];
         if machine.node.is_none() {
             return;
         }
         if machine.paused {
-            machine.waiting.push_back(Item::Deliver { to, heard, sent });
+            machine.waiting.push_back(Item::Deliver { to, heard });
             return;
         }
         let is_status = matches!(heard.body, Body::Status { .. });
-        self.check.heard(1 - to, to, self.now, sent, heard.header.generation, heard.header.seq, is_status);
+        self.check.heard(to, self.now, heard.header.generation, heard.header.seq, is_status);
         let mut heard = (*heard).clone();
         if let Some(word) = &mut heard.word {
             match self.flaw {
                 Flaw::ForgedEcho => {
                     word.heard = self.machines[to].node.as_ref().map(|node| (node.generation(), u64::MAX));
                 }
-                Flaw::ForgedReady => word.ready = true,
                 Flaw::None
+                | Flaw::ForgedReady
                 | Flaw::KeepsConflict
                 | Flaw::NoLease
                 | Flaw::Ghost
@@ -270,6 +294,7 @@ impl World {
     fn done(&mut self, node: usize, event: Event) {
         if let Event::Acquired { group, ok: true } = event {
             self.machines[node].address[group.0] = Some(self.lease());
+            self.observe();
         }
         self.turn(node, |core, now| core.handle(now, event));
     }
@@ -347,11 +372,10 @@ impl World {
                     machine.address[group] = Some(lease);
                 }
             }
-            Action::Announce { group } => self.check.announces(node, group),
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
             Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
-            Action::Notice(_) | Action::Serve(_) => {}
+            Action::Notice(_) | Action::Serve(_) | Action::Announce { .. } => {}
             Action::Answer { ticket, .. } => {
                 assert!(self.tickets.remove(&ticket).is_some(), "{ticket:?} answered twice");
             }
@@ -372,7 +396,7 @@ impl World {
                 continue;
             }
             let at = self.now + self.chance.between(self.profile.delay);
-            self.push(at, Item::Deliver { to: 1 - from, heard: Rc::clone(&heard), sent: self.now });
+            self.push(at, Item::Deliver { to: 1 - from, heard: Rc::clone(&heard) });
         }
     }
 
@@ -387,7 +411,8 @@ impl World {
             settings.auto_failback = true;
         }
         if self.flaw == Flaw::NeverOverlaps {
-            let cold = settings.plan.iter().map(|(_, group)| heartbeatd::core::Group { overlaps: false, ..group.clone() });
+            let cold =
+                settings.plan.iter().map(|(_, group)| heartbeatd::core::Group { overlaps: false, ..group.clone() });
             settings.plan = heartbeatd::core::Plan::new(cold.collect()).expect("it was a plan before");
         }
         let machine = &mut self.machines[node];
@@ -401,7 +426,8 @@ impl World {
         machine.tick_at = 0;
         // What an earlier life left behind is taken off before anything else.
         machine.address.iter_mut().for_each(|address| *address = None);
-        let me = Identity { name: NAMES[node].into(), uuid: Uuid([node as u8 + 1; 16]), generation: machine.generation };
+        let me =
+            Identity { name: NAMES[node].into(), uuid: Uuid([node as u8 + 1; 16]), generation: machine.generation };
         let now = self.base + Duration::from_micros(self.now);
         machine.node = Some(Node::new(settings, me, now, seed));
         let (life, ready_after) = (machine.life, machine.ready_after);
@@ -409,6 +435,9 @@ impl World {
         self.check.starts(node, self.now);
         self.push(self.now + ready_after, Item::Ready { node, life, ready: true });
         self.turn(node, Node::start);
+        if self.flaw == Flaw::ForgedReady {
+            self.turn(node, |core, now| core.handle(now, Event::Ready(true)));
+        }
     }
 
     fn stopped(&mut self, node: usize) {
@@ -484,9 +513,7 @@ impl World {
             }
             Disturbance::Cut { from, length } => {
                 self.nth_cut += 1;
-                for node in 0..2 {
-                    self.cuts[node] += usize::from(from[node]);
-                }
+                self.cuts = [0, 1].map(|node: usize| self.cuts[node] + usize::from(from[node]));
                 self.push(self.now + length, Item::Heal { from, nth: self.nth_cut });
             }
             Disturbance::Standby { node, which } => {
@@ -537,7 +564,7 @@ impl World {
     /// While nobody renews them, leases end unseen: look then.
     fn look_at_leases(&mut self, node: usize) {
         for end in self.machines[node].address.clone().into_iter().flatten() {
-            if end < Time::MAX {
+            if end < Time::MAX && end > self.now {
                 self.push(end, Item::Look);
             }
         }
@@ -564,7 +591,6 @@ impl World {
         let sight = self.sight();
         (0..2).filter(|node| sight.owns[*node][group]).collect()
     }
-
 }
 
 fn told(action: &Action) -> String {

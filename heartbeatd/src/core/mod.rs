@@ -51,6 +51,11 @@ pub use takeover::{Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, W
 /// After `shutdone` statuses go on for that long, so that it is asked for again if it got lost (spec 6.6).
 const LINGER: Duration = Duration::from_secs(1);
 
+/// A word that has changed is repeated after that long, and so often, until the peer has
+/// echoed it: what waits for it is not to wait for a keepalive because one message got lost.
+const REPEAT_AFTER: Duration = Duration::from_millis(100);
+const REPEATS: u32 = 5;
+
 /// What happens to a node besides messages and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -159,6 +164,9 @@ pub struct Node {
     takeover: Takeover,
     phase: Phase,
     stopping: bool,
+    /// Number of the status that first carried our present word, and repetitions left.
+    word_since: u64,
+    repeats: u32,
     /// When we had asked to be called.
     planned: Instant,
     last_run: Instant,
@@ -175,6 +183,8 @@ impl Node {
             takeover,
             phase: Phase::Running,
             stopping: false,
+            word_since: 0,
+            repeats: 0,
             planned: now,
             last_run: now,
             longest_gap: Duration::ZERO,
@@ -320,7 +330,15 @@ impl Node {
             out.push(Action::Renew);
         }
         self.membership.send_status(now, word.clone(), out);
-        self.takeover.told(&word, self.membership.highest_sent());
+        let seq = self.membership.highest_sent();
+        if self.takeover.told(word, seq) {
+            self.word_since = seq;
+            self.repeats = REPEATS;
+        }
+        if self.repeats > 0 && !self.takeover.peer_knows(self.word_since) {
+            self.repeats -= 1;
+            self.membership.status_by(now + REPEAT_AFTER);
+        }
     }
 
     fn happen(&mut self, now: Instant, happened: Vec<Happening>, out: &mut Vec<Action>) {

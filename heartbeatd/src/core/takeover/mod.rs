@@ -12,6 +12,7 @@ mod bags;
 mod classic;
 mod native;
 mod requests;
+mod settle;
 mod unit;
 mod word;
 
@@ -24,7 +25,6 @@ use super::notice::Notice;
 use super::plan::{GroupId, Plan};
 use super::seldom::{Matter, Seldom};
 use classic::Classic;
-use native::{Case, Other, Step};
 pub use requests::{Refusal, Ticket, Which};
 use requests::{Switch, SwitchKind};
 use unit::Unit;
@@ -36,6 +36,9 @@ const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A group that could not be started is not tried again here before.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// So much may arrive ahead of the first status.
+const MOST_UNREAD: usize = 8;
 
 /// What is to be done; in this order.
 #[derive(Debug)]
@@ -97,6 +100,9 @@ pub(crate) struct Takeover {
     left: bool,
     switch: Option<Switch>,
     classic: Classic,
+    /// What the peer said in the old protocol before a status told which one it speaks.
+    /// Another heartbeatd that was alone says such things too.
+    unread: Vec<Body>,
     /// Our word as last told, without the echo.
     told: Option<Word>,
     seldom: Seldom,
@@ -123,6 +129,7 @@ impl Takeover {
             left: false,
             switch: None,
             classic: Classic::default(),
+            unread: Vec::new(),
             told: None,
             seldom: Seldom::default(),
         }
@@ -139,14 +146,25 @@ impl Takeover {
         Word { active: self.active, ready: self.ready, settled: self.settled, heard: None, groups: groups.collect() }
     }
 
-    /// Our word has left in the status with this number.
-    pub fn told(&mut self, word: &Word, seq: u64) {
+    /// Our word has left in the status with this number. Tells whether it is another than before.
+    pub fn told(&mut self, word: Word, seq: u64) -> bool {
         for unit in &mut self.units {
             if unit.state == State::Claiming && unit.claim_told.is_none() {
                 unit.claim_told = Some(seq);
             }
         }
-        self.told = Some(Word { heard: None, ..word.clone() });
+        let word = Word { heard: None, ..word };
+        let changed = self.told.as_ref() != Some(&word);
+        self.told = Some(word);
+        changed
+    }
+
+    /// Whether nobody waits to hear the status with this number, or it is known to have arrived.
+    pub fn peer_knows(&self, seq: u64) -> bool {
+        match &self.peer {
+            Peer::Ours(word) => word.heard.is_some_and(|heard| heard >= (self.generation, seq)),
+            Peer::Unknown | Peer::Old | Peer::Gone(_) => true,
+        }
     }
 
     pub fn is_here(&self) -> bool {
@@ -214,10 +232,14 @@ impl Takeover {
             return; // Its last words before it goes; only a new life counts.
         }
         let Some(word) = word else {
-            self.meet_old(established, fx);
+            self.meet_old(now, established, fx);
             self.settle(now, fx);
             return;
         };
+        self.unread.clear();
+        if self.peer == Peer::Old {
+            self.classic_peer_began(fx);
+        }
         self.check_plan(now, &word, fx);
         let without_echo = |word: &Word| Word { heard: None, ..word.clone() };
         let changed = match &self.peer {
@@ -237,11 +259,15 @@ impl Takeover {
         }
     }
 
-    fn meet_old(&mut self, established: bool, fx: &mut Vec<Effect>) {
-        if self.peer != Peer::Old {
-            self.peer = Peer::Old;
-            self.drop_native_states();
-            self.classic_meet(established, fx);
+    fn meet_old(&mut self, now: Instant, established: bool, fx: &mut Vec<Effect>) {
+        if self.peer == Peer::Old {
+            return;
+        }
+        self.peer = Peer::Old;
+        self.drop_native_states();
+        self.classic_meet(established, fx);
+        for body in std::mem::take(&mut self.unread) {
+            self.classic_said(now, &body, fx);
         }
     }
 
@@ -267,6 +293,7 @@ impl Takeover {
         self.end_switch(Err(Refusal::PeerDead), fx);
         self.drop_native_states();
         self.classic_peer_began(fx);
+        self.unread.clear();
         self.peer = Peer::Unknown;
     }
 
@@ -343,10 +370,10 @@ impl Takeover {
             }
             Body::Starting | Body::Resource { .. } | Body::AskResources { .. } | Body::HbTakeover { .. } => {
                 match self.peer {
-                    // Another heartbeatd says these only before it has heard us.
                     Peer::Ours(_) | Peer::Gone(_) => {}
-                    Peer::Old | Peer::Unknown => {
-                        self.meet_old(false, fx);
+                    Peer::Unknown if self.unread.len() < MOST_UNREAD => self.unread.push(body.clone()),
+                    Peer::Unknown => {}
+                    Peer::Old => {
                         self.classic_said(now, body, fx);
                         self.settle(now, fx);
                     }
@@ -458,12 +485,18 @@ impl Takeover {
         self.active = false;
         self.settled = false;
         self.classic = Classic::default();
+        self.unread.clear();
         self.told = None;
         if self.peer != Peer::Gone(Gone::Never) {
             self.peer = Peer::Unknown;
         }
         for unit in &mut self.units {
-            *unit = Unit { seen: unit.seen, failed: unit.failed, retry_at: unit.retry_at, ..Unit::new(unit.home, unit.overlaps) };
+            *unit = Unit {
+                seen: unit.seen,
+                failed: unit.failed,
+                retry_at: unit.retry_at,
+                ..Unit::new(unit.home, unit.overlaps)
+            };
         }
     }
 
@@ -481,209 +514,8 @@ impl Takeover {
             let offer = if unit.state == State::Offering { unit.offer_until } else { None };
             [unit.retry_at, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
         });
-        units.chain([self.switch.as_ref().map(|switch| switch.until), self.classic.deadline()]).flatten().min()
-    }
-
-    /// Brings everything to rest: applies the rules to each group until none moves.
-    fn settle(&mut self, now: Instant, fx: &mut Vec<Effect>) {
-        if !self.letting_go {
-            self.expire(now);
-            // Each pass moves a group at most one state on; the longest way without help
-            // from outside is Claiming → Free → Acquiring.
-            for _ in 0..3 {
-                let moved: Vec<bool> = (0..self.units.len()).map(|at| self.step(now, GroupId(at), fx)).collect();
-                if !moved.contains(&true) {
-                    break;
-                }
-            }
-            self.check_settled();
-            self.check_switch(fx);
-        }
-        self.tell_serving(fx);
-        let changed = self.told.as_ref().is_some_and(|told| *told != self.word());
-        if changed && !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
-            fx.push(Effect::Tell);
-        }
-        if self.leaving && !self.left && !self.is_here() && self.classic_may_go() {
-            self.left = true;
-            fx.push(Effect::Note(Notice::Relinquished));
-            fx.push(Effect::Left);
-        }
-    }
-
-    fn expire(&mut self, now: Instant) {
-        for unit in &mut self.units {
-            let over = |until: Option<Instant>| until.filter(|until| now < *until);
-            unit.quiet_until = over(unit.quiet_until);
-            unit.retry_at = over(unit.retry_at);
-            if matches!(unit.state, State::Free | State::Claiming) {
-                unit.want_until = over(unit.want_until);
-            }
-        }
-    }
-
-    /// One group, one step. Tells whether its state changed.
-    fn step(&mut self, now: Instant, id: GroupId, fx: &mut Vec<Effect>) -> bool {
-        if !self.active || self.peer == Peer::Old {
-            return false;
-        }
-        let said = self.said(id);
-        self.consider_giving(now, id, said, fx);
-        let Some((other, case)) = self.case(now, id, said) else { return false };
-        let Some(unit) = self.units.get_mut(id.0) else { return false };
-        if unit.contested
-            && matches!(other, Other::Gone | Other::Says(State::Free | State::Claiming | State::Releasing))
-        {
-            unit.contested = false;
-            if unit.state == State::Held {
-                fx.push(Effect::Announce(id));
-            }
-        }
-        match native::step(unit.state, other, &case) {
-            Step::Stay => return false,
-            Step::Claim => {
-                unit.state = State::Claiming;
-                unit.claim_told = None;
-            }
-            Step::Yield => unit.state = State::Free,
-            Step::Acquire => {
-                let why = match (&self.peer, other) {
-                    (Peer::Gone(Gone::Dead), _) => Why::PeerDead,
-                    (Peer::Gone(Gone::Left), _) => Why::PeerLeft,
-                    (_, Other::Says(State::Offering)) if unit.want_until.is_some() => Why::Takeover,
-                    (_, Other::Says(State::Offering)) if unit.home => Why::Failback,
-                    (_, Other::Says(State::Offering)) => Why::Standby,
-                    (_, _) => Why::Vacant,
-                };
-                let offered = other == Other::Says(State::Offering);
-                self.acquire(id, why, fx);
-                if let Some(unit) = self.units.get_mut(id.0) {
-                    unit.contested = offered;
-                }
-            }
-            Step::Offer => {
-                unit.state = State::Offering;
-                unit.offer_until = Some(now + REPLY_WITHIN);
-            }
-            Step::Withdraw | Step::CallOff => {
-                unit.state = State::Held;
-                unit.give = None;
-                unit.away = false;
-                unit.quiet_until = Some(now + REPLY_WITHIN);
-                let node = self.other.clone();
-                let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
-                fx.push(Effect::Note(Notice::SwitchCalledOff { group, node }));
-            }
-            Step::Contest => {
-                // After a switch the taker too sees two holders, until the giver has heard.
-                let expected = other == Other::Says(State::Offering);
-                if !std::mem::replace(&mut unit.contested, true) && !expected {
-                    self.note_both_own(id, self.me.clone(), fx);
-                }
-                return false;
-            }
-            Step::Release => {
-                let why = match (unit.state, unit.give, other) {
-                    (State::Held, _, Other::Says(State::Held | State::Offering)) => {
-                        self.note_both_own(id, self.other.clone(), fx);
-                        Why::Conflict
-                    }
-                    (_, Some(why), _) => why,
-                    (_, None, _) => Why::Conflict,
-                };
-                self.release(id, why, fx);
-            }
-        }
-        true
-    }
-
-    fn note_both_own(&self, id: GroupId, keeper: String, fx: &mut Vec<Effect>) {
-        let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
-        fx.push(Effect::Note(Notice::BothOwn { group, keeper }));
-    }
-
-    /// The peer's word on a group. One that its haresources does not have, it cannot take.
-    fn said(&self, id: GroupId) -> Option<Said> {
-        let tag = *self.plan.tags().get(id.0)?;
-        match &self.peer {
-            Peer::Ours(word) => {
-                let unknown = Said { tag, state: State::Free, term: 0, will: Will::Unable };
-                Some(word.groups.iter().find(|said| said.tag == tag).copied().unwrap_or(unknown))
-            }
-            Peer::Unknown | Peer::Old | Peer::Gone(_) => None,
-        }
-    }
-
-    /// Whether a group of ours is to go to the peer.
-    fn consider_giving(&mut self, now: Instant, id: GroupId, said: Option<Said>, fx: &mut Vec<Effect>) {
-        let leaving = self.leaving;
-        let (active, ready) = match &self.peer {
-            Peer::Ours(word) => (word.active, word.ready),
-            Peer::Unknown | Peer::Old | Peer::Gone(_) => (false, false),
-        };
-        let Some(unit) = self.units.get_mut(id.0) else { return };
-        if unit.state != State::Held {
-            return;
-        }
-        if leaving {
-            unit.give = Some(Why::Stop);
-            return;
-        }
-        let Some(said) = said else { return };
-        if unit.give.is_some() || said.state != State::Free || !active || unit.quiet_until.is_some_and(|at| now < at) {
-            return;
-        }
-        if said.will == Will::Wanting {
-            unit.give = Some(Why::Takeover);
-            unit.away = unit.home;
-        } else if self.auto_failback && !unit.home && ready && said.will == Will::Willing {
-            unit.give = Some(Why::Failback);
-            let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
-            fx.push(Effect::Note(Notice::Failback { group, node: self.other.clone() }));
-        }
-    }
-
-    fn case(&self, now: Instant, id: GroupId, said: Option<Said>) -> Option<(Other, Case)> {
-        let unit = self.units.get(id.0)?;
-        let will = unit.will(self.leaving);
-        let able = will != Will::Unable;
-        let mut case = Case {
-            ours: true,
-            able,
-            home: unit.home,
-            told: false,
-            give: unit.give.is_some(),
-            overlaps: unit.overlaps,
-            other_able: false,
-            stronger: true,
-            expired: unit.offer_until.is_some_and(|until| until <= now),
-            leaving: self.leaving,
-        };
-        let other = match (&self.peer, said) {
-            (Peer::Ours(word), Some(said)) => {
-                case.ours = self.is_ours(unit, will, word, said.will);
-                let echoed = |told: u64| {
-                    word.heard.is_some_and(|(generation, seq)| generation == self.generation && seq >= told)
-                };
-                case.told = unit.claim_told.is_some_and(echoed);
-                case.other_able = word.active && said.will != Will::Unable;
-                case.stronger = (unit.term, unit.home) > (said.term, !unit.home);
-                Other::Says(said.state)
-            }
-            (Peer::Gone(_), _) => Other::Gone,
-            (Peer::Unknown | Peer::Old | Peer::Ours(_), _) => Other::Unknown,
-        };
-        Some((other, case))
-    }
-
-    /// Who is to have a group that nobody has: whoever wants it more; where both want it
-    /// alike its home, unless only the other is in service already. A pair that starts
-    /// together so begins with every group at home, whichever ldirectord is ready first.
-    fn is_ours(&self, unit: &Unit, will: Will, word: &Word, their_will: Will) -> bool {
-        if will != their_will {
-            return will > their_will;
-        }
-        if unit.home { !(word.settled && word.ready && !self.ready) } else { self.settled && self.ready && !word.ready }
+        let classic = if self.peer == Peer::Old { self.classic.deadline() } else { None };
+        units.chain([self.switch.as_ref().map(|switch| switch.until), classic]).flatten().min()
     }
 
     fn check_settled(&mut self) {

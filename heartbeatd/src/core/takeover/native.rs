@@ -36,6 +36,8 @@ pub(crate) struct Case {
     pub ours: bool,
     /// We could start it.
     pub able: bool,
+    /// We could serve at once, or the holder is leaving anyway.
+    pub fit: bool,
     /// We are its home, which decides between two claims.
     pub home: bool,
     /// The other knows of our claim.
@@ -44,7 +46,7 @@ pub(crate) struct Case {
     pub give: bool,
     /// It may run on both for a moment.
     pub overlaps: bool,
-    /// The other could start it.
+    /// The other could start it, and serve at once unless we are leaving anyway.
     pub other_able: bool,
     /// Our tenancy is the one that stays.
     pub stronger: bool,
@@ -85,7 +87,7 @@ pub(crate) fn step(us: State, other: Other, case: &Case) -> Step {
     match (us, other) {
         (Free, Gone) => or_stay(case.able, Step::Acquire),
         (Free, Says(Free)) => or_stay(case.ours && case.able, Step::Claim),
-        (Free, Says(Offering)) => or_stay(case.able, Step::Acquire),
+        (Free, Says(Offering)) => or_stay(case.able && case.fit, Step::Acquire),
         (Free, Unknown | Says(Claiming | Acquiring | Held | Releasing)) => Step::Stay,
 
         (Claiming, Gone) => {
@@ -152,6 +154,7 @@ mod tests {
     const PLAIN: Case = Case {
         ours: false,
         able: true,
+        fit: true,
         home: false,
         told: false,
         give: false,
@@ -164,7 +167,7 @@ mod tests {
     const STATES: [State; 6] = [Free, Claiming, Acquiring, Held, Offering, Releasing];
 
     fn every_case() -> impl Iterator<Item = Case> {
-        (0..1024u32).map(|bits| {
+        (0..2048u32).map(|bits| {
             let bit = |at: u32| bits >> at & 1 == 1;
             Case {
                 ours: bit(0),
@@ -177,6 +180,7 @@ mod tests {
                 stronger: bit(7),
                 expired: bit(8),
                 leaving: bit(9),
+                fit: bit(10),
             }
         })
     }
@@ -238,6 +242,7 @@ mod tests {
             (Held, Other::Says(Free), Case { overlaps: false, ..give }, Step::Release),
             (Held, Other::Says(Free), Case { other_able: false, ..give }, Step::CallOff),
             (Free, Other::Says(Offering), PLAIN, Step::Acquire),
+            (Free, Other::Says(Offering), Case { fit: false, ..PLAIN }, Step::Stay),
             (Offering, Other::Says(Free), give, Step::Stay),
             (Offering, Other::Says(Acquiring), give, Step::Stay),
             (Offering, Other::Says(Held), give, Step::Release),
