@@ -4,7 +4,8 @@
 //!    is heard by it takes a group only from a holder that offers it; and once each has
 //!    heard a status that the other sent after both had the address, one has let go.
 //! 2. **Never two owners because one was stopped.** Whoever takes a group from a node that
-//!    is down or not run finds its address gone: its lease has ended.
+//!    is down or not run finds its address gone: its lease has ended (where deadtime leaves
+//!    room for a lease of a whole second).
 //! 3. **Never none** for longer than deadtime and a keepalive (and what network and start
 //!    scripts take, and a keepalive for each lost message) while a node is in service.
 //! 4. **Failback exactly when configured**: nothing goes home by itself where the holder has
@@ -152,7 +153,8 @@ impl Check {
     pub fn resumes(&mut self, node: usize, now: Time, core: Option<&Node>) {
         let side = &mut self.sides[node];
         let slept = side.asleep.take().map_or(0, |since| now - since);
-        let holds = core.is_some_and(|core| core.leases().next().is_some());
+        let held = |core: &Node, group| matches!(core.state(GroupId(group)), Some(State::Held | State::Offering));
+        let holds = core.is_some_and(|core| (0..self.groups.len()).any(|group| held(core, group)));
         side.muzzled = holds && slept > self.profile.deadtime;
         if let Some(active) = &mut side.active {
             *active = now;
@@ -213,7 +215,9 @@ impl Check {
         }
         // One whose last words got lost may still have it, as in any partition.
         let asleep = self.sides[other].asleep.is_some() && self.sides[node].newest == self.sides[other].sent;
-        if sight.owns[other][group.0] && asleep && !offered {
+        // Leases are whole seconds: with deadtime 1 s there is no room.
+        let room = self.profile.lease + self.profile.keepalive <= self.profile.deadtime;
+        if room && sight.owns[other][group.0] && asleep && !offered {
             self.fails(format!("node{} takes group {} whose address a sleeping node still has", node + 1, group.0));
         }
         let asked = |at: Option<Time>| at.is_some_and(|at| now - at <= 15 * S);

@@ -311,8 +311,14 @@ impl World {
         for action in actions {
             self.carry_out(node, action);
         }
+        let lease = self.lease();
         let machine = &mut self.machines[node];
         if let Some(core) = &machine.node {
+            for GroupId(group) in core.leases() {
+                if machine.address[group].is_some() {
+                    machine.address[group] = Some(lease);
+                }
+            }
             let wait = core.deadline().saturating_duration_since(self.base).as_micros() as Time + machine.behind;
             let at = wait.max(self.now + 1);
             if at != machine.tick_at {
@@ -324,7 +330,7 @@ impl World {
     }
 
     fn carry_out(&mut self, node: usize, action: Action) {
-        if !matches!(action, Action::Send(_) | Action::Renew) {
+        if !matches!(action, Action::Send(_)) {
             self.tell(|| format!("{}  {}", NAMES[node], told(&action)));
         }
         let life = self.machines[node].life;
@@ -363,14 +369,6 @@ impl World {
                 }
                 let after = self.chance.between(self.profile.work);
                 self.push(self.now + after, Item::Done { node, life, event: Event::Released { group, ok: true } });
-            }
-            Action::Renew => {
-                let lease = self.lease();
-                let machine = &mut self.machines[node];
-                let Some(core) = &machine.node else { return };
-                for GroupId(group) in core.leases() {
-                    machine.address[group] = Some(lease);
-                }
             }
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
@@ -600,7 +598,6 @@ fn told(action: &Action) -> String {
         | Action::Resend { .. }
         | Action::Acquire { .. }
         | Action::Release { .. }
-        | Action::Renew
         | Action::Announce { .. }
         | Action::Serve(_)
         | Action::SaveGeneration(_)

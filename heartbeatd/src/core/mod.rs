@@ -19,9 +19,9 @@
 //! - [`Action::Acquire`] and [`Action::Release`] are answered by [`Event::Acquired`] and
 //!   [`Event::Released`] sooner or later, once each; a script that hangs is ended by the
 //!   driver's time-out.
-//! - Addresses are leased, and renewed by [`Action::Renew`] and never otherwise. It comes
-//!   right before each status: with a lease not longer than deadtime, an address is gone
-//!   by the time the peer, counting from that status, takes it.
+//! - Addresses are leased: after each turn those of [`Node::leases`] are renewed, others never.
+//!   With a lease shorter than deadtime by a keepalive, the address of a node that is stopped
+//!   is gone by the time the peer takes it.
 
 mod history;
 mod membership;
@@ -120,9 +120,6 @@ pub enum Action {
         /// For log lines and scripts.
         why: Why,
     },
-    /// Renew the lease of every address of the groups in [`Node::leases`], putting back one
-    /// that has run out.
-    Renew,
     /// Tell the neighbours that the group's addresses are here: at once, and repeated as
     /// spec 8 has it. A repetition that is running starts over.
     Announce {
@@ -261,7 +258,7 @@ impl Node {
         self.planned
     }
 
-    /// The groups whose addresses [`Action::Renew`] is about.
+    /// The groups whose addresses are to be kept alive.
     pub fn leases(&self) -> impl Iterator<Item = GroupId> {
         self.takeover.leases()
     }
@@ -326,9 +323,6 @@ impl Node {
     fn send_status(&mut self, now: Instant, out: &mut Vec<Action>) {
         let mut word = self.takeover.word();
         word.heard = self.membership.echo(0);
-        if self.takeover.leases().next().is_some() {
-            out.push(Action::Renew);
-        }
         self.membership.send_status(now, word.clone(), out);
         let seq = self.membership.highest_sent();
         if self.takeover.told(word, seq) {

@@ -173,7 +173,7 @@ impl Takeover {
 
     /// Groups whose addresses may be kept alive.
     pub fn leases(&self) -> impl Iterator<Item = GroupId> {
-        let keep = |unit: &Unit| matches!(unit.state, State::Held | State::Offering);
+        let keep = |unit: &Unit| matches!(unit.state, State::Acquiring | State::Held | State::Offering);
         self.units.iter().enumerate().filter(move |(_, unit)| keep(unit)).map(|(at, _)| GroupId(at))
     }
 
