@@ -6,10 +6,15 @@ mod files;
 mod model;
 mod vectors;
 
+use std::cell::{Cell, RefCell};
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
 use lvs::cli::Shell;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use model::{Files, Model};
 use vectors::{Case, Input, Step, cases, difference, transcript};
 
@@ -26,10 +31,24 @@ struct Replay<'a> {
     kernel: Model,
     names: Files,
     directory: &'a Path,
+    /// Standard input comes in pieces of this size, bytes.
+    piece: usize,
+}
+
+struct Pieces<'a> {
+    rest: &'a [u8],
+    size: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.size.min(buffer.len());
+        self.rest.read(&mut buffer[..size])
+    }
 }
 
 impl Replay<'_> {
-    fn ipvsadm(&mut self, words: &[Vec<u8>], mut input: &[u8]) -> (u8, Vec<u8>, Vec<u8>) {
+    fn ipvsadm(&mut self, words: &[Vec<u8>], input: &[u8]) -> (u8, Vec<u8>, Vec<u8>) {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut shell = Shell {
@@ -40,7 +59,7 @@ impl Replay<'_> {
             out: &mut out,
             err: &mut err,
         };
-        let status = shell.run(&words, &mut input);
+        let status = shell.run(&words, &mut Pieces { rest: input, size: self.piece });
         (status, out, err)
     }
 
@@ -81,17 +100,81 @@ impl Replay<'_> {
     }
 }
 
-#[test]
-fn ipvsadm_answers_as_recorded() {
+fn all(piece: usize) {
     let (lab, here): (Vec<Case>, Vec<Case>) = cases().into_iter().partition(needs_a_machine);
     assert_eq!((here.len(), lab.len()), (65, 14), "a case was added or lost");
     let differences = here.iter().filter_map(|case| {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let replay = Replay { kernel: Model::new(), names: Files::new(), directory: directory.path() };
+        let replay = Replay { kernel: Model::new(), names: Files::new(), directory: directory.path(), piece };
         difference(&case.expected, &replay.case(case)).map(|text| format!("=== {}\n{text}", case.name))
     });
     let differences: Vec<String> = differences.collect();
     assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), here.len(), differences.concat());
+}
+
+#[test]
+fn ipvsadm_answers_as_recorded() {
+    all(usize::MAX);
+}
+
+#[test]
+fn it_does_not_matter_how_standard_input_arrives() {
+    all(1);
+    all(7);
+}
+
+/// Counts what the kernel is asked, and looks at what is there before more input comes.
+#[test]
+fn a_line_is_carried_out_before_the_next_is_waited_for() {
+    struct Conversation<'a> {
+        lines: Vec<&'a [u8]>,
+        seen: &'a RefCell<Vec<usize>>,
+        changes: &'a Cell<usize>,
+    }
+    impl Read for Conversation<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.seen.borrow_mut().push(self.changes.get());
+            if self.lines.is_empty() { Ok(0) } else { self.lines.remove(0).read(buffer) }
+        }
+    }
+    let changes = Cell::new(0);
+    let seen = RefCell::new(Vec::new());
+    let mut kernel = model::Counting { model: Model::new(), changes: &changes, requests: 0 };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let lines: Vec<&[u8]> = vec![
+        b"-A -t 10.0.0.1:80\n",
+        b"-a -t 10.0.0.1:80 -r 10.1.0.1\n-a -t 10.0.0.1:80 -r 10.1.0.2\n-a -t 10.0.0.1:",
+        b"80 -r 10.1.0.3\n",
+    ];
+    let mut shell = Shell {
+        program: b"ipvsadm",
+        strict: false,
+        kernel: &mut kernel,
+        names: &mut Files::new(),
+        out: &mut out,
+        err: &mut err,
+    };
+    let status = shell.run(&[b"-R"], &mut Conversation { lines, seen: &seen, changes: &changes });
+    assert_eq!((status, seen.take(), kernel.requests), (0, vec![0, 1, 3, 4], 3));
+}
+
+proptest! {
+    #[test]
+    fn no_input_makes_it_panic(
+        words in vec(prop_oneof!["-[a-zA-Z6]{1,3}", "--[a-z-]{2,16}(=[a-z0-9]{0,3})?", "[0-9:.\\[\\]a-f/,]{0,12}", ".*"], 0..7),
+        input in prop_oneof![
+            vec(any::<u8>(), 0..80),
+            "((-[AaEeDdLSZCR])( -[turfspMbwxygimno6](( |=)?[0-9:.a-f,-]{0,12})?){0,4}[ \t\r\n]){0,6}".prop_map(String::into_bytes),
+        ],
+    ) {
+        let directory = Path::new("/nonexistent");
+        let mut replay = Replay { kernel: Model::new(), names: Files::new(), directory, piece: 16 };
+        let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+        for words in [words, vec![b"-R".to_vec()]] {
+            let (status, ..) = replay.ipvsadm(&words, &input);
+            prop_assert!([0, 1, 2, 255].contains(&status));
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A kernel in memory with what the recorded cases ask of one: it refuses what Linux 6.1 refuses
 //! (spec/ipvs.md B.4), keeps servers newest first, and counts nothing.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, BufRead};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -157,6 +158,51 @@ impl Kernel for Model {
     fn connections(&mut self) -> io::Result<Box<dyn BufRead>> {
         let heading = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n";
         Ok(Box::new(io::Cursor::new(heading)))
+    }
+}
+
+/// The same kernel, keeping account.
+pub struct Counting<'a> {
+    pub model: Model,
+    /// Changes carried out or refused.
+    pub changes: &'a Cell<usize>,
+    /// How many times changes came together.
+    pub requests: usize,
+}
+
+impl Kernel for Counting<'_> {
+    fn info(&mut self) -> Result<Info, Errno> {
+        self.model.info()
+    }
+
+    fn services(&mut self) -> Result<Vec<ServiceListing>, Errno> {
+        self.model.services()
+    }
+
+    fn service(&mut self, key: &ServiceKey) -> Result<ServiceListing, Errno> {
+        self.model.service(key)
+    }
+
+    fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, Errno> {
+        self.model.destinations(key)
+    }
+
+    fn timeouts(&mut self) -> Result<Timeouts, Errno> {
+        self.model.timeouts()
+    }
+
+    fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Errno> {
+        self.model.daemons()
+    }
+
+    fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>> {
+        self.requests += 1;
+        self.changes.set(self.changes.get() + changes.len());
+        self.model.change(changes)
+    }
+
+    fn connections(&mut self) -> io::Result<Box<dyn BufRead>> {
+        self.model.connections()
     }
 }
 

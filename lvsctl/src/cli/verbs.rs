@@ -12,10 +12,15 @@ use clap::{Parser, Subcommand};
 /// The verb failed; what it says went to standard error.
 const FAILED: u8 = 1;
 
-/// IPVS from the command line. With a first argument that begins with "-", or under the name
-/// ipvsadm, this program is ipvsadm.
+/// Without the options: `--help` at this place is ipvsadm's.
+const TEMPLATE: &str = "{about-section}\n{usage-heading} {usage}\n\nCommands:\n{subcommands}";
+
+/// IPVS from the command line, and the cluster built on it
+///
+/// With a first argument that begins with "-", or under the name ipvsadm, this program is ipvsadm. So help is
+/// had with "lvsctl help".
 #[derive(Debug, Parser)]
-#[command(name = "lvsctl", version, about, arg_required_else_help = true)]
+#[command(name = "lvsctl", arg_required_else_help = true, help_template = TEMPLATE)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -25,6 +30,8 @@ struct Arguments {
 enum Verb {
     /// Show the virtual services, their real servers and what they do
     Status(status::Arguments),
+    /// Print the table for "apply": as "ipvsadm -Sn" does, but nothing is lost
+    Save,
     /// Show what "apply" would change; exit status 0: nothing, 1: something, 2: it cannot be told
     Diff(table::Diff),
     /// Make the table what a file says, with as few changes as it takes; exit status 0: nothing to
@@ -54,6 +61,7 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
     };
     match verb {
         Verb::Status(arguments) => status::run(&arguments),
+        Verb::Save => table::save(),
         Verb::Diff(arguments) => table::diff(&arguments),
         Verb::Apply(arguments) => table::apply(&arguments),
         Verb::Serve(arguments) => serve::run(arguments),
@@ -68,4 +76,15 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
 fn fail(error: &dyn std::error::Error) -> u8 {
     eprintln!("lvsctl: {}", crate::diag::chain(error));
     FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_verbs_contradict_themselves_nowhere() {
+        Arguments::command().debug_assert();
+    }
 }

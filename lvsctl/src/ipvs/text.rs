@@ -151,12 +151,14 @@ pub fn service_options(out: &mut String, key: &ServiceKey, names: &mut dyn Names
             });
             endpoint(out, at, Some(protocol), names);
         }
-        ServiceKey::Mark { family, mark } => {
-            push(out, format_args!("-f {}", mark.get().cast_signed()));
-            if family == Family::Inet6 {
-                out.push_str(" -6");
-            }
-        }
+        ServiceKey::Mark { family, mark } => mark_options(out, family, mark.get().cast_signed()),
+    }
+}
+
+fn mark_options(out: &mut String, family: Family, mark: impl std::fmt::Display) {
+    push(out, format_args!("-f {mark}"));
+    if family == Family::Inet6 {
+        out.push_str(" -6");
     }
 }
 
@@ -228,8 +230,8 @@ fn forwarding_options(out: &mut String, destination: &Destination) {
     }
 }
 
-/// The arguments of ipvsadm that do the same as a change, in numbers. Changes that are not about
-/// services and servers are told in words.
+/// The arguments of ipvsadm that do the same as a change, in numbers; large marks as they are meant.
+/// Changes that are not about services and servers are told in words.
 #[must_use]
 pub fn command_line(change: &Change) -> String {
     let (verb, key) = match change {
@@ -244,7 +246,10 @@ pub fn command_line(change: &Change) -> String {
         }
     };
     let mut out = format!("{verb} ");
-    service_options(&mut out, key, &mut Numeric);
+    match *key {
+        ServiceKey::Address { .. } => service_options(&mut out, key, &mut Numeric),
+        ServiceKey::Mark { family, mark } => mark_options(&mut out, family, mark),
+    }
     if let Change::AddService(_, service) | Change::EditService(_, service) = change {
         scheduling_options(&mut out, key, service);
     }
@@ -344,6 +349,7 @@ mod tests {
         let mut out = String::new();
         service_options(&mut out, &key, &mut Numeric);
         assert_eq!(out, "-f -1 -6");
+        assert_eq!(command_line(&Change::DeleteService(key)), "-D -f 4294967295 -6");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `lvsctl diff` and `lvsctl apply`: the kernel's table against a file.
+//! `lvsctl save`, `lvsctl diff` and `lvsctl apply`: the kernel's table and a file.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -57,6 +57,18 @@ enum Error {
 
 fn list(mistakes: &[Diagnostic]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What leads from nothing to the table: thresholds and large marks, which ipvsadm loses, are in it.
+pub(super) fn save() -> u8 {
+    let table = Client::open().map_err(Error::from).and_then(|mut kernel| Ok(kernel.table()?));
+    match table {
+        Ok(table) => {
+            show(&ipvs::diff(&Table::new(), &table));
+            0
+        }
+        Err(error) => trouble(&error),
+    }
 }
 
 pub(super) fn diff(arguments: &Diff) -> u8 {
