@@ -11,3 +11,7 @@ mod worker;
 
 pub use client::{Client, OpenError};
 pub use worker::{Worker, WorkerDied};
+
+// The recorded messages are little endian.
+#[cfg(all(test, target_endian = "little"))]
+mod tests;

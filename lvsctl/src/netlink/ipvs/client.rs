@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 
 use netlink_packet_core::{Emitable, NLM_F_ACK};
@@ -62,6 +63,13 @@ impl OpenError {
 pub struct Client {
     socket: Socket,
     family: u16,
+}
+
+/// The netlink socket, for socket options.
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl Client {
