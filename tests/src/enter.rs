@@ -7,6 +7,7 @@ use crate::error::{Attempt, Result};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
 use std::io;
+use std::panic::resume_unwind;
 use std::process::{Child, Command};
 use std::thread;
 
@@ -41,10 +42,23 @@ pub(crate) fn spawn(first: Pid, command: Command) -> Result<Child> {
 
 /// Starts `command` in the network of that machine; it keeps our files and process numbers.
 pub(crate) fn spawn_in_network(first: Pid, command: Command) -> Result<Child> {
-    spawn_after(command, move || {
-        let machine = pidfd_open(first, PidfdFlags::empty())?;
-        move_into_thread_name_spaces(rustix::fd::AsFd::as_fd(&machine), ThreadNameSpaceType::NETWORK)
+    spawn_after(command, move || go_to_network(first))
+}
+
+/// Does something on a thread that is in the network of that machine. If it panics, so does the caller.
+pub(crate) fn in_network<T: Send>(first: Pid, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            go_to_network(first)?;
+            Ok(work())
+        });
+        there.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+fn go_to_network(first: Pid) -> rustix::io::Result<()> {
+    let machine = pidfd_open(first, PidfdFlags::empty())?;
+    move_into_thread_name_spaces(rustix::fd::AsFd::as_fd(&machine), ThreadNameSpaceType::NETWORK)
 }
 
 fn spawn_after(mut command: Command, go: impl FnOnce() -> rustix::io::Result<()> + Send) -> Result<Child> {

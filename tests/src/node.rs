@@ -218,6 +218,15 @@ impl Node {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something on a thread of its own that is in this machine's network: sockets it opens are the machine's.
+    /// Everything else is the story's. If it panics, so does the caller.
+    ///
+    /// # Errors
+    /// [`Error::Off`].
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        enter::in_network(self.first()?, work).attempt(|| format!("enter the network of {}", self.name()))
+    }
+
     /// Where a file of one of the machine's own [`DIRECTORIES`] lies for the story.
     ///
     /// # Errors
