@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use lvs::control::{self, realserver::SPEAKS};
+use lvs::settings::{self, Settings, SettingsError};
 
 use crate::{config, memory};
 
@@ -28,12 +30,36 @@ pub struct Places {
     /// Where the values from before are kept
     #[arg(long, global = true, value_name = "FILE", default_value = memory::PATH)]
     pub state: PathBuf,
-    /// The control socket of `realserver run`
-    #[arg(long, global = true, value_name = "FILE", default_value = "/run/lvs/realserver.sock")]
-    pub socket: PathBuf,
+    /// The control socket of `realserver run` [default: realserver.sock where lvs.toml says, or in /run/lvs]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
     /// The pid file of `realserver run`
     #[arg(long, global = true, value_name = "FILE", default_value = "/run/lvs/realserver.pid")]
     pub pidfile: PathBuf,
+}
+
+impl Places {
+    /// The same files, for a process that works in another directory than the one where they were typed.
+    #[must_use]
+    pub fn seen_from(&self, directory: &Path) -> Self {
+        Self {
+            config: directory.join(&self.config),
+            state: directory.join(&self.state),
+            socket: self.socket.as_ref().map(|socket| directory.join(socket)),
+            pidfile: directory.join(&self.pidfile),
+        }
+    }
+
+    /// The control socket.
+    ///
+    /// # Errors
+    /// If it is not said here and the settings that say it are broken.
+    pub fn socket(&self) -> Result<PathBuf, SettingsError> {
+        match &self.socket {
+            Some(path) => Ok(path.clone()),
+            None => Ok(control::socket(&Settings::read(Path::new(settings::PATH))?.sockets, SPEAKS)),
+        }
+    }
 }
 
 /// The verbs.

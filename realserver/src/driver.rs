@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lvs::control::realserver::{Notice, Request, SPEAKS, Status};
@@ -18,6 +18,7 @@ use lvs::daemon::signals::{Signal, Signals};
 use lvs::diag::chain;
 use lvs::ipc::{Call, Fault, Greeting, Listen, ListenError, Operate, Policy, Server, VERSION};
 use lvs::netlink::watch::Watch;
+use lvs::settings::SettingsError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cli::Places;
@@ -40,6 +41,9 @@ pub enum RunError {
     /// Another one runs.
     #[error(transparent)]
     PidFile(#[from] ClaimError),
+    /// The settings of all daemons cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The control socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -67,7 +71,7 @@ pub async fn run(places: &Places, config: Config, fixed: bool, background: Optio
     let system = |what| move |source| RunError::System { what, source };
     let _pidfile = claim(&places.pidfile)?;
     let mut signals = Signals::new().map_err(system("take signals"))?;
-    let mut server = Server::bind(listen(&places.socket)).await?;
+    let mut server = Server::bind(listen(places.socket()?)).await?;
     let mut events = Events(Some(Watch::open().map_err(system("hear of changes of addresses"))?));
     let mut keeper = Keeper::new(Host::open(&places.state)?, config);
     // A damaged memory must be seen to before it is written over.
@@ -114,10 +118,10 @@ fn claim(path: &Path) -> Result<PidFile, ClaimError> {
     PidFile::claim(path, SPEAKS)
 }
 
-fn listen(socket: &Path) -> Listen {
+fn listen(path: PathBuf) -> Listen {
     let operators = privilege::group("haclient");
     Listen {
-        path: socket.to_owned(),
+        path,
         // Whoever wants to may look.
         mode: 0o666,
         group: None,

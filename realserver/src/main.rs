@@ -69,6 +69,7 @@ fn run(places: &Places, background: bool, debug: bool, named: Addresses) -> Resu
         }
         Half::Foreground => None,
     };
+    let places = &readiness.as_ref().map_or_else(|| places.clone(), |half| places.seen_from(half.started_in()));
     let fixed = !named.addresses.is_empty();
     let config = if fixed {
         Config { addresses: named.addresses.into_iter().collect(), ..Config::default() }

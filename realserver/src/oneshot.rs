@@ -8,6 +8,7 @@ use lvs::control::realserver::{Request, SPEAKS, Status};
 use lvs::daemon::privilege::{CapabilitySet, may};
 use lvs::diag::chain;
 use lvs::ipc::{CallError, Client, ConnectError};
+use lvs::settings::SettingsError;
 use serde_json::json;
 
 use crate::cli::{Places, Report};
@@ -36,6 +37,9 @@ pub enum Failure {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The settings of all daemons cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// There is no configuration and no address on the command line.
     #[error("no virtual address: name one, or write {} (addresses = [\"192.168.60.200\"])", .0.display())]
     NoAddress(std::path::PathBuf),
@@ -64,7 +68,7 @@ impl Failure {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::DaemonKeeps => BROKEN,
+            Self::Config(_) | Self::Settings(_) | Self::DaemonKeeps => BROKEN,
             Self::NoAddress(_) => NOT_CONFIGURED,
             Self::NotPermitted => NOT_PERMITTED,
             Self::Host(_) | Self::Memory(_) | Self::Connect(_) | Self::Call(_) => FAILED,
@@ -201,7 +205,7 @@ async fn tell(daemon: &mut Client, named: &[IpAddr], request: &Request) -> Resul
 /// The daemon, if it runs and this user may talk to it.
 async fn daemon(places: &Places) -> Result<Option<Client>, Failure> {
     use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
-    match Client::connect(&places.socket, SPEAKS).await {
+    match Client::connect(&places.socket()?, SPEAKS).await {
         Ok(client) => Ok(Some(client)),
         Err(ConnectError::Connect { source, .. })
             if matches!(source.kind(), NotFound | ConnectionRefused | PermissionDenied) =>

@@ -189,7 +189,7 @@ fn a_daemon_that_is_told_to_release_takes_everything_back_when_it_ends() {
         let back_end = BackEnd::new();
         back_end.configure(&format!("addresses = [\"{VIP}\"]\nrelease-at-exit = true\n"));
         let (status, said) = back_end.done(&["run", "--background"]);
-        assert_eq!((status, said.as_str()), (0, ""));
+        assert_eq!((status, said.as_str()), (0, ""), "relative names are those of the place where it was started");
         assert_eq!(back_end.done(&["status"]).0, 0, "it is ready when the command returns");
         let (status, _) = back_end.done(&["run", "--background"]);
         assert_eq!(status, 1, "a second one does not start");

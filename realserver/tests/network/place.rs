@@ -100,8 +100,9 @@ impl BackEnd {
     pub fn realserver(&self, arguments: &[&str]) -> Command {
         let mut command = self.enter(env!("CARGO_BIN_EXE_realserver"));
         for (option, file) in [("--config", "toml"), ("--state", "state"), ("--socket", "sock"), ("--pidfile", "pid")] {
-            command.arg(option).arg(self.directory.path().join(file));
+            command.arg(option).arg(file);
         }
+        command.current_dir(self.directory.path());
         command.args(arguments);
         command
     }
