@@ -8,13 +8,13 @@ sysconfdir ?= /etc
 sbindir    ?= $(prefix)/sbin
 mandir     ?= $(prefix)/share/man
 docdir     ?= $(prefix)/share/doc/lvs
+datadir    ?= $(prefix)/share/lvs
+unitdir    ?= $(prefix)/lib/systemd/system
 CARGO      ?= cargo
-INSTALL    ?= install
 
 target   = $(or $(CARGO_TARGET_DIR),target)
-programs = lvsctl ldirectord heartbeatd realserver
 
-.PHONY: help build demo test bench install fmt lint
+.PHONY: help build demo test bench install install-files fmt lint
 
 help:
 	@echo 'make build    compile the four programs (release profile), into $(target)/release'
@@ -44,7 +44,9 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-install: build
-	$(INSTALL) -d '$(DESTDIR)$(sbindir)' '$(DESTDIR)$(docdir)'
-	$(INSTALL) -m 755 $(programs:%='$(target)/release/%') '$(DESTDIR)$(sbindir)'
-	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE LICENSE-MIT LICENSE-APACHE docs/*.md '$(DESTDIR)$(docdir)'
+install: build install-files
+
+# Only what is there already: compiles nothing.
+install-files:
+	@DESTDIR='$(DESTDIR)' prefix='$(prefix)' sysconfdir='$(sysconfdir)' sbindir='$(sbindir)' mandir='$(mandir)' \
+	    docdir='$(docdir)' datadir='$(datadir)' unitdir='$(unitdir)' ha.d/install '$(target)/release'

@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn the_manual_names_every_directive() {
-        let manual = include_str!("../../ldirectord.8");
+        let manual = include_str!("../../../docs/man/ldirectord.8");
         let names: Vec<&str> = manual.lines().flat_map(|line| line.split_whitespace()).collect();
         for name in GLOBAL_ONLY.iter().chain(SHARED).chain(SECTION_ONLY) {
             assert!(names.contains(name), "{name}");
