@@ -21,7 +21,8 @@ help:
 	@echo 'make demo     a cluster of five machines loses a web server and a director, told as a story'
 	@echo 'make test     formatting, lints, all tests, and the stories on a kernel with IPVS'
 	@echo 'make bench    measurements beside the originals'
-	@echo 'make install  programs, man pages, sample files and init scripts (DESTDIR, prefix, sysconfdir)'
+	@echo 'make install  build, then programs, man pages, samples and init scripts to their places (DESTDIR, prefix,'
+	@echo '              sysconfdir); "make install-files" takes what is built already, for a root without cargo'
 	@echo 'make fmt      format the sources'
 	@echo 'make lint     formatting and clippy, warnings being errors'
 
