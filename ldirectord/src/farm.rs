@@ -35,6 +35,10 @@ pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause before a refused change is tried again.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long the fallback of a new service waits for the first results: without that, each start
+/// would put it into the table and take it out again.
+pub const GRACE: Duration = Duration::from_secs(2);
+
 /// The whole farm.
 #[derive(Debug)]
 pub struct Farm {
@@ -64,6 +68,8 @@ struct Held {
     purge: bool,
     fallback_serves: bool,
     fallback_dirty: bool,
+    /// Until then the fallback waits for servers of which nothing is known.
+    grace: Option<Instant>,
     retry: Retry,
     refusals: Vec<Refusal>,
 }
@@ -154,6 +160,10 @@ impl Farm {
     /// The checks to start now. Each has to be answered with [`Farm::heard`].
     #[must_use]
     pub fn due(&mut self, now: Instant) -> Vec<Order> {
+        for held in self.virtuals.iter_mut().filter(|held| held.grace.is_some_and(|until| until <= now)) {
+            held.grace = None;
+            held.review_fallback();
+        }
         let due = self.schedule.due(now).into_iter();
         due.filter_map(|id| self.probes.get(&id).map(|probing| Order { id, step: probing.step() })).collect()
     }
@@ -176,10 +186,11 @@ impl Farm {
         notices
     }
 
-    /// When a check is due next.
+    /// When [`Farm::due`] is to be asked again.
     #[must_use]
     pub fn next_check(&self) -> Option<Instant> {
-        self.schedule.deadline()
+        let graces = self.virtuals.iter().filter(|held| held.fallback_waits()).filter_map(|held| held.grace);
+        graces.chain(self.schedule.deadline()).min()
     }
 
     /// When something that the kernel refused is to be tried again.
@@ -266,7 +277,7 @@ impl Held {
 
     /// The fallback serves while no server does.
     fn review_fallback(&mut self) {
-        let serves = !self.servers.iter().any(|server| server.verdict.serves());
+        let serves = !self.fallback_waits() && !self.servers.iter().any(|server| server.verdict.serves());
         let Some(fallback) = &self.service.fallback else { return };
         if std::mem::replace(&mut self.fallback_serves, serves) == serves {
             return;
@@ -279,6 +290,11 @@ impl Held {
         }
     }
 
+    /// It is too early to say whether the fallback is needed.
+    fn fallback_waits(&self) -> bool {
+        self.grace.is_some() && self.servers.iter().any(|server| server.verdict.is_unknown())
+    }
+
     fn real(&self, r: usize) -> &Real {
         &self.service.reals[r]
     }
@@ -288,6 +304,7 @@ impl Held {
     }
 
     fn is_dirty(&self) -> bool {
-        self.define || self.purge || self.fallback_dirty || self.servers.iter().any(|server| server.dirty)
+        let fallback = self.fallback_dirty && !self.fallback_waits();
+        self.define || self.purge || fallback || self.servers.iter().any(|server| server.dirty)
     }
 }

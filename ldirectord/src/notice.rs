@@ -368,7 +368,8 @@ impl fmt::Display for Notice {
             Self::Ready {} => f.write_str("All servers have been checked and the table is up to date"),
             Self::Reloaded { virtuals } => write!(f, "Reloaded the configuration: {virtuals} virtual services"),
             Self::ReloadFailed { mistakes } => {
-                write!(f, "Reload failed, the old configuration stays in force: {}", mistakes.join("; "))
+                let mistakes = mistakes.len();
+                write!(f, "Reload failed, the old configuration stays in force; mistakes found: {mistakes}")
             }
             Self::Active { active: true } => f.write_str("This node has the virtual addresses"),
             Self::Active { active: false } => f.write_str("This node has given the virtual addresses away"),

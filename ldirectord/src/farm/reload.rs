@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Farm, Held, Probing, Retired, Retry, Server};
+use super::{Farm, GRACE, Held, Probing, Retired, Retry, Server};
 use crate::config::Config;
 use crate::config::model::{Check, Virtual};
 use crate::notice::{Notice, ServiceName};
@@ -27,7 +27,7 @@ impl Farm {
         let mut before: BTreeMap<_, _> =
             std::mem::take(&mut self.virtuals).into_iter().map(|held| (held.service.key, held)).collect();
         self.readd_quiescent = config.globals.readd_quiescent;
-        self.virtuals = config.virtuals.into_iter().map(|v| Held::of(before.remove(&v.key), v)).collect();
+        self.virtuals = config.virtuals.into_iter().map(|v| Held::of(now, before.remove(&v.key), v)).collect();
         for held in &self.virtuals {
             self.retired.remove(&held.service.key);
         }
@@ -121,7 +121,8 @@ fn fingerprint(check: &Check) -> u64 {
 }
 
 impl Held {
-    fn of(before: Option<Self>, service: Virtual) -> Self {
+    fn of(now: Instant, before: Option<Self>, service: Virtual) -> Self {
+        let grace = before.as_ref().map_or(Some(now + GRACE), |held| held.grace);
         let mut known: BTreeMap<SocketAddr, Server> = before
             .map(|held| held.service.reals.iter().map(|real| real.at).zip(held.servers).collect())
             .unwrap_or_default();
@@ -135,6 +136,7 @@ impl Held {
             purge: true,
             fallback_serves: false,
             fallback_dirty: false,
+            grace,
             retry: Retry::default(),
             refusals: Vec::new(),
         };

@@ -219,7 +219,7 @@ impl Held {
             purge: self.purge,
             servers: self.servers.iter().enumerate().map(claim).collect(),
             fallback_serves: self.fallback_serves,
-            fallback_assert: self.fallback_dirty,
+            fallback_assert: self.fallback_dirty && !self.fallback_waits(),
             readd_quiescent,
         }
     }
@@ -231,7 +231,7 @@ impl Held {
             define: self.define,
             purge: self.purge,
             servers: dirty.map(|(r, _)| (r, self.target(r))).collect(),
-            fallback: self.fallback_dirty.then_some(self.fallback_serves),
+            fallback: (self.fallback_dirty && !self.fallback_waits()).then_some(self.fallback_serves),
         }
     }
 

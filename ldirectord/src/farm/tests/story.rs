@@ -70,6 +70,43 @@ fn row_52_failurecount_2_with_a_fallback_fail_fail_recover() {
 }
 
 #[test]
+fn a_start_with_a_good_server_does_not_touch_the_fallback() {
+    let both = Virtual { fallback: fallback("127.0.0.1:80 gate"), ..pair() };
+    let mut room = Room::after_first_round(config(&[both]), Table::new(), &["192.0.2.2"]);
+    assert!(room.said().iter().all(|line| !line.contains("fallback server:")));
+    assert_eq!(room.changes.len(), 2, "the service and one server: {:?}", room.changes);
+}
+
+#[test]
+fn the_fallback_waits_for_hung_servers_only_so_long() {
+    let both = Virtual { fallback: fallback("127.0.0.1:80 gate"), ..pair() };
+    let mut room = Room::start(config(&[both]), Table::new());
+    let orders = room.farm.due(room.now);
+    room.kill("192.0.2.1");
+    room.answer(&orders[0]);
+    room.program();
+    assert_eq!(room.servers(VIP), weights(&[]));
+    room.now = room.farm.next_check().expect("the end of the grace");
+    assert_eq!(room.farm.due(room.now), []);
+    room.program();
+    assert_eq!(room.servers(VIP), weights(&[("127.0.0.1:80", 1)]));
+    room.answer(&orders[1]);
+    room.program();
+    assert_eq!(room.servers(VIP), weights(&[("192.0.2.2:80", 1)]));
+}
+
+#[test]
+fn a_fallback_that_serves_at_a_start_serves_until_a_server_is_found_good() {
+    let one = Virtual { fallback: fallback("127.0.0.1:80 masq"), ..service(VIP, &[real("192.0.2.1:80 masq")]) };
+    let live = [("192.0.2.1:80", 0), ("127.0.0.1:80", 1)];
+    let found = table(&[(VIP, &live)]);
+    let mut room = Room::start(config(&[one]), found);
+    assert_eq!(room.servers(VIP), weights(&live));
+    room.turn();
+    assert_eq!(room.servers(VIP), weights(&[("192.0.2.1:80", 1)]));
+}
+
+#[test]
 fn the_fallback_is_in_the_kernel_before_the_last_server_leaves_it() {
     let one = Virtual { fallback: fallback("127.0.0.1:80 gate"), ..service(VIP, &[real("192.0.2.1:80 masq")]) };
     let mut room = Room::after_first_round(config(&[one]), Table::new(), &[]);

@@ -61,11 +61,12 @@ fn rows_30_and_31_a_mapped_fallback_is_named_with_both_ports_when_it_is_deleted(
     let mut mapped = fallback("127.0.0.1:80 gate").expect("a fallback");
     mapped.configured_port = 8080;
     let one = Virtual { fallback: Some(mapped), ..service(VIP, &[real("192.0.2.1:80 masq")]) };
-    let mut room = Room::start(config(&[one]), Table::new());
+    let mut room = Room::after_first_round(config(&[one]), Table::new(), &["192.0.2.1"]);
     assert_eq!(room.servers(VIP), weights(&[("127.0.0.1:80", 1)]));
     assert_eq!(room.said()[1], "Added fallback server: 127.0.0.1:8080 (198.51.100.1:80) (Weight set to 1)");
-    room.turn();
-    assert_eq!(room.said()[1], "Deleted fallback server: 127.0.0.1:80 mapped from 127.0.0.1:8080 (198.51.100.1:80)");
+    room.revive("192.0.2.1");
+    room.round();
+    assert_eq!(room.said()[2], "Deleted fallback server: 127.0.0.1:80 mapped from 127.0.0.1:8080 (198.51.100.1:80)");
 }
 
 #[test]
