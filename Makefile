@@ -30,7 +30,7 @@ build:
 	$(CARGO) build --release --workspace --bins $(CARGOFLAGS)
 
 demo:
-	@tests/demo
+	@tests/demo/run
 
 test:
 	@tests/run
