@@ -129,8 +129,10 @@ fn links_and_addresses_are_watched() -> Result<()> {
     node.in_network(|| {
         block_on(async {
             let mut watch = Watch::open().expect("a socket");
-            node.ip("link add d0 type dummy\nlink set d0 up\naddress add 10.9.9.9/24 dev d0\nlink delete d0\n")
-                .expect("carried out");
+            node.ip(
+                "link add d0 type veth peer name d1\nlink set d0 up\naddress add 10.9.9.9/24 dev d0\nlink delete d0\n",
+            )
+            .expect("carried out");
             let mut seen = Vec::new();
             while !seen.iter().any(|event| matches!(event, Event::LinkGone(link) if link.name == "d0")) {
                 seen.push(tokio::time::timeout(SOON, watch.next()).await.expect("an event").expect("no failure"));

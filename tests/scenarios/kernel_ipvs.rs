@@ -215,7 +215,11 @@ fn every_refusal_has_the_errno_and_the_words_of_its_cause() -> Result<()> {
             (Change::AddService(web, scheduled("rr")), libc::EEXIST, "already exists"),
             (Change::AddService(none, scheduled("nosuch")), libc::ENOENT, "ip_vs_nosuch"),
             (Change::AddService(none, sip), libc::ENOENT, "ip_vs_pe_nosuch"),
-            (Change::AddService(six, Service { persistence: Some(prefix), ..scheduled("rr") }), libc::EINVAL, ""),
+            (
+                Change::AddService(six, Service { persistence: Some(prefix), ..scheduled("rr") }),
+                libc::EINVAL,
+                "128 bits",
+            ),
             (Change::EditService(none, scheduled("rr")), libc::ESRCH, "no such service"),
             (Change::DeleteService(none), libc::ESRCH, "no such service"),
             (Change::Zero(Some(none)), libc::ESRCH, "no such service"),
@@ -223,7 +227,7 @@ fn every_refusal_has_the_errno_and_the_words_of_its_cause() -> Result<()> {
             (add(server, gate), libc::EEXIST, "already exists"),
             (add(at("224.0.0.1:80"), gate), libc::EINVAL, "not unicast"),
             (add(at("[2001:db8::9]:80"), gate), libc::EINVAL, "tunnelling"),
-            (add(at("10.0.0.2:80"), gue), libc::EINVAL, ""),
+            (add(at("10.0.0.2:80"), gue), libc::EINVAL, "UDP port"),
             (add(at("10.0.0.2:80"), Destination { weight: u32::MAX, ..gate }), libc::ERANGE, "weight"),
             (
                 add(at("10.0.0.2:80"), Destination { upper_threshold: 1, lower_threshold: 2, ..gate }),
@@ -239,7 +243,7 @@ fn every_refusal_has_the_errno_and_the_words_of_its_cause() -> Result<()> {
                 libc::EINVAL,
                 "multicast",
             ),
-            (Change::SetTimeouts(Timeouts { tcp: u32::MAX, tcp_fin: 0, udp: 0 }), libc::EINVAL, ""),
+            (Change::SetTimeouts(Timeouts { tcp: u32::MAX, tcp_fin: 0, udp: 0 }), libc::EINVAL, "longer"),
         ];
         // Once all in one go, and once each by itself.
         let changes: Vec<Change> = refused.iter().map(|(change, ..)| change.clone()).collect();

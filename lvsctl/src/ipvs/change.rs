@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Destination, Service, ServiceKey, SyncDaemon, SyncRole, Timeouts};
+use super::{Destination, Forward, Service, ServiceKey, SyncDaemon, SyncRole, Timeouts, Tunnel};
 
 /// One request to the kernel (spec/ipvs.md B.2). Requests are independent: there is no transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +87,8 @@ impl Refusal {
 
 fn explain(change: &Change, errno: i32) -> String {
     use Change::{
-        AddDestination, AddService, DeleteDestination, DeleteService, EditDestination, EditService, StartDaemon,
-        StopDaemon, Zero,
+        AddDestination, AddService, DeleteDestination, DeleteService, EditDestination, EditService, SetTimeouts,
+        StartDaemon, StopDaemon, Zero,
     };
     let known = match (change, errno) {
         (AddService(..), libc::EEXIST) => "the service already exists",
@@ -102,6 +102,14 @@ fn explain(change: &Change, errno: i32) -> String {
         }
         (AddDestination(..), libc::EEXIST) => "the real server already exists",
         (EditDestination(..) | DeleteDestination(..), libc::ENOENT) => "there is no such real server",
+        (AddService(..) | EditService(..), libc::EINVAL) => {
+            "the persistence timeout is too long, or the netmask is (an IPv6 prefix has at most 128 bits)"
+        }
+        (AddDestination(.., server) | EditDestination(.., server), libc::EINVAL)
+            if matches!(server.forward, Forward::Tunnel(Tunnel::Gue { port: 0, .. })) =>
+        {
+            "GUE needs a UDP port"
+        }
         (AddDestination(key, at, _) | EditDestination(key, at, _), libc::EINVAL) => {
             return if key.family() == super::Family::of(at.ip()) {
                 "the address is not unicast or not usable here (a namespace without any address refuses all servers)"
@@ -113,6 +121,7 @@ fn explain(change: &Change, errno: i32) -> String {
         (AddDestination(..) | EditDestination(..), libc::ERANGE) => {
             "the weight is out of range, or the lower threshold is above the upper one"
         }
+        (SetTimeouts(_), libc::EINVAL) => "a timeout is longer than the kernel can count",
         (StartDaemon(_), libc::EEXIST) => "a sync daemon of this role already runs",
         (StartDaemon(_), libc::ENODEV) => "there is no such interface",
         (StartDaemon(_), libc::ENETUNREACH) => "the interface is down or has no route for the multicast group",
