@@ -34,6 +34,8 @@ mod report;
 mod seldom;
 mod settings;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
