@@ -43,7 +43,7 @@ impl Bag<'_> {
             return Err(Usage::about("unexpected argument ", word, ""));
         }
         let scheduler_flags = flags(scheduler, scheduler_flags)?;
-        check(given, Tracked::ALL, |option| rule(verb, option), &format!("'{}' command", verb.name()))?;
+        check(given, Tracked::ALL, |option| rule(verb, option), format_args!("'{}' command", verb.name()))?;
         let key = || service.ok_or_else(|| needed(verb, Tracked::Service));
         let at = || server.ok_or_else(|| needed(verb, Tracked::Server));
         let scheduling = |key: ServiceKey| -> Result<Service, Usage> {
@@ -231,7 +231,7 @@ fn forward(given: Given, method: Method, tunnel: TunnelType, port: u16) -> Resul
         (TunnelType::Gue, _) | (TunnelType::Gre, TunNocsum | TunCsum) => Rule::Alternative,
         (TunnelType::Ipip | TunnelType::Gre, _) => Rule::Illegal,
     };
-    check(given, options, rule, &format!("'{name}' tunnel type"))?;
+    check(given, options, rule, format_args!("'{name}' tunnel type"))?;
     let checksum = match (given.has(TunCsum), given.has(TunRemcsum)) {
         (true, _) => TunnelChecksum::Full,
         (false, true) => TunnelChecksum::Remote,

@@ -325,7 +325,7 @@ pub(super) fn check(
     given: Given,
     options: impl IntoIterator<Item = Tracked>,
     rule: impl Fn(Tracked) -> Rule,
-    of: &str,
+    of: std::fmt::Arguments<'_>,
 ) -> Result<(), String> {
     let mut chosen: Option<Tracked> = None;
     for option in options {
