@@ -5,6 +5,8 @@
 
 mod chance;
 mod check;
+mod interop;
+mod old;
 mod profile;
 mod world;
 
