@@ -118,6 +118,8 @@ fn each_machine_has_its_own_system_log() -> Result<()> {
     lvs2.run(&["logger", "-t", "heartbeatd", "the second machine speaks"])?;
     let line = lvs1.await_line("/var/log/all.log", "the first machine speaks", SOON)?;
     assert!(line.contains(" lvs1 heartbeatd: "), "{line}");
+    // By the rules that the repository ships.
+    lvs1.await_line("/var/log/lvs/heartbeatd.log", "the first machine speaks", SOON)?;
     lvs2.await_line("/var/log/all.log", "the second machine speaks", SOON)?;
     assert!(!lvs1.read("/var/log/all.log")?.contains("second"));
     Ok(())
