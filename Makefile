@@ -44,6 +44,7 @@ fmt:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --package lvs-tests --test stories --test compat-lab -- -D warnings
 
 install: build install-files
 

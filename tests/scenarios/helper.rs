@@ -137,7 +137,7 @@ fn the_helper_keeps_one_capability_and_gains_no_other() -> Result<()> {
 fn a_helper_that_is_killed_leaves_the_table_and_its_successor_goes_on() -> Result<()> {
     let cluster = director()?;
     let node = cluster.node("lvs1");
-    let mut helper = start(node)?;
+    let helper = start(node)?;
     let socket = node.path(SOCKET)?;
     let mut programmer = Remote::new(&socket);
     block_on(apply(&mut programmer, &table_with(1..=2))).expect("the helper is there");
@@ -159,7 +159,7 @@ fn a_helper_that_is_killed_leaves_the_table_and_its_successor_goes_on() -> Resul
 fn a_second_helper_does_not_start_and_a_stopped_one_leaves_nothing_behind() -> Result<()> {
     let cluster = director()?;
     let node = cluster.node("lvs1");
-    let mut helper = start(node)?;
+    let helper = start(node)?;
     let (status, said) = node.try_run(&[&lab::program("lvsctl")?, "serve"])?;
     assert_eq!(status, 1);
     assert!(said.contains("already running with pid"), "{said}");
