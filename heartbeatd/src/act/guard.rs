@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::str::FromStr;
 
+use lvs::daemon::logging::{self, Facility, Sink};
 use lvs::daemon::signals::Signals;
 use lvs::netlink::address::Address;
 use lvs::netlink::route::Client;
@@ -114,7 +115,8 @@ impl Guard {
     pub fn start() -> io::Result<Self> {
         // The file may have been replaced by a newer one since we were started.
         let mut command = Command::new("/proc/self/exe");
-        command.arg(ARGUMENT);
+        // Whoever waits for the end of a start's messages must not wait for the guard.
+        command.arg(ARGUMENT).stderr(Stdio::null());
         Self::of(command)
     }
 
@@ -169,6 +171,8 @@ impl Guard {
 pub fn main() -> io::Result<()> {
     // Whoever ends the daemon by its name does not mean its guard.
     rustix::thread::set_name(c"heartbeat-guard")?;
+    // Fails only in a process that has a log already.
+    let _ = logging::install("heartbeatd", Sink::System(Facility::LOG_DAEMON), log::LevelFilter::Info);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Asked to end together with the daemon, it stays: until the pipe is closed there is something to guard.
