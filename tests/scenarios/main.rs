@@ -4,3 +4,4 @@ mod helper;
 mod kernel_addresses;
 mod kernel_ipvs;
 mod lab;
+mod takeover;

@@ -27,6 +27,7 @@ mod batch;
 pub mod capture;
 pub mod clock;
 mod cluster;
+pub mod directors;
 mod enter;
 mod error;
 pub mod inside;
@@ -40,6 +41,7 @@ mod wait;
 pub mod web;
 
 pub use cluster::{Cluster, Way};
+pub use directors::{DIRECTORS, Directors, Files};
 pub use error::{Attempt, Error, Result};
 pub use node::{DIRECTORIES, Node};
 pub use owners::{Holding, OwnerWatch, Ownership};

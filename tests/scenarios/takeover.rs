@@ -1,0 +1,65 @@
+//! The virtual address moves: after a death, by order, and home again.
+
+use lab::{DIRECTORS, Directors, Files, LAN, OwnerWatch, Probe, Result, VIP, probe, program, wait_until};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// 50 requests a second.
+const EVERY: Duration = Duration::from_millis(20);
+const DEADTIME: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(30);
+
+fn probe(pair: &Directors) -> Result<Probe> {
+    let spec = probe::Spec::new((VIP, 80).into()).every(EVERY).timeout(Duration::from_secs(2));
+    let probe = Probe::start(pair.node("client"), &spec)?;
+    probe.await_answer(SOON)?;
+    Ok(probe)
+}
+
+fn order(pair: &Directors, node: &str, verb: &str) -> Result<String> {
+    pair.node(node).run(&[&program("lvsctl")?, verb])
+}
+
+/// Not the worst of the probe's own gaps, but the outage as a client sees it: bounded by what the probe can see.
+#[test]
+fn a_cut_cable_costs_the_deadtime_and_a_tenth_of_a_second() -> Result<()> {
+    let pair = Directors::new(&Files::default())?;
+    pair.start_both()?;
+    let probe = probe(&pair)?;
+    let owners = OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP);
+    pair.cluster.cut("lvs1", LAN)?;
+    pair.await_owner("lvs2")?;
+    wait_until("answers after the takeover", SOON, || {
+        probe.records().last().is_some_and(|record| record.outcome.server().is_some())
+    })?;
+    let report = probe.stop()?;
+    let ownership = owners.stop();
+    println!("    {report}");
+    println!("    {ownership:?}");
+    let allowed = DEADTIME + Duration::from_millis(100) + EVERY + report.blind;
+    assert!(report.longest_outage() <= allowed, "{report}");
+    Ok(())
+}
+
+#[test]
+fn standby_and_failback_lose_no_request() -> Result<()> {
+    let pair = Directors::new(&Files::default())?;
+    pair.start_both()?;
+    let probe = probe(&pair)?;
+    let owners = OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP);
+    for turn in 0..5 {
+        order(&pair, "lvs1", "standby")?;
+        pair.await_owner("lvs2")?;
+        sleep(Duration::from_millis(1500 + 70 * turn));
+        order(&pair, "lvs1", "takeover")?;
+        pair.await_owner("lvs1")?;
+        sleep(Duration::from_millis(1500 + 110 * turn));
+    }
+    let report = probe.stop()?;
+    let ownership = owners.stop();
+    println!("    {report}");
+    println!("    {ownership:?}");
+    assert_eq!(ownership.moves(), 10);
+    assert_eq!(report.failed(), 0, "{report}");
+    Ok(())
+}
