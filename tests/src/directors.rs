@@ -114,9 +114,20 @@ impl Directors {
     /// # Errors
     /// If it does not come to that.
     pub fn start_both(&self) -> Result<()> {
-        DIRECTORS.iter().try_for_each(|name| self.start(name))?;
-        self.await_owner("lvs1")?;
-        DIRECTORS.iter().try_for_each(|name| self.await_real_servers(name, 2))
+        let come_up = || {
+            DIRECTORS.iter().try_for_each(|name| self.start(name))?;
+            self.await_owner("lvs1")?;
+            DIRECTORS.iter().try_for_each(|name| self.await_real_servers(name, 2))
+        };
+        come_up().inspect_err(|_| self.print_logs())
+    }
+
+    /// Prints both directors' system logs: what a story that failed leaves behind.
+    pub fn print_logs(&self) {
+        for name in DIRECTORS {
+            let log = self.node(name).read("/var/log/all.log").unwrap_or_else(|e| e.to_string());
+            println!("    --- system log of {name}\n{log}");
+        }
     }
 
     /// Waits until exactly this director has the virtual address.
