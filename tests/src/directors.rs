@@ -40,7 +40,7 @@ impl Default for Files {
             haresources: format!("lvs1 LVSSyncDaemonSwap::master::eth0 {VIP}/24/eth0 ldirectord::ldirectord.cf\n"),
             authkeys: "auth 1\n1 sha1 a-secret-of-the-lab\n".to_owned(),
             ldirectord: format!(
-                "checktimeout=3\nnegotiatetimeout=3\ncheckinterval=1\nquiescent=no\n\
+                "logfile=\"daemon\"\nchecktimeout=3\nnegotiatetimeout=3\ncheckinterval=1\nquiescent=no\n\
                  virtual={VIP}:80\n\treal=192.168.60.132:80 gate\n\treal=192.168.60.144:80 gate\n\
                  \tfallback=127.0.0.1:80 gate\n\tservice=http\n\tscheduler=rr\n\tprotocol=tcp\n\
                  \tchecktype=negotiate\n\trequest=\"index.html\"\n\treceive=\"rs\"\n"
