@@ -159,7 +159,8 @@ impl Directors {
             let (at, weight) = (words.next()?, words.nth(1)?);
             (weight != "0").then(|| at.to_owned())
         };
-        Ok(table.lines().filter_map(row).collect())
+        // Three lines of headings.
+        Ok(table.lines().skip(3).filter_map(row).collect())
     }
 
     /// Starts (again) the web server of a back end.
