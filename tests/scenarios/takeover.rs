@@ -9,8 +9,8 @@ const EVERY: Duration = Duration::from_millis(20);
 const DEADTIME: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(30);
 
-fn probe(pair: &Directors) -> Result<Probe> {
-    let spec = probe::Spec::new((VIP, 80).into()).every(EVERY).timeout(Duration::from_secs(2));
+fn probe(pair: &Directors, patience: Duration) -> Result<Probe> {
+    let spec = probe::Spec::new((VIP, 80).into()).every(EVERY).timeout(patience);
     let probe = Probe::start(pair.node("client"), &spec)?;
     probe.await_answer(SOON)?;
     Ok(probe)
@@ -20,15 +20,16 @@ fn order(pair: &Directors, node: &str, verb: &str) -> Result<String> {
     pair.node(node).run(&[&program("lvsctl")?, verb])
 }
 
-/// Not the worst of the probe's own gaps, but the outage as a client sees it: bounded by what the probe can see.
 #[test]
 fn a_cut_cable_costs_the_deadtime_and_a_tenth_of_a_second() -> Result<()> {
     let pair = Directors::new(&Files::default())?;
     pair.start_both()?;
-    let probe = probe(&pair)?;
+    // Below the second after which a lost SYN is sent again: what is not answered at once has failed.
+    let probe = probe(&pair, Duration::from_millis(300))?;
     let owners = OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP);
     pair.cluster.cut("lvs1", LAN)?;
-    pair.await_owner("lvs2")?;
+    // Alone on its side of the cut, lvs1 goes on serving nobody.
+    wait_until("lvs2 to take over", SOON, || pair.cluster.owners(&["lvs2"], VIP) == ["lvs2"])?;
     wait_until("answers after the takeover", SOON, || {
         probe.records().last().is_some_and(|record| record.outcome.server().is_some())
     })?;
@@ -37,7 +38,7 @@ fn a_cut_cable_costs_the_deadtime_and_a_tenth_of_a_second() -> Result<()> {
     println!("    {report}");
     println!("    {ownership:?}");
     let allowed = DEADTIME + Duration::from_millis(100) + EVERY + report.blind;
-    assert!(report.longest_outage() <= allowed, "{report}");
+    assert!(!report.longest_outage().is_zero() && report.longest_outage() <= allowed, "{report}");
     Ok(())
 }
 
@@ -45,7 +46,7 @@ fn a_cut_cable_costs_the_deadtime_and_a_tenth_of_a_second() -> Result<()> {
 fn standby_and_failback_lose_no_request() -> Result<()> {
     let pair = Directors::new(&Files::default())?;
     pair.start_both()?;
-    let probe = probe(&pair)?;
+    let probe = probe(&pair, Duration::from_secs(2))?;
     let owners = OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP);
     for turn in 0..5 {
         order(&pair, "lvs1", "standby")?;

@@ -190,7 +190,11 @@ impl Groups {
             drop(changes);
             match end {
                 Some(end) => self.script_ended(end),
-                None => return News::Ready(self.is_ready()),
+                None => {
+                    // The table has been filled, so it is known how it forwards before a switch needs it.
+                    self.sync.look();
+                    return News::Ready(self.is_ready());
+                }
             }
         }
     }

@@ -160,7 +160,8 @@ impl Sync {
         });
     }
 
-    fn look(&self) {
+    /// Looks at the table now: at once when it has been filled, and now and then for who changes it by hand.
+    pub fn look(&self) {
         let Some(worker) = self.worker.clone() else { return };
         let (direct, addresses) = (self.direct.clone(), self.addresses.clone());
         tokio::spawn(async move {
