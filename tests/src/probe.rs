@@ -27,7 +27,8 @@ pub struct Spec {
     pub target: SocketAddr,
     /// Time between the starts of two requests.
     pub every: Duration,
-    /// A request that has not been answered in full after this time has failed.
+    /// A request that has not been answered in full after this time has failed. Time in which the client itself was not
+    /// run does not count.
     pub timeout: Duration,
 }
 

@@ -29,16 +29,19 @@ pub fn run(spec: &Spec) -> Result<()> {
             // Whoever was held up does not make up for it with a burst; the gap shows in the records.
             next = (next + spec.every).max(now);
         }
-        let deadlines = requests.iter().map(|request| request.at + spec.timeout);
+        let deadlines = requests.iter().map(|request| request.until);
         let wake = deadlines.chain(asking.then_some(next)).min().unwrap_or(now);
         let ready = wait(&stdin, asking, &requests, wake.saturating_sub(clock::now()))?;
         asking &= !ready[0];
 
         let now = clock::now();
+        // While this program was not run it could not hear an answer: that time is not the server's.
+        let late = now.saturating_sub(wake);
         let mut waiting = Vec::with_capacity(requests.len());
         for (mut request, ready) in requests.into_iter().zip(&ready[1..]) {
+            request.until += late;
             let outcome = if *ready { request.go_on(spec) } else { None };
-            let expired = || (now >= request.at + spec.timeout).then_some(Outcome::Failure(Failure::Timeout));
+            let expired = || (now >= request.until).then_some(Outcome::Failure(Failure::Timeout));
             match outcome.or_else(expired) {
                 Some(outcome) => tell(&Record { at: request.at, took: now - request.at, outcome })?,
                 None => waiting.push(request),
@@ -77,6 +80,8 @@ fn tell(record: &Record) -> Result<()> {
 
 struct Request {
     at: Duration,
+    /// When it is given up.
+    until: Duration,
     socket: Socket,
     connected: bool,
     heard: Vec<u8>,
@@ -88,7 +93,7 @@ impl Request {
         socket.set_nonblocking(true)?;
         match socket.connect(&spec.target.into()) {
             Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
-            _ => Ok(Self { at, socket, connected: false, heard: Vec::new() }),
+            _ => Ok(Self { at, until: at + spec.timeout, socket, connected: false, heard: Vec::new() }),
         }
     }
 
