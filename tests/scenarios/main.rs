@@ -1,5 +1,7 @@
 //! Whole clusters on a real kernel, one module a story. Run them with `tests/lab/stories`.
 
+mod bad_input;
+mod deaths;
 mod helper;
 mod kernel_addresses;
 mod kernel_ipvs;

@@ -5,8 +5,7 @@ use crate::error::Result;
 use crate::node::Node;
 use crate::plan::{Plan, VIP};
 use crate::process::Process;
-use crate::{kill, program, syslog, wait_until, web};
-use rustix::process::Signal;
+use crate::{program, syslog, wait_until, web};
 use std::time::Duration;
 
 /// How long anything may take to start in an emulated guest that has other work.
@@ -14,6 +13,27 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// The directors of the pair.
 pub const DIRECTORS: [&str; 2] = ["lvs1", "lvs2"];
+
+/// A daemon of a director.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Daemon {
+    /// `lvsctl serve`.
+    Helper,
+    /// ldirectord.
+    Ldirectord,
+    /// heartbeatd.
+    Heartbeatd,
+}
+
+impl Daemon {
+    fn pid_file(self) -> &'static str {
+        match self {
+            Self::Helper => "/run/lvs/lvsctl.pid",
+            Self::Ldirectord => "/var/run/ldirectord.ldirectord.cf.pid",
+            Self::Heartbeatd => "/run/lvs/heartbeatd.pid",
+        }
+    }
+}
 
 /// What the directors' files say.
 #[derive(Debug, Clone)]
@@ -103,10 +123,9 @@ impl Directors {
     /// # Errors
     /// If one of them does not start.
     pub fn start(&self, name: &str) -> Result<()> {
-        let node = self.node(name);
-        node.run(&[&program("lvsctl")?, "serve", "--background"])?;
-        node.run(&[&program("ldirectord")?, "ldirectord.cf", "start"])?;
-        node.run(&[&program("heartbeatd")?, "start"]).map(|_| ())
+        [Daemon::Helper, Daemon::Ldirectord, Daemon::Heartbeatd]
+            .into_iter()
+            .try_for_each(|daemon| self.start_daemon(name, daemon))
     }
 
     /// Starts both directors and waits until lvs1 has the virtual address and the table holds both real servers.
@@ -184,17 +203,27 @@ impl Directors {
         Ok(())
     }
 
-    /// `kill -9` of every process of a director whose command line names this program.
+    /// `kill -9` of a daemon of a director, and of that process alone.
     ///
     /// # Errors
-    /// If the director is off, or has no such process.
-    pub fn kill(&self, name: &str, which: &str) -> Result<()> {
-        let found = self.node(name).processes(which)?;
-        if found.is_empty() {
-            return Err(crate::Error::Senseless(format!("there is no {which} on {name} to kill")));
+    /// If the director is off, or the daemon does not run.
+    pub fn kill(&self, name: &str, daemon: Daemon) -> Result<()> {
+        let command = format!("kill -9 $(cat {})", daemon.pid_file());
+        self.node(name).run(&["sh", "-c", &command]).map(drop)
+    }
+
+    /// Starts one daemon of a director.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_daemon(&self, name: &str, daemon: Daemon) -> Result<()> {
+        let node = self.node(name);
+        match daemon {
+            Daemon::Helper => node.run(&[&program("lvsctl")?, "serve", "--background"]),
+            Daemon::Ldirectord => node.run(&[&program("ldirectord")?, "ldirectord.cf", "start"]),
+            Daemon::Heartbeatd => node.run(&[&program("heartbeatd")?, "start"]),
         }
-        found.into_iter().for_each(|pid| kill(pid, Signal::KILL));
-        Ok(())
+        .map(drop)
     }
 
     /// Switches a director on again and starts its system log; its daemons are not started.

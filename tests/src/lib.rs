@@ -41,7 +41,7 @@ mod wait;
 pub mod web;
 
 pub use cluster::{Cluster, Way};
-pub use directors::{DIRECTORS, Directors, Files};
+pub use directors::{DIRECTORS, Daemon, Directors, Files};
 pub use error::{Attempt, Error, Result};
 pub use node::{DIRECTORIES, Node};
 pub use owners::{Holding, OwnerWatch, Ownership};
