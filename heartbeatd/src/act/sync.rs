@@ -102,10 +102,10 @@ impl Sync {
         match &mut self.handing {
             _ if self.over.is_none() => {}
             Some(handing) if ips.is_empty() => {
-                // What came while the peer was already taking over is sent as well.
-                handing.next = Instant::now();
-                self.push();
+                // What came while the peer was already taking over is sent as well, whatever is still being sent.
+                let last = std::mem::take(&mut handing.ips);
                 self.handing = None;
+                self.send(last, Arc::default());
             }
             Some(handing) => handing.ips = ips,
             None if ips.is_empty() => {}
@@ -172,18 +172,23 @@ impl Sync {
     }
 
     fn push(&mut self) {
-        let (Some(handing), Some(over)) = (&mut self.handing, self.over.clone()) else { return };
+        let Some(handing) = &mut self.handing else { return };
         handing.next = Instant::now() + EVERY;
-        if self.pushing.swap(true, Ordering::Relaxed) {
-            return;
+        if !self.pushing.swap(true, Ordering::Relaxed) {
+            let ips = handing.ips.clone();
+            self.send(ips, self.pushing.clone());
         }
-        let (ips, pushing) = (handing.ips.clone(), self.pushing.clone());
+    }
+
+    /// Sends the connections to these addresses beside the loop; `busy` until that is done.
+    fn send(&self, ips: Vec<IpAddr>, busy: Arc<AtomicBool>) {
+        let Some(over) = self.over.clone() else { return };
         tokio::task::spawn_blocking(move || {
             match Handover::open(&over.interface, over.id).and_then(|way| way.push(&ips)) {
                 Ok(count) => log::debug!("handed {count} connections over"),
                 Err(e) => log::warn!("cannot hand connections over on {}: {e}", over.interface),
             }
-            pushing.store(false, Ordering::Relaxed);
+            busy.store(false, Ordering::Relaxed);
         });
     }
 }
