@@ -2,8 +2,9 @@
 //!
 //! The server greets, requests carry an id, `watch` turns a connection into a stream of
 //! notices. Lines are at most [`MAX_LINE`] bytes, a reader that falls [`BACKLOG`] notices
-//! behind is told `lagged` and closed, and a connection that is not read from or fed
-//! within [`PATIENCE`] is closed: no client can hold up a daemon.
+//! behind is told `lagged` and closed, and a connection that is not read from within
+//! [`PATIENCE`] is closed: no client can hold up a daemon. One that says nothing may stay,
+//! and takes up one of [`MAX_CONNECTIONS`].
 
 mod caller;
 mod client;
@@ -26,7 +27,7 @@ pub const BACKLOG: usize = 256;
 /// Connections at a time; further ones are closed at once.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// How long a write to a client may take.
+/// How long a write to a client may take, and how long a client waits to be greeted.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Version of the framing.

@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
 
-use super::{Fault, Greeting, MAX_LINE, VERSION};
+use super::{Fault, Greeting, MAX_LINE, PATIENCE, VERSION};
 
 /// The daemon could not be reached, or is another one.
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +74,14 @@ impl Client {
     /// Connects and checks that it is the right daemon.
     ///
     /// # Errors
-    /// If nobody or somebody else is there.
+    /// If nobody or somebody else is there, or nobody greets within [`PATIENCE`].
     pub async fn connect(path: &Path, expected: &'static str) -> Result<Self, ConnectError> {
         let no = |source| ConnectError::Connect { path: path.to_owned(), source };
         let (read, write) = UnixStream::connect(path).await.map_err(no)?.into_split();
         let mut read = BufReader::new(read);
-        let line = read_line(&mut read).await.map_err(no)?.unwrap_or_default();
+        // The kernel takes connections up for a daemon that hangs; only the greeting tells.
+        let greeting = timeout(PATIENCE, read_line(&mut read)).await.map_err(|late| no(late.into()))?;
+        let line = greeting.map_err(no)?.unwrap_or_default();
         match serde_json::from_slice::<Greeting>(&line) {
             Ok(greeting) if greeting.speaks == expected && greeting.version == VERSION => {
                 Ok(Self { path: path.to_owned(), greeting, read, write, next_id: 0 })
