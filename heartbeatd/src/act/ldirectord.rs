@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lvs::control::ldirectord::{Ready, Request, SPEAKS};
-use lvs::ipc::Client;
+use lvs::ipc::{CallError, Client};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Between two questions before the first round is done, and after it.
@@ -78,12 +79,15 @@ impl Ldirectord {
 async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mpsc::Receiver<Request>) {
     let mut judge = Judge::new(Instant::now());
     let mut client = None;
-    let mut last_order = None;
+    let mut last_order: Option<Request> = None;
+    // One order at a time: the latest is the one that counts.
+    let mut giving = JoinSet::new();
     loop {
         if client.is_none() {
-            client = Client::connect(&socket, SPEAKS).await.ok();
-            if let (Some(fresh), Some(order)) = (&mut client, &last_order) {
-                give(fresh, order).await;
+            client = connect(&socket).await;
+            if let (Some(_), Some(order)) = (&client, &last_order) {
+                giving.shutdown().await;
+                giving.spawn(give(socket.clone(), order.clone()));
             }
         }
         let answer = match &mut client {
@@ -103,8 +107,9 @@ async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mps
             () = sleep(pause) => {}
             order = ordered.recv() => {
                 let Some(order) = order else { return };
-                if let Some(connected) = &mut client {
-                    give(connected, &order).await;
+                if client.is_some() {
+                    giving.shutdown().await;
+                    giving.spawn(give(socket.clone(), order.clone()));
                 }
                 last_order = Some(order);
             }
@@ -125,11 +130,19 @@ async fn ask(client: &mut Client) -> Option<bool> {
     Some(ready.ready)
 }
 
-async fn give(client: &mut Client, order: &Request) {
-    match timeout(ANSWER, client.call::<serde_json::Value>(order)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(e)) => log::warn!("ldirectord refuses an order: {}", lvs::diag::chain(&e)),
-        Err(_) => log::warn!("ldirectord does not answer an order within {} s", ANSWER.as_secs()),
+/// One that hangs takes connections up and does not greet: that is no connection.
+async fn connect(socket: &Path) -> Option<Client> {
+    timeout(ANSWER, Client::connect(socket, SPEAKS)).await.ok()?.ok()
+}
+
+/// On a connection of its own: `activate` is answered when the first round is done, and a question
+/// behind it on the same connection would be answered no earlier.
+async fn give(socket: PathBuf, order: Request) {
+    let Some(mut client) = connect(&socket).await else { return };
+    match client.call::<serde_json::Value>(&order).await {
+        // A connection that broke is made again, and the order given again, by whoever watches.
+        Ok(_) | Err(CallError::Lost { .. }) => {}
+        Err(e) => log::warn!("ldirectord refuses an order: {}", lvs::diag::chain(&e)),
     }
 }
 
@@ -167,6 +180,7 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lvs::ipc::{Greeting, Listen, Policy, Server, VERSION};
 
     #[test]
     fn an_ldirectord_that_is_started_late_is_waited_for() {
@@ -194,5 +208,38 @@ mod tests {
         assert_eq!(judge.hear(start + Duration::from_secs(29), None), Standing::Waiting);
         assert_eq!(judge.hear(start + Duration::from_secs(30), None), Standing::Absent);
         assert_eq!(judge.hear(start + Duration::from_secs(31), None), Standing::Absent);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_is_answered_late_does_not_hide_the_first_round() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ldirectord.sock");
+        let greeting = Greeting { speaks: SPEAKS.into(), version: VERSION, program: "test".into(), node: "a".into() };
+        let listen = Listen { path: path.clone(), mode: 0o600, group: None, greeting, policy: Policy::default() };
+        let mut server: Server<Request> = Server::bind(listen).await.expect("a socket");
+        let mut ldirectord = Ldirectord::watch(path);
+        ldirectord.order(true);
+        // Ready from the moment on at which it has an order that it keeps.
+        let serving = tokio::spawn(async move {
+            let mut kept = Vec::new();
+            loop {
+                let call = server.next_call().await;
+                match call.request {
+                    Request::Activate {} => kept.push(call),
+                    _ => call.answer(Ok(Ready { ready: !kept.is_empty() })),
+                }
+            }
+        });
+        ldirectord.changed().await;
+        assert_eq!(ldirectord.standing(), Standing::Ready);
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn an_ldirectord_that_takes_connections_and_says_nothing_is_given_up() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ldirectord.sock");
+        let _silent = tokio::net::UnixListener::bind(&path).expect("a socket");
+        assert!(timeout(ANSWER * 4, connect(&path)).await.expect("an end").is_none());
     }
 }
