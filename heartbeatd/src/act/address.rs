@@ -122,7 +122,7 @@ impl Vips {
 
     fn tell(&mut self, order: impl FnOnce(&Guard) -> io::Result<()>) {
         if let Some(Err(why)) = self.guard.as_ref().map(order) {
-            self.guard = None;
+            self.guard.take().into_iter().for_each(Guard::kill);
             self.unguarded = Some(why);
         }
     }

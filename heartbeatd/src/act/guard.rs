@@ -104,7 +104,7 @@ impl FromStr for Order {
 pub struct Guard {
     orders: PipeWriter,
     /// Kept, so that tokio waits for it when it ends.
-    _process: Child,
+    process: Child,
 }
 
 impl Guard {
@@ -130,7 +130,7 @@ impl Guard {
         let process = command.stdin(Stdio::from(reader)).stdout(Stdio::null()).process_group(0).spawn()?;
         // A guard that is stuck must not hold the daemon up.
         rustix::io::ioctl_fionbio(&writer, true)?;
-        Ok(Self { orders: writer, _process: process })
+        Ok(Self { orders: writer, process })
     }
 
     /// To be called before the address is put on, or the silence begun.
@@ -155,6 +155,13 @@ impl Guard {
     /// It is gone already.
     pub fn dismiss(self) -> io::Result<()> {
         self.say(Order::Dismissed)
+    }
+
+    /// Ends a guard that is stuck. Left alone it would find its orders at their end once it goes on,
+    /// and take off addresses that another guard watches by then.
+    pub fn kill(mut self) {
+        // If it is gone already there is nothing to end.
+        _ = self.process.start_kill();
     }
 
     fn say(&self, order: Order) -> io::Result<()> {
