@@ -31,7 +31,6 @@ pub struct Sync {
     direct: Arc<AtomicBool>,
     seconds: u32,
     handing: Option<Handing>,
-    pushing: Arc<AtomicBool>,
 }
 
 /// What the first `LVSSyncDaemonSwap` says.
@@ -45,6 +44,16 @@ struct Over {
 struct Handing {
     ips: Vec<IpAddr>,
     next: Instant,
+    attempt: Attempt,
+}
+
+/// What the attempts of one switch know of each other.
+#[derive(Debug, Clone, Default)]
+struct Attempt {
+    /// One is being made.
+    busy: Arc<AtomicBool>,
+    /// One failed; said once in a switch, not fifty times a second.
+    failed: Arc<AtomicBool>,
 }
 
 impl Sync {
@@ -79,7 +88,6 @@ impl Sync {
             direct: flag(),
             seconds: 0,
             handing: None,
-            pushing: flag(),
         }
     }
 
@@ -103,14 +111,14 @@ impl Sync {
             _ if self.over.is_none() => {}
             Some(handing) if ips.is_empty() => {
                 // What came while the peer was already taking over is sent as well, whatever is still being sent.
-                let last = std::mem::take(&mut handing.ips);
+                let (last, attempt) = (std::mem::take(&mut handing.ips), handing.attempt.clone());
                 self.handing = None;
-                self.send(last, Arc::default());
+                self.send(last, attempt);
             }
             Some(handing) => handing.ips = ips,
             None if ips.is_empty() => {}
             None => {
-                self.handing = Some(Handing { ips, next: Instant::now() });
+                self.handing = Some(Handing { ips, next: Instant::now(), attempt: Attempt::default() });
                 self.push();
             }
         }
@@ -174,21 +182,27 @@ impl Sync {
     fn push(&mut self) {
         let Some(handing) = &mut self.handing else { return };
         handing.next = Instant::now() + EVERY;
-        if !self.pushing.swap(true, Ordering::Relaxed) {
-            let ips = handing.ips.clone();
-            self.send(ips, self.pushing.clone());
+        if !handing.attempt.busy.swap(true, Ordering::Relaxed) {
+            let (ips, attempt) = (handing.ips.clone(), handing.attempt.clone());
+            self.send(ips, attempt);
         }
     }
 
-    /// Sends the connections to these addresses beside the loop; `busy` until that is done.
-    fn send(&self, ips: Vec<IpAddr>, busy: Arc<AtomicBool>) {
+    /// Sends the connections to these addresses beside the loop.
+    fn send(&self, ips: Vec<IpAddr>, attempt: Attempt) {
         let Some(over) = self.over.clone() else { return };
         tokio::task::spawn_blocking(move || {
             match Handover::open(&over.interface, over.id).and_then(|way| way.push(&ips)) {
                 Ok(count) => log::debug!("handed {count} connections over"),
-                Err(e) => log::warn!("cannot hand connections over on {}: {e}", over.interface),
+                Err(e) if !attempt.failed.swap(true, Ordering::Relaxed) => {
+                    log::warn!(
+                        "cannot hand connections over on {}: {e}; trying again while the switch lasts",
+                        over.interface
+                    );
+                }
+                Err(_) => {}
             }
-            busy.store(false, Ordering::Relaxed);
+            attempt.busy.store(false, Ordering::Relaxed);
         });
     }
 }
