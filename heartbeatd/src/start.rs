@@ -133,7 +133,7 @@ pub fn run(places: &Places, background: Option<Readiness>) -> Result<(), StartEr
     let _pid_file = PidFile::claim(&places.pid_file, "heartbeatd")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("start the event loop"))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let driver = assemble(places, &settings, config).await?;
         stay_in_memory();
         if let Some(readiness) = background {
@@ -143,8 +143,14 @@ pub fn run(places: &Places, background: Option<Readiness>) -> Result<(), StartEr
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         driver.run().await;
         Ok(())
-    })
+    });
+    // The last connections of a switch may still be sent; a name service that files ask keeps nobody.
+    runtime.shutdown_timeout(LAST_WORDS);
+    ended
 }
+
+/// How long what runs beside the loop may go on after its end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 async fn assemble(places: &Places, settings: &Settings, config: Config) -> Result<Driver, StartError> {
     let ha_cf = &config.ha_cf;
