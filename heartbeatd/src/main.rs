@@ -40,7 +40,7 @@ enum Verb {
     Restart,
     /// Reads authkeys again, and checks ha.cf and haresources
     Reload,
-    /// Who is alive, who holds what; exit status 0 running, 1 died, 3 stopped
+    /// Who is alive, who holds what; exit status 0 running, 1 died, 3 stopped, 4 runs and does not answer
     Status {
         /// As one JSON object
         #[arg(long)]
@@ -56,6 +56,9 @@ enum Verb {
     #[command(name = guard::ARGUMENT, hide = true)]
     Guard,
 }
+
+/// LSB: it cannot be said how the daemon is.
+const UNKNOWN: u8 = 4;
 
 fn main() -> ExitCode {
     let Options { config, state, pid_file, verb } = Options::parse();
@@ -190,7 +193,10 @@ fn status(places: &Places, json: bool) -> ExitCode {
                 let _ = writeln!(io::stdout(), "{text}");
                 ExitCode::SUCCESS
             }
-            Err(e) => complain(&format!("runs, and does not answer: {}", lvs::diag::chain(e.as_ref()))),
+            Err(e) => {
+                complain(&format!("runs, and does not answer: {}", lvs::diag::chain(e.as_ref())));
+                ExitCode::from(UNKNOWN)
+            }
         },
         Ok(Running::Stale { .. }) => {
             println!("heartbeatd has died: {} is stale", places.pid_file.display());

@@ -2,23 +2,31 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::time::Duration;
 
 use lvs::control::heartbeatd::{Request, SPEAKS, Status};
 use lvs::ipc::Client;
 use lvs::settings::Settings;
+use tokio::time::timeout;
 
 use crate::start::Places;
+
+/// A node whose loop stands still does not keep those who ask.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Asks the running node and puts its answer into text, or JSON.
 ///
 /// # Errors
-/// If it does not answer.
+/// If it does not answer within five seconds.
 pub fn status(places: &Places, json: bool) -> Result<String, Box<dyn Error>> {
     let settings = Settings::read(&places.config.join("lvs.toml"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let socket = lvs::control::socket(&settings.sockets, SPEAKS);
-    let answer: Status = runtime.block_on(async {
+    let asked = async {
         Client::connect(&socket, SPEAKS).await?.call(&Request::Status {}).await.map_err(Box::<dyn Error>::from)
+    };
+    let answer: Status = runtime.block_on(async {
+        timeout(ANSWER, asked).await.map_err(|_| format!("no answer within {} s", ANSWER.as_secs()))?
     })?;
     if json { Ok(serde_json::to_string(&answer)?) } else { Ok(text(&answer)) }
 }
