@@ -22,6 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const NOTICED: Duration = Duration::from_secs(3);
 /// deadtime and 100 ms.
 const TAKEN_OVER: Duration = Duration::from_millis(1100);
+/// What is not answered at once has failed: well below the second after which a lost SYN is sent again, or a request
+/// from the middle of an outage is answered at its end.
+const AT_ONCE: Duration = Duration::from_millis(300);
+/// A client waits for a retransmission.
+const A_WHILE: Duration = Duration::from_millis(900);
 
 /// Tells it and notes what came of each step.
 ///
@@ -164,7 +169,7 @@ impl<'a> Story<'a> {
     fn takeover(&mut self) -> Result<()> {
         chapter("The power of lvs1 fails, while a client asks fifty times a second");
         let mut log = Log::follow(self.lvs2, HEARTBEATD)?;
-        let probe = self.probe()?;
+        let probe = self.probe(AT_ONCE)?;
         probe.await_answer(PATIENCE)?;
         println!("(everything in lvs1 is killed and its cable pulled)");
         self.cluster.power_off("lvs1")?;
@@ -185,7 +190,7 @@ impl<'a> Story<'a> {
     fn failback(&mut self) -> Result<()> {
         chapter("lvs1 returns: auto_failback, as soon as its ldirectord has checked everything");
         let mut log = Log::follow(self.lvs1, HEARTBEATD)?;
-        let probe = self.probe()?;
+        let probe = self.probe(A_WHILE)?;
         probe.await_answer(PATIENCE)?;
         println!("(lvs1 is switched on)");
         let from = clock::now();
@@ -222,8 +227,8 @@ impl<'a> Story<'a> {
     }
 
     /// A client that asks fifty times a second.
-    fn probe(&self) -> Result<Probe> {
-        Probe::start(self.client, &probe::Spec::new((VIP, 80).into()))
+    fn probe(&self, timeout: Duration) -> Result<Probe> {
+        Probe::start(self.client, &probe::Spec::new((VIP, 80).into()).timeout(timeout))
     }
 
     /// New connections one after the other, which is what HTTP 1.0 makes of them, and who answered.
