@@ -65,7 +65,7 @@ impl Director {
     }
 
     fn ready(&self) -> Ready {
-        Ready { ready: self.farm.is_ready() }
+        Ready { ready: self.farm.is_ready(), blind: self.farm.is_blind() }
     }
 
     /// The farm is ready: whoever gave this node the addresses is told so.

@@ -207,6 +207,14 @@ impl Farm {
         self.ready
     }
 
+    /// No server that is checked at all answered its last check: they are all down, or we are cut off.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        let servers = self.virtuals.iter().flat_map(|held| &held.servers);
+        let mut checked = servers.filter_map(|server| server.last.as_ref()).peekable();
+        checked.peek().is_some() && checked.all(|last| last.report.result.is_err())
+    }
+
     /// To be asked after each turn: whether the farm became ready just now.
     #[must_use]
     pub fn became_ready(&mut self, now: Instant) -> Option<Notice> {

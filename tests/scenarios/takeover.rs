@@ -64,3 +64,20 @@ fn standby_and_failback_lose_no_request() -> Result<()> {
     assert_eq!(report.failed(), 0, "{report}");
     Ok(())
 }
+
+/// While it was cut off lvs1 saw every web server fail. It gets its group home only when it sees them again.
+#[test]
+fn a_director_that_was_cut_off_gets_its_group_when_it_sees_the_servers_again() -> Result<()> {
+    let pair = Directors::new(&Files::default())?;
+    pair.start_both()?;
+    pair.cluster.cut("lvs1", LAN)?;
+    wait_until("lvs2 to take over", SOON, || pair.cluster.owners(&["lvs2"], VIP) == ["lvs2"])?;
+    pair.await_real_servers("lvs1", 1)?;
+    pair.node("lvs1").await_line("/var/log/all.log", "Added fallback server", SOON)?;
+    pair.cluster.heal("lvs1", LAN)?;
+    // Both had the address; lvs1 lets go first, and only then is it given back.
+    pair.await_owner("lvs2")?;
+    pair.await_owner("lvs1")?;
+    assert_eq!(pair.real_servers("lvs1")?.len(), 2);
+    Ok(())
+}

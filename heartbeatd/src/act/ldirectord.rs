@@ -127,7 +127,9 @@ fn absence(socket: &Path) -> String {
 
 async fn ask(client: &mut Client) -> Option<bool> {
     let ready = timeout(ANSWER, client.call::<Ready>(&Request::Ready {})).await.ok()?.ok()?;
-    Some(ready.ready)
+    // A node that sees no server at all is not fit to be given the addresses: after a cut cable is
+    // plugged in again, it first has to see them answer.
+    Some(ready.ready && !ready.blind)
 }
 
 /// One that hangs takes connections up and does not greet: that is no connection.
@@ -226,7 +228,7 @@ mod tests {
                 let call = server.next_call().await;
                 match call.request {
                     Request::Activate {} => kept.push(call),
-                    _ => call.answer(Ok(Ready { ready: !kept.is_empty() })),
+                    _ => call.answer(Ok(Ready { ready: !kept.is_empty(), blind: false })),
                 }
             }
         });

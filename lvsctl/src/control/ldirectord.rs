@@ -46,6 +46,10 @@ pub struct Ready {
     /// Every real server has been checked once since start or reload, and the table says what
     /// the checks found.
     pub ready: bool,
+    /// Not one of the checked real servers answered its last check: this node may be cut off from
+    /// them, and is not the one to give the addresses to.
+    #[serde(default)]
+    pub blind: bool,
 }
 
 /// Everything the checker knows.
