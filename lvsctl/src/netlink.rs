@@ -8,6 +8,8 @@
 //! A socket belongs to the network namespace of the thread that opened it.
 
 mod attribute;
+mod message;
+mod reading;
 mod rule;
 mod socket;
 

@@ -5,11 +5,13 @@
 
 mod client;
 mod decode;
+mod dump;
 mod encode;
 mod number;
 mod worker;
 
 pub use client::{Client, OpenError};
+pub use dump::{replay_daemons, replay_destinations, replay_services};
 pub use worker::{Worker, WorkerDied};
 
 // The recorded messages are little endian.

@@ -9,8 +9,8 @@ use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
 use super::address::AddressState;
 use super::link::Link;
+use super::message::{Answer, messages};
 use super::route::parse;
-use super::socket::{Answer, messages};
 
 const GROUPS: [u32; 3] = [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
 const READ: usize = 64 * 1024;

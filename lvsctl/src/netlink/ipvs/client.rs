@@ -12,6 +12,7 @@ use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
 use netlink_sys::protocols::NETLINK_GENERIC;
 
+use super::dump::{self, Question, Row};
 use super::number::{FAMILY, command};
 use super::{decode, encode};
 use crate::ipvs::{
@@ -19,7 +20,9 @@ use crate::ipvs::{
 };
 use crate::netlink::RequestError;
 use crate::netlink::attribute::{Value, Writer, find};
-use crate::netlink::socket::{Answer, Received, Socket, messages, write_message};
+use crate::netlink::message::{Answer, messages, write_message};
+use crate::netlink::reading::{Arrival, Source};
+use crate::netlink::socket::Socket;
 
 /// Changes in one send. More gains nothing, and their refusals still fit into the smallest
 /// receive buffer a kernel gives by default.
@@ -121,15 +124,17 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, RequestError> {
-        self.list(&"list the sync daemons", command::GET_DAEMON, |_| {}, decode::sync_daemon)
+        self.list(Question::Daemons)
     }
 
-    /// All services with their counters, in the kernel's order; their servers are left out.
+    /// All services with their counters, in the kernel's order, none of them twice; their servers are left
+    /// out. One may be missing that existed throughout, if another was deleted while they were listed, be
+    /// it in another network namespace (spec/ipvs.md B.4).
     ///
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn services(&mut self) -> Result<Vec<ServiceListing>, RequestError> {
-        self.list(&"list the virtual services", command::GET_SERVICE, |_| {}, decode::service)
+        self.list(Question::Services)
     }
 
     /// One service with its counters and without its servers; `None` if there is none.
@@ -145,19 +150,13 @@ impl Client {
         }
     }
 
-    /// The real servers of a service with their counters, newest first. A service that does
-    /// not exist has none.
+    /// The real servers of a service with their counters, newest first, none of them twice. A service
+    /// that does not exist has none.
     ///
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, RequestError> {
-        let family = key.family();
-        self.list(
-            &format_args!("list the real servers of {key}"),
-            command::GET_DEST,
-            |w| encode::whose(w, key),
-            |attrs| decode::destination(attrs, family),
-        )
+        self.list(Question::Destinations(*key))
     }
 
     /// Everything with counters, in the kernel's order. Not a snapshot: others may change the
@@ -219,14 +218,14 @@ impl Client {
         let mut errnos = vec![None; batch.len()];
         let mut unanswered = 0;
         loop {
-            let datagram = match self.socket.receive() {
-                Ok(Received::Datagram(datagram)) => datagram,
-                Ok(Received::Overrun) => {
+            match self.socket.advance() {
+                Ok(Arrival::Datagram) => {}
+                Ok(Arrival::Overrun) => {
                     unanswered = libc::ENOBUFS;
                     continue;
                 }
                 // Which of the others were carried out, only a fresh look at the table tells.
-                Ok(Received::Nothing) => {
+                Ok(Arrival::Nothing) => {
                     unanswered = libc::ENOBUFS;
                     break;
                 }
@@ -234,9 +233,9 @@ impl Client {
                     unanswered = error.errno().unwrap_or(libc::EIO);
                     break;
                 }
-            };
+            }
             let mut finished = false;
-            for message in messages(datagram) {
+            for message in messages(self.socket.current()) {
                 let Some(errno) = errnos.get_mut(message.sequence.wrapping_sub(first) as usize) else { continue };
                 match message.answer() {
                     Answer::Error(refused) => *errno = Some(refused),
@@ -276,22 +275,17 @@ impl Client {
         })
     }
 
-    /// One dump.
-    fn list<T>(
-        &mut self,
-        what: &dyn fmt::Display,
-        cmd: u8,
-        attrs: impl Fn(&mut Writer),
-        parse: impl Fn(&[u8]) -> Result<T, RequestError>,
-    ) -> Result<Vec<T>, RequestError> {
+    /// One list, whole.
+    fn list<T: Row>(&mut self, question: Question) -> Result<Vec<T>, RequestError> {
         self.with_family(|socket, family| {
-            let body = |out: &mut Vec<u8>| {
-                encode::header(out, cmd);
-                attrs(&mut Writer(out));
-            };
-            socket.dump(what, family, body, |kind, payload| {
-                let attrs = payload.get(GENL_HDRLEN..).unwrap_or_default();
-                if kind == family { parse(attrs).map(Some) } else { Ok(None) }
+            dump::settle(|| {
+                let reading = socket.start_dump(family, |out| {
+                    encode::header(out, question.command());
+                    if let Some(key) = question.about() {
+                        encode::whose(&mut Writer(out), key);
+                    }
+                })?;
+                dump::read(socket, reading, family, &question)
             })
         })
     }
