@@ -14,12 +14,13 @@ CARGO      ?= cargo
 
 target   = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test bench install install-files fmt lint
+.PHONY: help build demo test test-services bench install install-files fmt lint
 
 help:
 	@echo 'make build    compile the four programs (release profile), into $(target)/release'
 	@echo 'make demo     a cluster of five machines loses a web server and a director, told as a story'
 	@echo 'make test     formatting, lints, all tests, and the stories on a kernel with IPVS'
+	@echo 'make test-services   the checks against the real servers, whose packages it installs'
 	@echo 'make bench    measurements beside the originals'
 	@echo 'make install  build, then programs, man pages, samples and init scripts to their places (DESTDIR, prefix,'
 	@echo '              sysconfdir); "make install-files" takes what is built already, for a root without cargo'
@@ -35,6 +36,9 @@ demo:
 test:
 	@tests/run
 
+test-services:
+	@tests/services/run -i
+
 bench:
 	@tests/bench/run
 
@@ -44,7 +48,7 @@ fmt:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --package lvs-tests --test stories --test compat-lab -- -D warnings
+	$(CARGO) clippy --package lvs-tests --test stories --test compat-lab --test services -- -D warnings
 
 install: build install-files
 
