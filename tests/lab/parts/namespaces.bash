@@ -1,15 +1,18 @@
 # shellcheck shell=bash
-# The lab on this machine's own kernel, where that has IPVS.
+# The lab on this machine's own kernel, where that has IPVS or the command needs none.
+
+may_make_namespaces() {
+    [[ $EUID -eq 0 ]] && unshare --mount --net --pid --fork true 2>/dev/null
+}
 
 namespaces_possible() {
     [[ $EUID -eq 0 ]] || return 1
     [[ -e /proc/net/ip_vs ]] || modprobe -q ip_vs 2>/dev/null
-    [[ -e /proc/net/ip_vs ]] || return 1
-    unshare --mount --net --pid --fork true 2>/dev/null
+    [[ -e /proc/net/ip_vs ]] && may_make_namespaces
 }
 
 run_in_namespaces() {
-    namespaces_possible || fail 125 "this kernel has no IPVS, or we may not make namespaces"
+    [[ -z $ipvs ]] || namespaces_possible || fail 125 "this kernel has no IPVS, or we may not make namespaces"
     whisper "using this machine's kernel, $(uname -r)"
     # If this script dies so does unshare, and with it, being the parent of their first process, everything inside.
     setpriv --pdeathsig KILL timeout -k 2 "$limit" setpriv --pdeathsig KILL \
