@@ -5,10 +5,18 @@
 //! (spec/ldirectord.md chapter 8).
 
 mod connect;
+mod datagram;
+mod dns;
 mod http;
 mod ping;
+mod radius;
+#[cfg(test)]
+mod scripted;
+mod sip;
+mod stage;
 #[cfg(test)]
 mod testing;
+mod udp;
 
 use std::fmt;
 use std::future::Future;
@@ -91,11 +99,24 @@ async fn converse(Negotiate { probe, timeout }: &Negotiate, tools: &Tools) -> Re
         Probe::Ftp(_) => Err(NotBuilt("ftp").to_string()),
         Probe::Nntp { .. } => Err(NotBuilt("nntp").to_string()),
         Probe::Ldap(_) => Err(NotBuilt("ldap").to_string()),
-        Probe::Dns(_) => Err(NotBuilt("dns").to_string()),
-        Probe::Sip(_) => Err(NotBuilt("sip").to_string()),
-        Probe::Radius(_) => Err(NotBuilt("radius").to_string()),
+        Probe::Dns(dns) => stage::within(*timeout, dns.at, async |stage| dns::check(dns, stage, random()?).await).await,
+        Probe::Sip(sip) => stage::within(*timeout, sip.at, async |stage| sip::check(sip, stage, random()?).await).await,
+        Probe::Radius(radius) => {
+            stage::within(*timeout, radius.at, async |stage| radius::check(radius, stage, random()?).await).await
+        }
+        Probe::Udp(udp) => stage::within(*timeout, udp.at, async |stage| udp::check(udp, stage).await).await,
         Probe::SimpleTcp(_) => Err(NotBuilt("simpletcp").to_string()),
         Probe::Sql(_) => Err(NotBuilt("sql").to_string()),
+    }
+}
+
+/// Bytes that nobody can guess: what tells a question's answer from a forged one.
+fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(length) if length == N => Ok(bytes),
+        Ok(_) => Err("the kernel gave fewer random bytes than asked for".to_owned()),
+        Err(error) => Err(format!("the kernel gives no random bytes ({})", reason(&error.into()))),
     }
 }
 

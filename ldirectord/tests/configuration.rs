@@ -21,6 +21,7 @@ fn machine() -> Fixed {
         .into(),
         services: Services::parse(services),
         host_name: "lvs1".to_owned(),
+        search_domains: Vec::new(),
         missing: vec!["/nowhere".into(), "/nowhere/log".into()],
     }
 }

@@ -43,7 +43,8 @@ fn configuration(weight: u32) -> Config {
         "virtual=198.51.100.1:80\n    checktype=on\n    real=192.0.2.1:80 masq {weight}\n    real=192.0.2.2:80 masq\n"
     );
     let services = Services::parse("");
-    let machine = Fixed { hosts: [].into(), services, host_name: "lvs1".into(), missing: Vec::new() };
+    let machine =
+        Fixed { hosts: [].into(), services, host_name: "lvs1".into(), search_domains: Vec::new(), missing: Vec::new() };
     config::load(Path::new("t.cf"), text.as_bytes(), &machine).expect("a good file").config
 }
 

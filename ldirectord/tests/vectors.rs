@@ -31,6 +31,7 @@ fn machine() -> Fixed {
         hosts: [("localhost".to_owned(), vec!["127.0.0.1".parse().unwrap()])].into(),
         services: Services::parse(services),
         host_name: "lvs1".to_owned(),
+        search_domains: Vec::new(),
         missing: Vec::new(),
     }
 }

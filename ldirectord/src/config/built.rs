@@ -14,7 +14,6 @@ const NOT_BUILT: &[&str] = &[
     "fallbackcommand",
     "maintenancedir",
     "monitorfile",
-    "service=dns",
     "service=ftp",
     "service=http_proxy",
     "service=imap",
@@ -27,9 +26,7 @@ const NOT_BUILT: &[&str] = &[
     "service=pgsql",
     "service=pop",
     "service=pops",
-    "service=radius",
     "service=simpletcp",
-    "service=sip",
     "service=smtp",
     "service=submission",
 ];

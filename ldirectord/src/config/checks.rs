@@ -9,7 +9,7 @@ use lvs::ipvs::{Family, Forward, ServiceKey};
 use super::address::RealLine;
 use super::model::{
     Check, Connect, Credentials, Dns, External, Ftp, Http, HttpProxy, Ldap, Mailbox, Method, Negotiate, Ping, Probe,
-    Radius, Secret, SimpleTcp, Sip, Sql, SqlEngine, Transport,
+    Radius, Secret, SimpleTcp, Sip, Sql, SqlEngine, Transport, Udp,
 };
 use super::pattern::Pattern;
 use super::resolve;
@@ -188,7 +188,10 @@ impl Plan<'_, '_> {
             ServiceName::Nntp => Probe::Nntp { at },
             ServiceName::Ldap => Probe::Ldap(ldap(at, false, login, unslashed, receive)),
             ServiceName::Ldaps => Probe::Ldap(ldap(at, true, login, unslashed, receive)),
-            ServiceName::Dns => Probe::Dns(Dns { at, transport, question: unslashed, receive }),
+            ServiceName::Dns => {
+                let search = if unslashed.contains('.') { Vec::new() } else { surroundings.search_domains() };
+                Probe::Dns(Dns { at, transport, question: unslashed, search, receive })
+            }
             ServiceName::Sip => {
                 let name = if login.name.is_empty() { self.own_address() } else { login.name };
                 Probe::Sip(Sip { at, transport, login: name })
@@ -198,6 +201,7 @@ impl Plan<'_, '_> {
                 let request = unslashed.replace("\\n", "\n");
                 Probe::SimpleTcp(SimpleTcp { at, transport, request, receive })
             }
+            ServiceName::Udp => Probe::Udp(Udp { at, request: unescaped(&unslashed), receive }),
             ServiceName::MySql => Probe::Sql(self.sql(SqlEngine::MySql, at, login, unslashed)),
             ServiceName::Postgres => Probe::Sql(self.sql(SqlEngine::Postgres, at, login, unslashed)),
             ServiceName::Oracle => Probe::Sql(self.sql(SqlEngine::Oracle, at, login, unslashed)),
@@ -318,6 +322,33 @@ fn slashed(request: &str) -> String {
     if request.starts_with('/') { request.to_owned() } else { format!("/{request}") }
 }
 
+/// `\n`, `\r`, `\t`, `\\` and `\xHH`; a backslash before anything else stands for itself.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let (meant, length) = match (byte, after) {
+            (b'\\', [b'n', ..]) => (b'\n', 1),
+            (b'\\', [b'r', ..]) => (b'\r', 1),
+            (b'\\', [b't', ..]) => (b'\t', 1),
+            (b'\\', [b'\\', ..]) => (b'\\', 1),
+            (b'\\', [b'x', high, low, ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, 3),
+                _ => (byte, 0),
+            },
+            _ => (byte, 0),
+        };
+        bytes.push(meant);
+        rest = &rest[length..];
+    }
+    bytes
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
 fn mailbox(at: SocketAddr, tls: bool, login: Credentials) -> Mailbox {
     Mailbox { at, tls, login: Some(login).filter(|login| !login.name.is_empty()) }
 }
@@ -353,4 +384,15 @@ fn authority(
 fn escaped(text: &str) -> String {
     let escape = |c: char| if c.is_ascii_alphanumeric() || c == '_' { vec![c] } else { vec!['\\', c] };
     text.chars().flat_map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescaped;
+
+    #[test]
+    fn datagrams_are_written_with_escapes() {
+        assert_eq!(unescaped(r"a\n\r\t\\n\x00\xfF\q\xg0\x1"), b"a\n\r\t\\n\x00\xff\\q\\xg0\\x1");
+        assert_eq!(unescaped("\\"), b"\\");
+    }
 }

@@ -293,6 +293,8 @@ pub enum Probe {
     SimpleTcp(SimpleTcp),
     /// `mysql`, `pgsql`, `oracle`.
     Sql(Sql),
+    /// `udp`, an extension.
+    Udp(Udp),
 }
 
 /// The transport of checks that follow the virtual's protocol.
@@ -426,6 +428,8 @@ pub struct Dns {
     pub transport: Transport,
     /// A name, or an address for a reverse look-up: `request` without its leading `/`.
     pub question: String,
+    /// Domains in which a name without a dot is looked for first (resolv.conf).
+    pub search: Vec<String>,
     /// What one of the answers has to match.
     pub receive: Option<Pattern>,
 }
@@ -462,6 +466,17 @@ pub struct SimpleTcp {
     /// `request` without its leading `/`, each literal `\n` a newline.
     pub request: String,
     /// What one line has to match.
+    pub receive: Option<Pattern>,
+}
+
+/// A datagram said, and a datagram heard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Udp {
+    /// Where to ask.
+    pub at: SocketAddr,
+    /// `request` without its leading `/`, its escapes resolved.
+    pub request: Vec<u8>,
+    /// What the answer has to match; without it nobody has to answer.
     pub receive: Option<Pattern>,
 }
 

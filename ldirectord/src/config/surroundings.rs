@@ -21,6 +21,9 @@ pub trait Surroundings {
     /// This machine's name, for default probe logins (spec chapter 1, environment).
     fn host_name(&self) -> String;
 
+    /// The domains in which short names are looked for (resolv.conf(5)).
+    fn search_domains(&self) -> Vec<String>;
+
     /// Whether lines can be appended to a file, which is created if need be.
     ///
     /// # Errors
@@ -43,19 +46,7 @@ impl System {
     /// Reads `/etc/services`; without one no service has a name.
     #[must_use]
     pub fn new() -> Self {
-        let mut text = Vec::new();
-        // Generous: Debian's has 13 KiB.
-        if let Ok(file) = File::open("/etc/services") {
-            let read = file.take(1 << 22).read_to_end(&mut text);
-            if let Err(error) = read {
-                log::warn!("cannot read /etc/services: {error}");
-            }
-        }
-        Self {
-            services: Services::parse(&String::from_utf8_lossy(&text)),
-            hosts: RefCell::default(),
-            touch_files: true,
-        }
+        Self { services: Services::parse(&text_of("/etc/services")), hosts: RefCell::default(), touch_files: true }
     }
 
     /// The same, but every file is taken to be there and writable: for looking at a
@@ -64,6 +55,33 @@ impl System {
     pub fn without_files() -> Self {
         Self { touch_files: false, ..Self::new() }
     }
+}
+
+/// What is in a file of the system, if there is one.
+fn text_of(path: &str) -> String {
+    let mut text = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // Generous: Debian's list of services has 13 KiB.
+        let read = file.take(1 << 22).read_to_end(&mut text);
+        if let Err(error) = read {
+            log::warn!("cannot read {path}: {error}");
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The domains that resolv.conf(5) names: the last line with any counts.
+fn search_list(text: &str) -> Vec<String> {
+    let mut domains = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if matches!(words.next(), Some("search" | "domain")) {
+            // An argument of `.` is the root: nothing is searched.
+            domains = words.map(|domain| domain.trim_end_matches('.').to_owned()).collect();
+        }
+    }
+    domains.retain(|domain| !domain.is_empty());
+    domains
 }
 
 impl Default for System {
@@ -90,6 +108,10 @@ impl Surroundings for System {
         std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(node)
     }
 
+    fn search_domains(&self) -> Vec<String> {
+        search_list(&text_of("/etc/resolv.conf"))
+    }
+
     fn try_append(&self, path: &Path) -> io::Result<()> {
         if self.touch_files {
             OpenOptions::new().append(true).create(true).open(path)?;
@@ -112,6 +134,8 @@ pub struct Fixed {
     pub services: Services,
     /// The machine's name.
     pub host_name: String,
+    /// Domains for short names.
+    pub search_domains: Vec<String>,
     /// Files that cannot be opened, and directories that do not exist.
     pub missing: Vec<PathBuf>,
 }
@@ -127,6 +151,10 @@ impl Surroundings for Fixed {
 
     fn host_name(&self) -> String {
         self.host_name.clone()
+    }
+
+    fn search_domains(&self) -> Vec<String> {
+        self.search_domains.clone()
     }
 
     fn try_append(&self, path: &Path) -> io::Result<()> {
@@ -187,6 +215,14 @@ mod tests {
         assert_eq!(services.port("http", Some(Protocol::Udp)), None);
         assert_eq!(services.port("tftp", None), Some(69));
         assert_eq!(services.port("odd", None), None);
+    }
+
+    #[test]
+    fn the_last_list_of_domains_counts() {
+        let text =
+            "# search no.example\ndomain one.example\nnameserver 192.0.2.1\nsearch two.example. three.example .\n";
+        assert_eq!(search_list(text), ["two.example", "three.example"]);
+        assert_eq!(search_list("nameserver 192.0.2.1\n"), [""; 0]);
     }
 
     #[test]

@@ -231,6 +231,7 @@ services! {
     Sip "sip" Some(5060);
     Smtp "smtp" Some(25);
     Submission "submission" Some(587);
+    Udp "udp" None;
 }
 
 impl ServiceName {
