@@ -11,7 +11,6 @@ mod address;
 mod bag;
 mod check;
 mod command;
-mod file;
 mod help;
 mod kernel;
 mod message;

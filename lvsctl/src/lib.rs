@@ -11,3 +11,4 @@ pub mod netlink;
 pub mod programmer;
 pub mod serve;
 pub mod settings;
+pub mod state;

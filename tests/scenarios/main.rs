@@ -6,4 +6,5 @@ mod helper;
 mod kernel_addresses;
 mod kernel_ipvs;
 mod lab;
+mod table_files;
 mod takeover;

@@ -1,11 +1,15 @@
 //! The verbs that are not ipvsadm's.
 
+mod apply;
 mod cluster;
+mod diff;
+mod save;
 mod serve;
 mod status;
 mod table;
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
@@ -30,13 +34,16 @@ struct Arguments {
 enum Verb {
     /// Show the virtual services, their real servers and what they do
     Status(status::Arguments),
-    /// Print the table for "apply": as "ipvsadm -Sn" does, but nothing is lost
-    Save,
+    /// Print everything that IPVS holds, timeouts and sync daemons included, for "restore" and "apply"
+    Save(save::Arguments),
+    /// Make IPVS what a saved file says, with as few changes as it takes; what the file does not speak of
+    /// (timeouts, sync daemons) becomes what a kernel starts with; exit status as for "apply"
+    Restore(apply::Arguments),
     /// Show what "apply" would change; exit status 0: nothing, 1: something, 2: it cannot be told
-    Diff(table::Diff),
+    Diff(diff::Arguments),
     /// Make the table what a file says, with as few changes as it takes; exit status 0: nothing to
     /// change, 3: changed, 1: the kernel refused, 2: the file is wrong
-    Apply(table::Apply),
+    Apply(apply::Arguments),
     /// Program IPVS for ldirectord and others that have no privilege to
     Serve(serve::Arguments),
     /// Give resource groups to the other director; returns when it has them
@@ -61,9 +68,10 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
     };
     match verb {
         Verb::Status(arguments) => status::run(&arguments),
-        Verb::Save => table::save(),
-        Verb::Diff(arguments) => table::diff(&arguments),
-        Verb::Apply(arguments) => table::apply(&arguments),
+        Verb::Save(arguments) => save::run(&arguments),
+        Verb::Restore(arguments) => apply::restore(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments),
+        Verb::Apply(arguments) => apply::apply(&arguments),
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Standby(arguments) => cluster::standby(arguments),
         Verb::Takeover(arguments) => cluster::takeover(arguments),
@@ -76,6 +84,14 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
 fn fail(error: &dyn std::error::Error) -> u8 {
     eprintln!("lvsctl: {}", crate::diag::chain(error));
     FAILED
+}
+
+/// Prints an object; the exit status.
+fn print_json(value: &serde_json::Value) -> u8 {
+    match writeln!(std::io::stdout(), "{value:#}") {
+        Ok(()) => 0,
+        Err(error) => fail(&error),
+    }
 }
 
 #[cfg(test)]

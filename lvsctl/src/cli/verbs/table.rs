@@ -1,48 +1,30 @@
-//! `lvsctl save`, `lvsctl diff` and `lvsctl apply`: the kernel's table and a file.
+//! What `save`, `diff`, `apply` and `restore` share: the kernel's state, and files that say what it should be.
+
+mod lines;
+mod show;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::cli::file;
+pub(super) use show::{changes_as_json, print_changes};
+
 use crate::cli::names::System;
 use crate::diag::{Diagnostic, chain};
-use crate::ipvs::text::command_line;
-use crate::ipvs::{self, Change, Table};
+use crate::ipvs::{Change, Refusal};
 use crate::netlink::RequestError;
 use crate::netlink::ipvs::{Client, OpenError};
+use crate::state::{self, State, Wanted, document};
 
 /// A table of a hundred thousand servers is a tenth of this, bytes.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 
-/// `apply`: the table is another one than before.
-const CHANGED: u8 = 3;
-/// `apply`: the kernel refused something. `diff`: there is something to change.
-const DIFFERS: u8 = 1;
-/// The file or the kernel's table cannot be read.
-const TROUBLE: u8 = 2;
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Diff {
-    /// The wanted table as "ipvsadm -Sn" prints it; "-" is standard input
-    file: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Apply {
-    /// The wanted table as "ipvsadm -Sn" prints it; "-" is standard input
-    file: PathBuf,
-    /// Only show what would be changed
-    #[arg(long)]
-    dry_run: bool,
-    /// When the kernel refuses a change, keep the others instead of going back to the table from before
-    #[arg(long)]
-    keep_going: bool,
-}
+/// The file or the kernel's state cannot be read.
+pub(super) const TROUBLE: u8 = 2;
 
 /// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is larger than {LARGEST_FILE} bytes", path.display())]
@@ -55,58 +37,30 @@ enum Error {
     Kernel(#[from] RequestError),
 }
 
+impl Error {
+    /// Tells it; the exit status.
+    pub(super) fn tell(&self) -> u8 {
+        match self {
+            Self::Mistakes(_) => eprintln!("{self}"),
+            _ => eprintln!("lvsctl: {}", chain(self)),
+        }
+        TROUBLE
+    }
+}
+
 fn list(mistakes: &[Diagnostic]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// What leads from nothing to the table: thresholds and large marks, which ipvsadm loses, are in it.
-pub(super) fn save() -> u8 {
-    let table = Client::open().map_err(Error::from).and_then(|mut kernel| Ok(kernel.table()?));
-    match table {
-        Ok(table) => {
-            show(&ipvs::diff(&Table::new(), &table));
-            0
-        }
-        Err(error) => trouble(&error),
+/// Reads a file of either form; what is only odd about it is told.
+pub(super) fn read_file(path: &Path) -> Result<Wanted, Error> {
+    let text = text(path)?;
+    if lines::are_in(&text) {
+        return lines::read(path, &text, &mut System::default()).map_err(Error::Mistakes);
     }
-}
-
-pub(super) fn diff(arguments: &Diff) -> u8 {
-    match plan(&arguments.file) {
-        Ok(Plan { changes, .. }) => {
-            show(&changes);
-            if changes.is_empty() { 0 } else { DIFFERS }
-        }
-        Err(error) => trouble(&error),
-    }
-}
-
-pub(super) fn apply(arguments: &Apply) -> u8 {
-    let Apply { file, dry_run, keep_going } = arguments;
-    match plan(file) {
-        Ok(Plan { changes, .. }) if changes.is_empty() => 0,
-        Ok(Plan { changes, .. }) if *dry_run => {
-            show(&changes);
-            CHANGED
-        }
-        Ok(plan) => carry_out(plan, *keep_going),
-        Err(error) => trouble(&error),
-    }
-}
-
-struct Plan {
-    kernel: Client,
-    before: Table,
-    changes: Vec<Change>,
-}
-
-fn plan(path: &Path) -> Result<Plan, Error> {
-    // The file comes first: with a mistake in it the kernel is not even asked.
-    let wanted = file::read(path, &text(path)?, &mut System::default()).map_err(Error::Mistakes)?;
-    let mut kernel = Client::open()?;
-    let before = kernel.table()?;
-    let changes = ipvs::diff(&before, &wanted);
-    Ok(Plan { kernel, before, changes })
+    let reading = document::read(path, &text).map_err(Error::Mistakes)?;
+    reading.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    Ok(reading.wanted)
 }
 
 fn text(path: &Path) -> Result<String, Error> {
@@ -124,39 +78,48 @@ fn text(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-fn carry_out(plan: Plan, keep_going: bool) -> u8 {
-    let Plan { mut kernel, before, changes } = plan;
-    let refusals: Vec<_> = kernel.change(&changes).into_iter().filter_map(Result::err).collect();
-    if refusals.is_empty() {
-        return CHANGED;
-    }
-    refusals.iter().for_each(|refusal| eprintln!("lvsctl: {refusal}"));
-    if !keep_going {
-        match go_back(&mut kernel, &before) {
-            Ok(()) => eprintln!("lvsctl: the table is as it was before"),
-            Err(why) => eprintln!("lvsctl: the table could not be put back as it was: {why}"),
-        }
-    }
-    DIFFERS
+/// What the kernel holds now.
+pub(super) fn state_of(kernel: &mut Client) -> Result<State, RequestError> {
+    Ok(State { table: kernel.table()?, timeouts: kernel.timeouts()?, daemons: kernel.daemons()? })
 }
 
-fn go_back(kernel: &mut Client, before: &Table) -> Result<(), String> {
-    let now = kernel.table().map_err(|error| chain(&error))?;
-    let results = kernel.change(&ipvs::diff(&now, before));
-    let refusals: Vec<String> =
-        results.into_iter().filter_map(Result::err).map(|refusal| refusal.to_string()).collect();
-    if refusals.is_empty() { Ok(()) } else { Err(refusals.join("; ")) }
+/// What has to be done, and to what.
+pub(super) struct Plan {
+    kernel: Client,
+    before: State,
+    pub(super) changes: Vec<Change>,
 }
 
-fn show(changes: &[Change]) {
-    let text: String = changes.iter().map(|change| command_line(change) + "\n").collect();
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn trouble(error: &Error) -> u8 {
-    match error {
-        Error::Mistakes(_) => eprintln!("{error}"),
-        _ => eprintln!("lvsctl: {}", chain(error)),
+impl Plan {
+    /// Compares with the kernel. Call it with a file that was read without a mistake: with one, the
+    /// kernel should not even be asked.
+    pub(super) fn towards(wanted: &Wanted) -> Result<Self, Error> {
+        let mut kernel = Client::open()?;
+        let before = state_of(&mut kernel)?;
+        let changes = state::plan(&before, wanted);
+        Ok(Self { kernel, before, changes })
     }
-    TROUBLE
+
+    /// Makes the changes; those that were refused.
+    pub(super) fn carry_out(&mut self) -> Vec<Refusal> {
+        self.kernel.change(&self.changes).into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Puts back what there was before.
+    ///
+    /// # Errors
+    /// In words, what could not be put back.
+    pub(super) fn go_back(&mut self) -> Result<(), String> {
+        let now = state_of(&mut self.kernel).map_err(|error| chain(&error))?;
+        let changes = state::plan(&now, &self.before.clone().into());
+        let results = self.kernel.change(&changes);
+        let refusals: Vec<String> =
+            results.into_iter().filter_map(Result::err).map(|refusal| refusal.to_string()).collect();
+        if refusals.is_empty() { Ok(()) } else { Err(refusals.join("; ")) }
+    }
+
+    /// What there was before.
+    pub(super) fn before(&self) -> &State {
+        &self.before
+    }
 }

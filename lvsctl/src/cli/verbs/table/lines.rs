@@ -1,0 +1,163 @@
+//! A table file in the words of `ipvsadm -S`: `-A` and `-a` lines, `--set`, `--start-daemon`, and `#` for comments.
+//!
+//! Unlike `-R` it is read whole before anything is done, and every mistake is told with its line.
+
+use std::path::Path;
+
+use crate::cli::bag::parse;
+use crate::cli::command::Command;
+use crate::diag::{Diagnostic, Severity};
+use crate::ipvs::text::Names;
+use crate::ipvs::{Change, apply_to};
+use crate::state::Wanted;
+
+/// Whether the text is in this form: its first word outside of comments is an option, or `ipvsadm`.
+pub(super) fn are_in(text: &str) -> bool {
+    let first = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| line.starts_with('-') || line.split_ascii_whitespace().next() == Some("ipvsadm"))
+}
+
+/// Reads a table; what is not in it should not be in the kernel either.
+///
+/// # Errors
+/// Every line that cannot be used.
+pub(super) fn read(path: &Path, text: &str, names: &mut dyn Names) -> Result<Wanted, Vec<Diagnostic>> {
+    let mut wanted = Wanted::default();
+    let mut mistakes = Vec::new();
+    let mut above: Vec<&str> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let trimmed = line.trim_start();
+        if let Some(comment) = trimmed.strip_prefix('#') {
+            above.push(comment.strip_prefix(' ').unwrap_or(comment).trim_end());
+            continue;
+        }
+        let comment = (!above.is_empty()).then(|| std::mem::take(&mut above).join("\n"));
+        let words: Vec<&[u8]> = line.split_ascii_whitespace().map(str::as_bytes).collect();
+        let words = words.strip_prefix(&[b"ipvsadm".as_slice()]).unwrap_or(&words);
+        if words.is_empty() {
+            // A comment with nothing right below it is about the whole, if it is the first thing in the file.
+            if wanted == Wanted::default() {
+                wanted.comments.whole = comment;
+            }
+            continue;
+        }
+        if let Err(message) = add(&mut wanted, words, comment, names) {
+            let from = line.chars().take_while(|c| c.is_whitespace()).count() + 1;
+            let to = line.trim_end().chars().count() + 1;
+            mistakes.push(Diagnostic {
+                severity: Severity::Error,
+                path: path.to_owned(),
+                line: number,
+                columns: from..to,
+                source: line.to_owned(),
+                message,
+                help: None,
+            });
+        }
+    }
+    if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
+}
+
+fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mut dyn Names) -> Result<(), String> {
+    let command = parse(words, false, names).map_err(|usage| usage.text())?;
+    let change = match command {
+        Command::Change(change @ (Change::AddService(..) | Change::AddDestination(..))) => change,
+        Command::Change(Change::SetTimeouts(timeouts)) => {
+            wanted.timeouts = timeouts;
+            return Ok(());
+        }
+        Command::Change(Change::StartDaemon(daemon)) => {
+            let daemons = wanted.daemons.get_or_insert_default();
+            if daemons.iter().any(|other| other.role == daemon.role) {
+                return Err("at most one daemon of each role can run".to_owned());
+            }
+            daemons.push(daemon);
+            return Ok(());
+        }
+        _ => return Err("a table is made of -A and -a lines, --set and --start-daemon".to_owned()),
+    };
+    apply_to(&mut wanted.table, &change).map_err(|refusal| match (&change, refusal.0) {
+        (Change::AddService(key, _), _) => format!("{key} is there already"),
+        (Change::AddDestination(key, at, _), libc::EEXIST) => format!("{key} has the real server {at} already"),
+        (Change::AddDestination(key, ..), _) => format!("no line above this one adds {key}"),
+        (other, errno) => format!("cannot {other}: {}", std::io::Error::from_raw_os_error(errno)),
+    })?;
+    let about = match change {
+        Change::AddService(key, _) => Some((key, None)),
+        Change::AddDestination(key, at, _) => Some((key, Some(at))),
+        _ => None,
+    };
+    wanted.comments.entries.extend(about.zip(comment));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::text::Numeric;
+    use crate::ipvs::{ServiceKey, SyncRole, Timeouts};
+    use crate::state::lines::to_lines;
+
+    #[test]
+    fn a_table_is_read_with_its_comments() {
+        let text = "# web\n-A -t 10.0.0.1:80 -s rr\n\n  ipvsadm -a -t 10.0.0.1:80 -r 10.1.0.1 -m -w 3\n";
+        let wanted = read(Path::new("table"), text, &mut Numeric).expect("nothing is wrong");
+        let key = ServiceKey::tcp(([10, 0, 0, 1], 80).into());
+        let service = &wanted.table[&key];
+        assert_eq!(service.service.scheduler.as_str(), "rr");
+        let weights: Vec<_> = service.destinations.iter().map(|(at, d)| (at.to_string(), d.weight)).collect();
+        assert_eq!(weights, [("10.1.0.1:80".to_owned(), 3)]);
+        assert_eq!(wanted.comments.service(&key), Some("web"));
+    }
+
+    #[test]
+    fn what_is_saved_is_read_back_whole() {
+        let text = "\
+# of lvs1
+# since spring
+
+--set 900 0 300
+# the shop
+-A -t 10.0.0.1:80 -s sh -p 300 -M 255.255.255.0 -b sh-port
+-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 3 -x 20 -y 10
+# rack 3
+-a -t 10.0.0.1:80 -r 10.1.0.2:80 -i -w 0 --tun-type gue --tun-port 6080 --tun-csum
+-A -f 4000000000 -6 -s rr -o
+--start-daemon master --mcast-interface eth0 --syncid 7 --mcast-group 224.0.0.81
+";
+        let wanted = read(Path::new("table"), text, &mut Numeric).expect("nothing is wrong");
+        assert_eq!(wanted.comments.whole.as_deref(), Some("of lvs1\nsince spring"));
+        assert_eq!(wanted.timeouts, Timeouts { tcp: 900, tcp_fin: 0, udp: 300 });
+        assert_eq!(wanted.daemons.as_ref().expect("it speaks of them")[0].role, SyncRole::Master);
+        assert_eq!(to_lines(&wanted), (text.to_owned(), vec![]));
+    }
+
+    #[test]
+    fn the_form_is_told_by_the_first_word() {
+        for text in ["# x\n\n -A -t 10.0.0.1:80", "ipvsadm -A -t 10.0.0.1:80", "--set 1 2 3"] {
+            assert!(are_in(text), "{text}");
+        }
+        for text in ["", "# -A\n", "[[service]]\n", "ipvsadm-table = 1"] {
+            assert!(!are_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let text =
+            "-A -t 10.0.0.1:80\n -A -t 10.0.0.1:80 \n-a -t 10.0.0.2:80 -r 10.1.0.1\n-C\n-A -t x:80\nfoo\n-A -q\n";
+        let mistakes = read(Path::new("table"), text, &mut Numeric).expect_err("six lines are wrong");
+        let told: Vec<_> = mistakes.iter().map(|m| format!("{}:{:?} {}", m.line, m.columns, m.message)).collect();
+        assert_eq!(
+            told,
+            [
+                "2:2..19 tcp 10.0.0.1:80 is there already",
+                "3:1..30 no line above this one adds tcp 10.0.0.2:80",
+                "4:1..3 a table is made of -A and -a lines, --set and --start-daemon",
+                "5:1..11 illegal virtual server address[:port] specified",
+                "6:1..4 this is no command of ipvsadm",
+                "7:1..6 -q: unknown option",
+            ]
+        );
+    }
+}
