@@ -4,10 +4,12 @@
 //! the server works, or what went wrong, with which address, after how long
 //! (spec/ldirectord.md chapter 8).
 
+mod ber;
 mod connect;
 mod datagram;
 mod dns;
 mod http;
+mod ldap;
 mod ping;
 mod radius;
 #[cfg(test)]
@@ -16,7 +18,9 @@ mod sip;
 mod stage;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod udp;
+mod wire;
 
 use std::fmt;
 use std::future::Future;
@@ -25,8 +29,8 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::config::model::{Check, Negotiate, Probe};
-pub use http::Tls;
 pub use ping::Pinger;
+pub use tls::Tls;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +102,9 @@ async fn converse(Negotiate { probe, timeout }: &Negotiate, tools: &Tools) -> Re
         Probe::Imap(_) => Err(NotBuilt("imap").to_string()),
         Probe::Ftp(_) => Err(NotBuilt("ftp").to_string()),
         Probe::Nntp { .. } => Err(NotBuilt("nntp").to_string()),
-        Probe::Ldap(_) => Err(NotBuilt("ldap").to_string()),
+        Probe::Ldap(ldap) => {
+            stage::within(*timeout, ldap.at, async |stage| ldap::check(ldap, stage, &tools.tls).await).await
+        }
         Probe::Dns(dns) => stage::within(*timeout, dns.at, async |stage| dns::check(dns, stage, random()?).await).await,
         Probe::Sip(sip) => stage::within(*timeout, sip.at, async |stage| sip::check(sip, stage, random()?).await).await,
         Probe::Radius(radius) => {

@@ -6,17 +6,12 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use reqwest::header::{CONNECTION, HOST, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url};
-use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::reason;
+use super::tls::Tls;
 use crate::config::model::{Http, Method};
 
 /// Most of a body that is looked at, bytes.
@@ -27,70 +22,6 @@ const MAX_REDIRECTS: usize = 7;
 
 /// How much of an unexpected body is told, characters.
 const QUOTED: usize = 80;
-
-/// How TLS is spoken: shared by all checks, because making it anew costs milliseconds.
-#[derive(Debug, Clone)]
-pub struct Tls(Arc<ClientConfig>);
-
-impl Tls {
-    /// Takes any certificate, as ldirectord always did: a health check asks whether the server
-    /// works, and most real servers present names that are not theirs (spec 8.2, B14).
-    ///
-    /// # Panics
-    /// Never: the provider supports TLS 1.2 and 1.3.
-    #[must_use]
-    pub fn unverified() -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth();
-        // A resumed session would hide a server that can no longer shake hands.
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(Arc::new(config))
-    }
-}
-
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
 
 /// Asks, follows redirects, and looks at what came.
 pub async fn check(request: &Http, tls: &Tls) -> Result<String, String> {
@@ -111,8 +42,10 @@ pub async fn check(request: &Http, tls: &Tls) -> Result<String, String> {
 }
 
 fn client(request: &Http, first: &Url, tls: &Tls) -> Result<Client, String> {
+    let mut config = tls.config();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut builder = Client::builder()
-        .tls_backend_preconfigured(ClientConfig::clone(&tls.0))
+        .tls_backend_preconfigured(config)
         .no_proxy()
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
