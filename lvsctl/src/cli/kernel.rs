@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
 
 use crate::ipvs::{Change, DestinationListing, Info, ServiceKey, ServiceListing, SyncDaemon, Timeouts};
 use crate::netlink::RequestError;
@@ -21,6 +22,16 @@ pub trait Kernel {
     fn service(&mut self, key: &ServiceKey) -> Result<ServiceListing, Errno>;
     /// The servers of a service, newest first; none if the service does not exist.
     fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, Errno>;
+    /// What `keep` keeps of the servers of a service, each behind its address; without `counters` those are 0.
+    fn destinations_as<T>(
+        &mut self,
+        key: &ServiceKey,
+        counters: bool,
+        keep: impl Fn(&DestinationListing) -> T,
+    ) -> Result<Vec<(SocketAddr, T)>, Errno> {
+        let _ = counters;
+        Ok(self.destinations(key)?.iter().map(|row| (row.at, keep(row))).collect())
+    }
     /// Connection timeouts.
     fn timeouts(&mut self) -> Result<Timeouts, Errno>;
     /// Running sync daemons, the master first.
@@ -46,6 +57,15 @@ impl Kernel for Client {
 
     fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, Errno> {
         Self::destinations(self, key).map_err(errno)
+    }
+
+    fn destinations_as<T>(
+        &mut self,
+        key: &ServiceKey,
+        counters: bool,
+        keep: impl Fn(&DestinationListing) -> T,
+    ) -> Result<Vec<(SocketAddr, T)>, Errno> {
+        Self::destinations_as(self, key, counters, keep).map_err(errno)
     }
 
     fn timeouts(&mut self) -> Result<Timeouts, Errno> {

@@ -1,17 +1,18 @@
 //! Carries out command lines of ipvsadm.
 
 use std::io::{BufRead, Read, Write};
+use std::net::SocketAddr;
 
 use super::bag::parse;
 use super::command::{Command, List, Services, Usage};
 use super::kernel::{Errno, Kernel};
 use super::{help, message};
 use crate::ipvs::list::{
-    Connection, Style, connection_heading, connection_line, daemon_line, destination_line, heading, service_line,
-    sort_destinations, sort_services, timeout_line, version_line,
+    Columns, Connection, Style, connection_heading, connection_line, daemon_line, destination_line, heading,
+    service_line, sort_by_address, sort_services, timeout_line, version_line,
 };
 use crate::ipvs::text::{Names, Numeric, save_destination, save_service, service_options};
-use crate::ipvs::{Change, ServiceListing};
+use crate::ipvs::{Change, Destination, DestinationListing, Forward, ServiceListing, Stats};
 
 /// Output is handed on in pieces of this size, bytes.
 const PIECE: usize = 32 * 1024;
@@ -115,7 +116,7 @@ impl<K: Kernel> Shell<'_, K> {
     }
 
     fn list_services(&mut self, wanted: &Services) -> u8 {
-        let Services { only, columns, exact, numeric, unsorted } = *wanted;
+        let Services { only, columns, unsorted, .. } = *wanted;
         let mut text = String::new();
         let services = if let Some(key) = only {
             match self.kernel.service(&key) {
@@ -136,26 +137,44 @@ impl<K: Kernel> Shell<'_, K> {
             }
         };
         heading(&mut text, columns);
+        let listed = if matches!(columns, Columns::Statistics | Columns::Rates) {
+            self.list_servers(&mut text, &services, wanted, Counted::of, Counted::listing)
+        } else {
+            self.list_servers(&mut text, &services, wanted, Connected::of, Connected::listing)
+        };
+        self.print(&text);
+        match listed {
+            Ok(()) => 0,
+            Err(errno) => self.listing_failed(&message::general(errno)),
+        }
+    }
+
+    /// The lines of services and their servers. Of the servers of a service only `keep` is held at a time, for
+    /// there may be many; `show` makes of it what the columns need.
+    fn list_servers<T>(
+        &mut self,
+        text: &mut String,
+        services: &[ServiceListing],
+        wanted: &Services,
+        keep: fn(&DestinationListing) -> T,
+        show: fn(SocketAddr, &T) -> DestinationListing,
+    ) -> Result<(), Errno> {
+        let Services { columns, exact, numeric, unsorted, .. } = *wanted;
         let style = Style { columns, exact };
-        for ServiceListing { key, service, stats, .. } in &services {
-            let mut servers = match self.kernel.destinations(key) {
-                Ok(servers) => servers,
-                Err(errno) => {
-                    self.print(&text);
-                    return self.listing_failed(&message::general(errno));
-                }
-            };
+        let counters = matches!(columns, Columns::Statistics | Columns::Rates);
+        for ServiceListing { key, service, stats, .. } in services {
+            let mut servers = self.kernel.destinations_as(key, counters, keep)?;
             if !unsorted {
-                sort_destinations(&mut servers);
+                sort_by_address(&mut servers);
             }
             let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
-            service_line(&mut text, key, service, stats, style, names);
-            for server in &servers {
-                destination_line(&mut text, key, server, style, names);
-                hand_on(&mut text, self.out);
+            service_line(text, key, service, stats, style, names);
+            for (at, kept) in &servers {
+                destination_line(text, key, &show(*at, kept), style, names);
+                hand_on(text, self.out);
             }
         }
-        self.print(&text)
+        Ok(())
     }
 
     fn services(&mut self, unsorted: bool) -> Result<Vec<ServiceListing>, Errno> {
@@ -173,20 +192,20 @@ impl<K: Kernel> Shell<'_, K> {
         };
         let (mut text, mut options) = (String::new(), String::new());
         for ServiceListing { key, service, .. } in &services {
-            let mut servers = match self.kernel.destinations(key) {
+            let mut servers = match self.kernel.destinations_as(key, false, |row| row.destination) {
                 Ok(servers) => servers,
                 Err(errno) => {
                     self.print(&text);
                     return self.listing_failed(&message::general(errno));
                 }
             };
-            sort_destinations(&mut servers);
+            sort_by_address(&mut servers);
             let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
             options.clear();
             service_options(&mut options, key, names);
             save_service(&mut text, &options, key, service);
-            for server in &servers {
-                save_destination(&mut text, &options, key, server.at, &server.destination, names);
+            for (at, destination) in &servers {
+                save_destination(&mut text, &options, key, *at, destination, names);
                 hand_on(&mut text, self.out);
             }
         }
@@ -219,5 +238,50 @@ fn hand_on(text: &mut String, out: &mut dyn Write) {
     if text.len() >= PIECE {
         let _ = out.write_all(text.as_bytes());
         text.clear();
+    }
+}
+
+/// What the columns with connections show of a server.
+struct Connected {
+    destination: Destination,
+    connections: [u32; 3],
+}
+
+impl Connected {
+    fn of(row: &DestinationListing) -> Self {
+        let connections = [row.active_connections, row.inactive_connections, row.persistent_connections];
+        Self { destination: row.destination, connections }
+    }
+
+    fn listing(at: SocketAddr, kept: &Self) -> DestinationListing {
+        let [active_connections, inactive_connections, persistent_connections] = kept.connections;
+        DestinationListing {
+            at,
+            destination: kept.destination,
+            active_connections,
+            inactive_connections,
+            persistent_connections,
+            stats: Stats::default(),
+        }
+    }
+}
+
+/// What the columns with counters show of a server.
+struct Counted(Stats);
+
+impl Counted {
+    fn of(row: &DestinationListing) -> Self {
+        Self(row.stats)
+    }
+
+    fn listing(at: SocketAddr, kept: &Self) -> DestinationListing {
+        DestinationListing {
+            at,
+            destination: Destination::new(Forward::Gate, 0),
+            active_connections: 0,
+            inactive_connections: 0,
+            persistent_connections: 0,
+            stats: kept.0,
+        }
     }
 }

@@ -4,9 +4,9 @@ mod connections;
 mod order;
 
 pub use connections::{Connection, connection_heading, connection_line};
-pub use order::{sort_destinations, sort_services};
+pub use order::{sort_by_address, sort_destinations, sort_services};
 
-use super::text::{Names, cut, endpoint, pad, protocol_of, push, scheduler_flags};
+use super::text::{Names, cut, endpoint, left, pad, protocol_of, push, scheduler_flags};
 use super::{
     DestinationListing, Family, Forward, Info, Netmask, Protocol, Service, ServiceKey, Stats, SyncDaemon, SyncRole,
     Timeouts, Tunnel, TunnelChecksum,
@@ -170,7 +170,18 @@ pub fn destination_line(
     let (forward, weight) = (destination.forward, destination.weight);
     match style.columns {
         Columns::Plain => {
-            push(out, format_args!(" {:<7} {:<6} {active:<10} {inactive:<10}", method(forward), weight.cast_signed()));
+            out.push(' ');
+            let start = out.len();
+            out.push_str(method(forward));
+            pad(out, start, 8);
+            match u32::try_from(weight.cast_signed()) {
+                Ok(weight) => left(out, weight, 6),
+                Err(_) => push(out, format_args!("{:<6}", weight.cast_signed())),
+            }
+            out.push(' ');
+            left(out, *active, 10);
+            out.push(' ');
+            left(out, *inactive, 10);
         }
         Columns::Tunnels => {
             push(out, format_args!(" {:<7} {:<13} ", method(forward), tunnel(forward)));

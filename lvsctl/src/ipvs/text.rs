@@ -61,8 +61,47 @@ pub(super) fn cut(out: &mut String, start: usize, limit: usize) {
 
 /// Fills up what was added since `start` to `width` bytes with blanks.
 pub(super) fn pad(out: &mut String, start: usize, width: usize) {
-    let end = start + width;
-    out.extend(std::iter::repeat_n(' ', end.saturating_sub(out.len())));
+    blanks(out, (start + width).saturating_sub(out.len()));
+}
+
+fn blanks(out: &mut String, mut count: usize) {
+    const BLANKS: &str = "                                ";
+    while count > 0 {
+        let some = count.min(BLANKS.len());
+        out.push_str(&BLANKS[..some]);
+        count -= some;
+    }
+}
+
+/// Adds a decimal number, and blanks up to `width` bytes. Listings of large tables are mostly these, and the
+/// standard library's formatting takes several times as long.
+pub(super) fn left(out: &mut String, number: u32, width: usize) {
+    let start = out.len();
+    decimal(out, number);
+    pad(out, start, width);
+}
+
+fn decimal(out: &mut String, mut number: u32) {
+    let mut digits = [0; 10];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    digits[first..].iter().for_each(|&digit| out.push(char::from(digit)));
+}
+
+fn ipv4(out: &mut String, address: Ipv4Addr) {
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push('.');
+        }
+        decimal(out, octet.into());
+    }
 }
 
 /// Adds `host:port`; IPv6 hosts, names too, in brackets. Cut at 59 bytes, as ipvsadm does.
@@ -76,7 +115,7 @@ pub fn endpoint(out: &mut String, at: SocketAddr, protocol: Option<Protocol>, na
     match (host, at.ip()) {
         (Some(host), IpAddr::V4(_)) => out.push_str(&host),
         (Some(host), IpAddr::V6(_)) => push(out, format_args!("[{host}]")),
-        (None, IpAddr::V4(address)) => push(out, format_args!("{address}")),
+        (None, IpAddr::V4(address)) => ipv4(out, address),
         (None, IpAddr::V6(address)) => {
             out.push('[');
             ipv6(out, address);
@@ -85,7 +124,10 @@ pub fn endpoint(out: &mut String, at: SocketAddr, protocol: Option<Protocol>, na
     }
     match port {
         Some(port) => push(out, format_args!(":{port}")),
-        None => push(out, format_args!(":{}", at.port())),
+        None => {
+            out.push(':');
+            decimal(out, at.port().into());
+        }
     }
     cut(out, start, LONGEST_ENDPOINT);
 }

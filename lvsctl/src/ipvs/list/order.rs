@@ -4,12 +4,12 @@
 //! result depends on the algorithm; this is the one of glibc's `qsort`, a top-down merge sort. The
 //! standard library's sorts may panic on such a comparison.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::ipvs::{DestinationListing, ServiceKey, ServiceListing};
 
 /// Sorts as `ipvsadm -L` does: by mark, family, protocol, address, port.
-pub fn sort_services(services: &mut Vec<ServiceListing>) {
+pub fn sort_services(services: &mut [ServiceListing]) {
     sort(services, |a, b| {
         let (a, b) = (Identity::of(&a.key), Identity::of(&b.key));
         let numbers = difference(a.mark, b.mark).or(difference(a.family, b.family));
@@ -19,12 +19,22 @@ pub fn sort_services(services: &mut Vec<ServiceListing>) {
 }
 
 /// Sorts as `ipvsadm -L` does: by address and port.
-pub fn sort_destinations(servers: &mut Vec<DestinationListing>) {
-    sort(servers, |a, b| {
-        let (first, second) = (words(a.at.ip()), words(b.at.ip()));
+pub fn sort_destinations(servers: &mut [DestinationListing]) {
+    sort(servers, |a, b| addresses(a.at, b.at));
+}
+
+/// As [`sort_destinations`], for whatever is kept of servers behind their addresses.
+pub fn sort_by_address<T>(servers: &mut [(SocketAddr, T)]) {
+    sort(servers, |a, b| addresses(a.0, b.0));
+}
+
+fn addresses(a: SocketAddr, b: SocketAddr) -> Difference {
+    let compared = match (a.ip(), b.ip()) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => difference(a.to_bits(), b.to_bits()),
         // The family of the first alone decides how much is compared.
-        compare(family(a.at.ip()), &first, &second).or(difference(a.at.port().into(), b.at.port().into()))
-    });
+        (first, second) => compare(family(first), &words(first), &words(second)),
+    };
+    compared.or(difference(a.port().into(), b.port().into()))
 }
 
 /// The sign of `a - b`; `None` if they are equal.
@@ -85,13 +95,24 @@ impl Identity {
     }
 }
 
-/// Merge sort of n/2 and n - n/2 elements that takes the left one unless it is greater.
-fn sort<T>(items: &mut Vec<T>, compare: impl Fn(&T, &T) -> Difference) {
+/// Merge sort of n/2 and n - n/2 elements that takes the left one unless it is greater. Large elements are
+/// moved once, in place.
+fn sort<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Difference) {
     let mut order: Vec<usize> = (0..items.len()).collect();
     let mut merged = Vec::with_capacity(items.len());
     merge_sort(&mut order, &mut merged, &|a, b| compare(&items[a], &items[b]));
-    let mut taken: Vec<Option<T>> = items.drain(..).map(Some).collect();
-    items.extend(order.into_iter().filter_map(|at| taken[at].take()));
+    for start in 0..order.len() {
+        // Each round puts one cycle of the permutation in place, and marks its places as done.
+        let mut at = start;
+        loop {
+            let from = std::mem::replace(&mut order[at], at);
+            if from == start || from == at {
+                break;
+            }
+            items.swap(at, from);
+            at = from;
+        }
+    }
 }
 
 fn merge_sort(order: &mut [usize], merged: &mut Vec<usize>, compare: &impl Fn(usize, usize) -> Difference) {

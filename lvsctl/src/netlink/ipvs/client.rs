@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 
@@ -12,11 +13,11 @@ use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
 use netlink_sys::protocols::NETLINK_GENERIC;
 
-use super::dump::{self, Question, Row};
+use super::dump::{self, Keyed, Question, Row};
 use super::number::{FAMILY, command};
 use super::{decode, encode};
 use crate::ipvs::{
-    Change, DestinationListing, Info, Refusal, ServiceKey, ServiceListing, SyncDaemon, Table, Timeouts, table_of,
+    Change, DestinationListing, Info, Refusal, ServiceKey, ServiceListing, SyncDaemon, Table, Timeouts, VirtualService,
 };
 use crate::netlink::RequestError;
 use crate::netlink::attribute::{Value, Writer, find};
@@ -159,6 +160,23 @@ impl Client {
         self.list(Question::Destinations(*key))
     }
 
+    /// What `keep` keeps of the real servers of a service, each behind its address and port, in the order of
+    /// [`Client::destinations`]: for large services, of which only little is wanted.
+    ///
+    /// Without `counters` those are not read, and 0 in what `keep` sees; it takes a third of the time.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read.
+    pub fn destinations_as<T>(
+        &mut self,
+        key: &ServiceKey,
+        counters: bool,
+        keep: impl Fn(&DestinationListing) -> T,
+    ) -> Result<Vec<(SocketAddr, T)>, RequestError> {
+        let question = if counters { Question::Destinations(*key) } else { Question::WithoutCounters(*key) };
+        self.list_as(question, |row: DestinationListing| (row.at, keep(&row)))
+    }
+
     /// Everything with counters, in the kernel's order. Not a snapshot: others may change the
     /// table between two services (spec/ipvs.md B.4).
     ///
@@ -177,7 +195,12 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn table(&mut self) -> Result<Table, RequestError> {
-        Ok(table_of(&self.listing()?))
+        let mut table = Table::new();
+        for ServiceListing { key, service, .. } in self.services()? {
+            let destinations = self.destinations_as(&key, false, |row| row.destination)?.into_iter().collect();
+            table.insert(key, VirtualService { service, destinations });
+        }
+        Ok(table)
     }
 
     /// Carries out changes in their order, each with its own result in the same place. One
@@ -277,6 +300,11 @@ impl Client {
 
     /// One list, whole.
     fn list<T: Row>(&mut self, question: Question) -> Result<Vec<T>, RequestError> {
+        self.list_as(question, |row: T| row)
+    }
+
+    /// One list, of which only `keep` is held.
+    fn list_as<R: Row, T: Keyed>(&mut self, question: Question, keep: impl Fn(R) -> T) -> Result<Vec<T>, RequestError> {
         self.with_family(|socket, family| {
             dump::settle(|| {
                 let reading = socket.start_dump(family, |out| {
@@ -285,7 +313,7 @@ impl Client {
                         encode::whose(&mut Writer(out), key);
                     }
                 })?;
-                dump::read(socket, reading, family, &question)
+                dump::read(socket, reading, family, &question, &keep)
             })
         })
     }

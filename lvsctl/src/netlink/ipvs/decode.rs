@@ -64,8 +64,8 @@ pub fn service(attrs: &[u8]) -> Result<ServiceListing, RequestError> {
     Ok(ServiceListing { key, service, stats, destinations: Vec::new() })
 }
 
-/// A real server of a service of this family.
-pub fn destination(attrs: &[u8], service: Family) -> Result<DestinationListing, RequestError> {
+/// A real server of a service of this family; without `with_counters` its counters are left at 0.
+pub fn destination(attrs: &[u8], service: Family, with_counters: bool) -> Result<DestinationListing, RequestError> {
     let nest = find(attrs, top::DEST).ok_or(lacks("no real server in it"))?;
     let (mut family, mut address, mut port, mut method) = (service, None, None, dest::MASQ);
     let (mut weight, mut upper_threshold, mut lower_threshold) = (0, 0, 0);
@@ -107,7 +107,7 @@ pub fn destination(attrs: &[u8], service: Family) -> Result<DestinationListing, 
         active_connections,
         inactive_connections,
         persistent_connections,
-        stats: wide_counters.or(counters).map(statistics).unwrap_or_default(),
+        stats: wide_counters.or(counters).filter(|_| with_counters).map(statistics).unwrap_or_default(),
     })
 }
 

@@ -25,6 +25,8 @@ pub enum Question {
     Services,
     /// The real servers of one service.
     Destinations(ServiceKey),
+    /// The same; their counters are not read. The kernel sends them anyway.
+    WithoutCounters(ServiceKey),
     Daemons,
 }
 
@@ -32,7 +34,7 @@ impl Question {
     pub fn command(self) -> u8 {
         match self {
             Self::Services => command::GET_SERVICE,
-            Self::Destinations(_) => command::GET_DEST,
+            Self::Destinations(_) | Self::WithoutCounters(_) => command::GET_DEST,
             Self::Daemons => command::GET_DAEMON,
         }
     }
@@ -40,7 +42,7 @@ impl Question {
     /// The service that is asked about.
     pub fn about(&self) -> Option<&ServiceKey> {
         match self {
-            Self::Destinations(key) => Some(key),
+            Self::Destinations(key) | Self::WithoutCounters(key) => Some(key),
             Self::Services | Self::Daemons => None,
         }
     }
@@ -50,19 +52,15 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Services => f.write_str("list the virtual services"),
-            Self::Destinations(key) => write!(f, "list the real servers of {key}"),
+            Self::Destinations(key) | Self::WithoutCounters(key) => write!(f, "list the real servers of {key}"),
             Self::Daemons => f.write_str("list the sync daemons"),
         }
     }
 }
 
-/// An entry of a list.
-pub trait Row: Sized {
-    /// What no two entries of a list have in common.
+/// Something with a key that no two entries of a list have in common.
+pub trait Keyed {
     type Key: Eq + Hash;
-
-    /// Reads an entry of the answer to a question.
-    fn decode(attrs: &[u8], question: &Question) -> Result<Self, RequestError>;
 
     fn key(&self) -> Self::Key;
 
@@ -70,12 +68,20 @@ pub trait Row: Sized {
     fn fingerprint(&self) -> u64;
 }
 
-impl Row for ServiceListing {
-    type Key = ServiceKey;
+/// An entry of a list.
+pub trait Row: Keyed + Sized {
+    /// Reads an entry of the answer to a question.
+    fn decode(attrs: &[u8], question: &Question) -> Result<Self, RequestError>;
+}
 
+impl Row for ServiceListing {
     fn decode(attrs: &[u8], _: &Question) -> Result<Self, RequestError> {
         decode::service(attrs)
     }
+}
+
+impl Keyed for ServiceListing {
+    type Key = ServiceKey;
 
     fn key(&self) -> ServiceKey {
         self.key
@@ -90,12 +96,14 @@ impl Row for ServiceListing {
 }
 
 impl Row for DestinationListing {
-    type Key = SocketAddr;
-
     fn decode(attrs: &[u8], question: &Question) -> Result<Self, RequestError> {
         let service = question.about().ok_or(RequestError::Malformed("a real server of no service"))?;
-        decode::destination(attrs, service.family())
+        decode::destination(attrs, service.family(), matches!(question, Question::Destinations(_)))
     }
+}
+
+impl Keyed for DestinationListing {
+    type Key = SocketAddr;
 
     fn key(&self) -> SocketAddr {
         self.at
@@ -106,12 +114,27 @@ impl Row for DestinationListing {
     }
 }
 
-impl Row for SyncDaemon {
-    type Key = crate::ipvs::SyncRole;
+/// What is kept of a real server, behind its address.
+impl<T> Keyed for (SocketAddr, T) {
+    type Key = SocketAddr;
 
+    fn key(&self) -> SocketAddr {
+        self.0
+    }
+
+    fn fingerprint(&self) -> u64 {
+        of_address(self.0)
+    }
+}
+
+impl Row for SyncDaemon {
     fn decode(attrs: &[u8], _: &Question) -> Result<Self, RequestError> {
         decode::sync_daemon(attrs)
     }
+}
+
+impl Keyed for SyncDaemon {
+    type Key = crate::ipvs::SyncRole;
 
     fn key(&self) -> Self::Key {
         self.role
@@ -139,17 +162,18 @@ pub struct Attempt<T> {
     disturbed: bool,
 }
 
-/// Reads a list to its end.
-pub fn read<T: Row>(
+/// Reads a list to its end; `keep` tells what to keep of each entry.
+pub fn read<R: Row, T>(
     source: &mut impl Source,
     mut reading: Reading,
     family: u16,
     question: &Question,
+    keep: impl Fn(R) -> T,
 ) -> Result<Attempt<T>, RequestError> {
     let mut rows = Vec::new();
     reading.read_to_end(source, question, |kind, payload| {
         if kind == family {
-            rows.push(T::decode(payload.get(GENL_HDRLEN..).unwrap_or_default(), question)?);
+            rows.push(keep(R::decode(payload.get(GENL_HDRLEN..).unwrap_or_default(), question)?));
         }
         Ok(())
     })?;
@@ -165,7 +189,7 @@ pub fn read<T: Row>(
 ///
 /// # Errors
 /// The first of the attempts; [`RequestError::Disturbed`].
-pub fn settle<T: Row>(mut attempt: impl FnMut() -> Result<Attempt<T>, RequestError>) -> Result<Vec<T>, RequestError> {
+pub fn settle<T: Keyed>(mut attempt: impl FnMut() -> Result<Attempt<T>, RequestError>) -> Result<Vec<T>, RequestError> {
     let mut left = DUMP_ATTEMPTS;
     loop {
         let Attempt { mut rows, in_parts, disturbed } = attempt()?;
@@ -182,8 +206,8 @@ pub fn settle<T: Row>(mut attempt: impl FnMut() -> Result<Attempt<T>, RequestErr
 /// Drops every entry whose key an earlier one has; whether there was any.
 ///
 /// Eight bytes an entry, which are sorted, are much less and much faster than a set of keys.
-fn drop_repeated<T: Row>(rows: &mut Vec<T>) -> bool {
-    let mut fingerprints: Vec<u64> = rows.iter().map(Row::fingerprint).collect();
+fn drop_repeated<T: Keyed>(rows: &mut Vec<T>) -> bool {
+    let mut fingerprints: Vec<u64> = rows.iter().map(Keyed::fingerprint).collect();
     fingerprints.sort_unstable();
     if fingerprints.is_sorted_by(|a, b| a < b) {
         return false;
@@ -239,7 +263,8 @@ fn replay<T: Row, D: AsRef<[u8]>>(
     question: &Question,
 ) -> Result<Vec<T>, RequestError> {
     let mut recorded = Recorded::new(datagrams);
-    let Attempt { mut rows, in_parts, .. } = read(&mut recorded, Reading::of(sequence), family, question)?;
+    let Attempt { mut rows, in_parts, .. } =
+        read(&mut recorded, Reading::of(sequence), family, question, |row: T| row)?;
     if in_parts {
         drop_repeated(&mut rows);
     }
@@ -299,7 +324,8 @@ mod tests {
         let listed = settle(|| {
             let datagrams = &attempts[made.min(attempts.len() - 1)];
             made += 1;
-            read::<ServiceListing>(&mut Recorded::new(datagrams), Reading::of(SEQUENCE), FAMILY, &Question::Services)
+            let mut recorded = Recorded::new(datagrams);
+            read(&mut recorded, Reading::of(SEQUENCE), FAMILY, &Question::Services, |row: ServiceListing| row)
         });
         let marks = listed.map(|rows| {
             let mark = |row: ServiceListing| match row.key {
@@ -356,11 +382,8 @@ mod tests {
     fn keys_that_differ_are_kept_whatever_their_fingerprints() {
         #[derive(Debug, PartialEq)]
         struct Alike(u32);
-        impl Row for Alike {
+        impl Keyed for Alike {
             type Key = u32;
-            fn decode(_: &[u8], _: &Question) -> Result<Self, RequestError> {
-                Err(RequestError::Lost)
-            }
             fn key(&self) -> u32 {
                 self.0
             }

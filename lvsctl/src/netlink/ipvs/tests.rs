@@ -88,7 +88,7 @@ fn recorded_servers_are_read() {
         ("10.0.0.2:53", Destination::new(Forward::Tunnel(gue), 1)),
     ];
     for (n, (text, destination)) in (1..).zip(expected) {
-        let read = decode::destination(&reply(&format!("reply server {n}")), Family::Inet).expect("a server");
+        let read = decode::destination(&reply(&format!("reply server {n}")), Family::Inet, true).expect("a server");
         let expected = DestinationListing {
             at: at(text),
             destination,
@@ -214,7 +214,7 @@ fn wide_counters_are_preferred_and_narrow_ones_do() {
                 w.nested(dest::STATS64, wide);
             }
         });
-        decode::destination(&attrs, Family::Inet).expect("a server").stats
+        decode::destination(&attrs, Family::Inet, true).expect("a server").stats
     };
     assert_eq!(read(false), Stats { connections: 1, packets_in: 0xffff_ffff, ..Stats::default() });
     assert_eq!(read(true), Stats { connections: 1, packets_in: 1 << 40, ..Stats::default() });
@@ -223,7 +223,7 @@ fn wide_counters_are_preferred_and_narrow_ones_do() {
 #[test]
 fn what_must_be_there_is_missed_and_what_is_new_is_passed_over() {
     assert!(decode::service(&[]).is_err());
-    assert!(decode::destination(&[], Family::Inet).is_err());
+    assert!(decode::destination(&[], Family::Inet, true).is_err());
     assert!(decode::sync_daemon(&[]).is_err());
     assert!(decode::information(&[]).is_err());
     let mut attrs = Vec::new();
@@ -239,8 +239,8 @@ fn what_must_be_there_is_missed_and_what_is_new_is_passed_over() {
 
 fn decode_everything(attrs: &[u8]) {
     let _ = decode::service(attrs);
-    let _ = decode::destination(attrs, Family::Inet);
-    let _ = decode::destination(attrs, Family::Inet6);
+    let _ = decode::destination(attrs, Family::Inet, true);
+    let _ = decode::destination(attrs, Family::Inet6, true);
     let _ = decode::sync_daemon(attrs);
     let _ = decode::timeouts(attrs);
     let _ = decode::information(attrs);
