@@ -8,6 +8,7 @@ mod ber;
 mod connect;
 mod datagram;
 mod dns;
+mod external;
 mod http;
 mod ldap;
 mod ping;
@@ -39,6 +40,8 @@ pub struct Report {
     pub result: Result<String, String>,
     /// From the start of the check to its end.
     pub took: Duration,
+    /// What monitor files say about it, if it has words for them (spec chapter 11).
+    pub words: Option<String>,
 }
 
 /// What all checks share.
@@ -71,6 +74,7 @@ impl Default for Tools {
 /// Of a [`Check::Combined`] the negotiation is made: whose turn it is is not decided here.
 pub async fn run(check: &Check, tools: &Tools) -> Report {
     let begin = Instant::now();
+    let mut words = None;
     let result = match check {
         Check::On => Ok("not checked".to_owned()),
         Check::Off => Err("checktype=off: not checked".to_owned()),
@@ -81,20 +85,26 @@ pub async fn run(check: &Check, tools: &Tools) -> Report {
         }
         // Each attempt has its own deadline.
         Check::Ping(target) => ping::check(target, &tools.pinger).await,
-        Check::Negotiate(negotiate) | Check::Combined { negotiate, .. } => converse(negotiate, tools).await,
-        Check::External(_) => Err(NotBuilt("external").to_string()),
-        Check::ExternalPerl(_) => Err(NotBuilt("external-perl").to_string()),
+        Check::Negotiate(negotiate) | Check::Combined { negotiate, .. } => converse(negotiate, tools, &mut words).await,
+        // The program has its deadline, and is ended when it passes.
+        Check::External(target) => external::check(target).await,
+        Check::ExternalPerl(target) => external::check_perl(target).await,
     };
     let took = begin.elapsed();
-    Report { result: result.map_err(|why| format!("{why}, after {}", Took(took))), took }
+    Report { result: result.map_err(|why| format!("{why}, after {}", Took(took))), took, words }
 }
 
-async fn converse(Negotiate { probe, timeout }: &Negotiate, tools: &Tools) -> Result<String, String> {
+async fn converse(
+    Negotiate { probe, timeout }: &Negotiate,
+    tools: &Tools,
+    words: &mut Option<String>,
+) -> Result<String, String> {
     match probe {
         Probe::None => Ok("nothing to negotiate".to_owned()),
         Probe::Http(request) => {
             let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);
-            within(*timeout, silent, http::check(request, &tools.tls)).await
+            *words = Some("500 Timeout Alarm".to_owned());
+            within(*timeout, silent, http::check(request, &tools.tls, words)).await
         }
         Probe::HttpProxy(_) => Err(NotBuilt("http_proxy").to_string()),
         Probe::Smtp { .. } => Err(NotBuilt("smtp").to_string()),
@@ -156,7 +166,7 @@ impl fmt::Display for Took {
 }
 
 /// What the system said, without the number: `Connection refused`.
-fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }

@@ -6,6 +6,7 @@
 //! ([`hand`]), so that neither a hung server nor a hung helper holds up anything else.
 
 mod hand;
+mod outside;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::check::{self, Report, Tools};
 use crate::config::Config;
 use crate::farm::Farm;
+use crate::file_watch::Happened;
 use crate::notice::Notice;
 use crate::schedule::CheckId;
 use hand::{Done, Hand};
+pub use outside::Outside;
+use outside::{News, complaint};
 pub use start::{Options, StartError, run};
 
 /// Reads the configuration again; the texts of its mistakes if it cannot be used. May take long
@@ -70,6 +74,8 @@ pub struct Parts<P> {
     pub in_force: InForce,
     /// Whom to tell that the table was programmed for the first time, if somebody waits for that.
     pub readiness: Option<Readiness>,
+    /// Mails, monitor files, commands, other instances.
+    pub outside: Outside,
 }
 
 /// A running ldirectord.
@@ -86,6 +92,9 @@ pub struct Director {
     pub(crate) reloads: Vec<Call<Request>>,
     tools: Tools,
     hand: Hand,
+    outside: Outside,
+    /// The callback is run when the file that changed has been read.
+    call_back: bool,
     signals: Signals,
     checks: JoinSet<()>,
     reports_in: mpsc::UnboundedSender<(CheckId, Report)>,
@@ -119,6 +128,7 @@ enum Event {
     Report(CheckId, Report),
     Done(Done),
     Reread(Result<Config, Vec<String>>),
+    News(News),
     Time,
 }
 
@@ -128,11 +138,13 @@ impl Director {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new<P: Programmer + 'static>(parts: Parts<P>, config: Config) -> Self {
-        let Parts { programmer, access, server, signals, path, reread, in_force, readiness } = parts;
+        let Parts { programmer, access, server, signals, path, reread, in_force, readiness, mut outside } = parts;
         let (reports_in, reports) = mpsc::unbounded_channel();
         let now = Instant::now();
-        let (farm, notices) = Farm::new(now, config);
-        let director = Self {
+        let posted = outside.begin(&config);
+        let (mut farm, mut notices) = Farm::new(now, config);
+        notices.extend(farm.post(posted));
+        let mut director = Self {
             farm,
             server,
             path,
@@ -142,6 +154,8 @@ impl Director {
             reloads: Vec::new(),
             tools: Tools::new(),
             hand: Hand::new(programmer),
+            outside,
+            call_back: false,
             signals,
             checks: JoinSet::new(),
             reports_in,
@@ -174,22 +188,28 @@ impl Director {
                 Event::Call(call) => self.answer(call),
                 Event::Report(id, report) => {
                     log::debug!("check {}: {report:?}", id.0);
+                    self.outside.monitor(&self.farm.monitored(id, &report));
                     let notices = self.farm.heard(Instant::now(), id, &report);
                     self.tell_all(notices);
                 }
                 Event::Done(done) => self.done(done),
                 Event::Reread(result) => self.reread(result),
+                Event::News(news) => self.news(news),
                 Event::Time => {}
             }
         };
         self.tell(&Notice::Stopping {});
         self.checks.abort_all();
+        self.outside.stopping();
         if self.farm.has_to_tidy_up() {
             match tokio::time::timeout(FAREWELL, self.tidy_up()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => log::error!("The virtual services stay in the table: {}", chain(&error)),
                 Err(_) => log::error!("The virtual services stay in the table: it did not answer within 5 s"),
             }
+        }
+        if tokio::time::timeout(FAREWELL, self.outside.finish()).await.is_err() {
+            log::warn!("Mails, commands or other instances were not done within {} s", FAREWELL.as_secs());
         }
         log::info!("Linux Director Daemon terminated on signal: {name}");
     }
@@ -217,8 +237,13 @@ impl Director {
             self.hand.read();
         }
         if let Some(notice) = self.farm.became_ready(now) {
+            self.outside.ready();
             self.tell(&notice);
         }
+        for errand in self.farm.errands() {
+            self.outside.run(errand);
+        }
+        self.outside.remind(now);
         if self.farm.is_ready() {
             self.answer_activations();
         }
@@ -233,7 +258,7 @@ impl Director {
             Reach::Lost { until, .. } if self.farm.wants_table(now) => Some(until),
             Reach::Lost { until, .. } => self.farm.next_attempt().map(|attempt| attempt.max(until)),
         };
-        [checks, table].into_iter().flatten().min()
+        [checks, table, self.outside.deadline()].into_iter().flatten().min()
     }
 
     async fn next_event(&mut self) -> Event {
@@ -251,6 +276,7 @@ impl Director {
                 Some((id, report)) = self.reports.recv() => return Event::Report(id, report),
                 done = self.hand.done() => return Event::Done(done),
                 result = finished(&mut self.rereading) => return Event::Reread(result),
+                news = self.outside.next() => return Event::News(news),
                 // A finished task is only cleared away: its report came by the channel.
                 Some(_) = self.checks.join_next() => {}
                 () = &mut time => return Event::Time,
@@ -332,13 +358,59 @@ impl Director {
         match &result {
             Ok(config) => {
                 (self.in_force)(config);
-                let notices = self.farm.reload(Instant::now(), config.clone());
+                let posted = self.outside.follow(config);
+                let mut notices = self.farm.reload(Instant::now(), config.clone());
+                notices.extend(self.farm.post(posted));
                 self.tell(&Notice::Reloaded { virtuals: config.virtuals.len() });
                 self.tell_all(notices);
             }
             Err(mistakes) => self.tell(&Notice::ReloadFailed { mistakes: mistakes.clone() }),
         }
         self.answer_reloads(&result.map(|_| ()));
+        if std::mem::take(&mut self.call_back) {
+            self.outside.call_back();
+        }
+    }
+
+    /// Something happened outside.
+    fn news(&mut self, news: News) {
+        let (what, outcome) = match news {
+            News::Posted(posted) => {
+                self.outside.note_posted(&posted);
+                let notices = self.farm.post(posted);
+                return self.tell_all(notices);
+            }
+            News::File(happened) => return self.file(happened),
+            News::ErrandDone { service, what, outcome } => {
+                self.outside.errand_done(&service);
+                (what, outcome)
+            }
+            News::CommandDone { what, outcome } => (what, outcome),
+        };
+        if let Some(notice) = complaint(what, &outcome) {
+            self.tell(&notice);
+        }
+    }
+
+    /// The configuration file is not what it was (spec 7.6).
+    fn file(&mut self, happened: Happened) {
+        let path = self.outside.config_file().display();
+        match happened {
+            Happened::Vanished => {
+                log::warn!("Warning [{}]: can not open file {path} for checking", std::process::id());
+            }
+            Happened::Changed => {
+                log::info!("Configuration file '{path}' has changed on disk");
+                if self.outside.reloads_itself() {
+                    log::info!(" - reread new configuration");
+                    self.call_back = true;
+                    self.reload();
+                } else {
+                    log::info!(" - ignore new configuration");
+                    self.outside.call_back();
+                }
+            }
+        }
     }
 
     /// Removes what should not outlast the program.
@@ -371,12 +443,12 @@ impl Director {
         Ok(())
     }
 
-    fn tell_all(&self, notices: Vec<Notice>) {
+    fn tell_all(&mut self, notices: Vec<Notice>) {
         notices.iter().for_each(|notice| self.tell(notice));
     }
 
     /// To the log, and to whoever watches.
-    pub(crate) fn tell(&self, notice: &Notice) {
+    pub(crate) fn tell(&mut self, notice: &Notice) {
         if let Notice::ReloadFailed { mistakes } = notice {
             // Each mistake has lines of its own: they show the place.
             mistakes.iter().for_each(|mistake| log::error!("{mistake}"));
@@ -385,6 +457,7 @@ impl Director {
             log::log!(level, "{notice}");
         }
         self.server.notify(notice);
+        self.outside.note(Instant::now(), notice);
     }
 }
 

@@ -7,6 +7,9 @@
 //! table (spec/ldirectord.md B4).
 
 mod drain;
+mod errand;
+mod maintenance;
+mod monitored;
 mod reload;
 mod status;
 mod table;
@@ -22,11 +25,13 @@ use lvs::ipvs::{Refusal, ServiceKey};
 use crate::check::Report;
 use crate::config::Config;
 use crate::config::model::{Check, Real, Virtual};
+use crate::maintenance::Posted;
 use crate::notice::{Notice, ServerName, ServiceName};
 use crate::schedule::{CheckId, Schedule};
 use crate::verdict::{Noted, Turn, Verdict};
 use crate::wanted::Target;
 pub use drain::NoSuchServer;
+pub use errand::{Errand, Turned};
 pub use table::Occupied;
 
 /// First pause before a refused change is tried again; it doubles up to [`LONGEST_PAUSE`].
@@ -43,6 +48,8 @@ pub const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Farm {
     readd_quiescent: bool,
+    /// What is in the maintenance directory.
+    posted: Posted,
     virtuals: Vec<Held>,
     retired: BTreeMap<ServiceKey, Retired>,
     probes: BTreeMap<CheckId, Probing>,
@@ -68,6 +75,8 @@ struct Held {
     purge: bool,
     fallback_serves: bool,
     fallback_dirty: bool,
+    /// What the fallback command was told last.
+    told: Option<Turned>,
     /// Until then the fallback waits for servers of which nothing is known.
     grace: Option<Instant>,
     retry: Retry,
@@ -83,6 +92,8 @@ struct Server {
     /// It was judged for the first time: if it is down, it is put into the table with weight 0.
     fresh: bool,
     last: Option<Last>,
+    /// The file in the maintenance directory that takes it out.
+    maintenance: Option<String>,
 }
 
 /// The last check of a server.
@@ -142,6 +153,7 @@ impl Farm {
     pub fn new(now: Instant, config: Config) -> (Self, Vec<Notice>) {
         let mut farm = Self {
             readd_quiescent: false,
+            posted: Posted::default(),
             virtuals: Vec::new(),
             retired: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -300,7 +312,8 @@ impl Held {
 
     /// It is too early to say whether the fallback is needed.
     fn fallback_waits(&self) -> bool {
-        self.grace.is_some() && self.servers.iter().any(|server| server.verdict.is_unknown())
+        let awaited = |server: &Server| server.verdict.is_unknown() && !server.verdict.is_out();
+        self.grace.is_some() && self.servers.iter().any(awaited)
     }
 
     fn real(&self, r: usize) -> &Real {

@@ -1,15 +1,15 @@
 //! Where log lines go (spec/ldirectord.md 10.1): a file, the system log, standard output or
 //! standard error. The channel changes when a configuration is read that names another.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use lvs::daemon::logging::{Facility, SystemLog, facility, wanted};
 
+use crate::append::Appended;
 use crate::config::model::LogTarget;
 use crate::local_time::Zone;
 
@@ -25,37 +25,12 @@ pub struct Journal {
 /// Where lines go now.
 enum Channel {
     /// Opened and closed for every line, so that it may be renamed at any time.
-    File(LogFile),
+    File(Appended),
     System(SystemLog),
     /// supervised=yes.
     Stdout,
     /// `-d`.
     Stderr,
-}
-
-struct LogFile {
-    path: PathBuf,
-    /// Open since before privileges were given up: whoever we became may not open it again.
-    open: Option<File>,
-}
-
-impl LogFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        let open = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self { path: path.to_owned(), open: Some(open) })
-    }
-
-    fn append(&mut self, line: &str) -> io::Result<()> {
-        // One write, so that lines of several processes do not mix.
-        let line = format!("{line}\n");
-        match (OpenOptions::new().append(true).create(true).open(&self.path), &mut self.open) {
-            (Ok(mut file), _) => file.write_all(line.as_bytes()),
-            (Err(error), Some(file)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                file.write_all(line.as_bytes())
-            }
-            (Err(error), _) => Err(error),
-        }
-    }
 }
 
 impl Journal {
@@ -73,7 +48,7 @@ impl Journal {
 
     fn new(instance: &str, file: &Path, debug: bool) -> Self {
         // Not opened before there is a line: the configuration may name another.
-        let file = LogFile { path: file.to_owned(), open: None };
+        let file = Appended::later(file);
         let channel = if debug { Channel::Stderr } else { Channel::File(file) };
         Self { instance: instance.to_owned(), zone: Zone::of_machine(), channel: Mutex::new(channel), pinned: debug }
     }
@@ -90,8 +65,8 @@ impl Journal {
                 Channel::System(SystemLog::of("ldirectord", facility(name).unwrap_or(Facility::LOG_DAEMON)))
             }
             LogTarget::File(path) => {
-                let same = matches!(&*self.channel(), Channel::File(file) if file.path == *path);
-                match LogFile::new(path) {
+                let same = matches!(&*self.channel(), Channel::File(file) if file.path() == path);
+                match Appended::open(path) {
                     Ok(file) => Channel::File(file),
                     // It is open since before privileges were given up, or the next line tells.
                     Err(_) if same => return,
@@ -135,7 +110,7 @@ impl Log for Journal {
                 }
                 Channel::File(file) => {
                     if let Err(error) = file.append(&self.line(&text)) {
-                        drop(writeln!(io::stderr(), "cannot write {}: {error}: {text}", file.path.display()));
+                        drop(writeln!(io::stderr(), "cannot write {}: {error}: {text}", file.path().display()));
                     }
                 }
             }

@@ -3,15 +3,22 @@
 //! Reads `ldirectord.cf`, probes the real servers, and keeps the IPVS table to
 //! those that answer.
 
+pub mod alert;
+mod append;
 pub mod check;
+mod children;
 pub mod cli;
+pub mod command;
 pub mod config;
 mod control;
 pub mod director;
 pub mod farm;
+mod file_watch;
 pub mod instance;
 pub mod journal;
 pub mod local_time;
+pub mod maintenance;
+pub mod monitor;
 pub mod notice;
 pub mod schedule;
 pub mod verbs;

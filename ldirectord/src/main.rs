@@ -132,6 +132,7 @@ fn serve(
     log::info!("Starting Linux Director v1.186-ha {how}");
     let options = Options {
         path: instance.config.clone(),
+        absolute: instance.absolute.clone(),
         socket_name: instance.socket_name(),
         settings,
         readiness,

@@ -249,6 +249,22 @@ pub enum Notice {
         /// Taken out.
         drained: bool,
     },
+    /// A file in the maintenance directory took a server out, or is gone.
+    Maintenance {
+        /// Of which service.
+        service: ServiceName,
+        /// Which.
+        real: ServerName,
+        /// The file's name; `None` if there is none any more.
+        file: Option<String>,
+    },
+    /// A fallback command, or another command of the file, failed.
+    CommandFailed {
+        /// Which, and for what.
+        what: String,
+        /// How it ended.
+        why: String,
+    },
     /// The kernel refused a change. It is tried again.
     Refused {
         /// Of which service.
@@ -296,7 +312,7 @@ impl Notice {
         match self {
             Self::RealUp { .. } | Self::RealDown { .. } | Self::Stopping {} => None,
             Self::Refused { .. } | Self::ReloadFailed { .. } => Some(log::Level::Error),
-            Self::CheckFailed { .. } | Self::TableLost { .. } => Some(log::Level::Warn),
+            Self::CheckFailed { .. } | Self::TableLost { .. } | Self::CommandFailed { .. } => Some(log::Level::Warn),
             Self::VirtualAdded { .. }
             | Self::VirtualChanged { .. }
             | Self::VirtualPurged { .. }
@@ -311,6 +327,7 @@ impl Notice {
             | Self::SoftFailure { .. }
             | Self::FailuresReset { .. }
             | Self::Drain { .. }
+            | Self::Maintenance { .. }
             | Self::TableFound {}
             | Self::Ready {}
             | Self::Reloaded { .. }
@@ -362,6 +379,13 @@ impl fmt::Display for Notice {
             Self::Drain { service, real, drained: false } => {
                 write!(f, "No longer draining {real} ({})", service.id)
             }
+            Self::Maintenance { service, real, file: Some(file) } => {
+                write!(f, "Server in maintenance: {real} ({}), by the file {file}", service.id)
+            }
+            Self::Maintenance { service, real, file: None } => {
+                write!(f, "Server no longer in maintenance: {real} ({})", service.id)
+            }
+            Self::CommandFailed { what, why } => write!(f, "{what}: {why}"),
             Self::Refused { refusal, .. } => write!(f, "The kernel refused a change, trying again later: {refusal}"),
             Self::TableLost { why } => write!(f, "Checks go on, but the table stays as it is until it answers: {why}"),
             Self::TableFound {} => f.write_str("The IPVS table can be reached again"),

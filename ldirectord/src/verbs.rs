@@ -202,6 +202,7 @@ fn with_running(verb: Verb, pid: u32, order: Order, context: &mut Context<'_>) -
             let text = format!("ldirectord for {} is running with pid: {pid}", order.instance.config.display());
             say(context.err, &text);
             log::info!("{text}");
+            order.config.globals.execute.iter().for_each(|config| status_of(config, context));
             log::info!("Exiting from ldirectord status");
             Next::Exit(status::DONE)
         }
@@ -214,6 +215,15 @@ fn with_running(verb: Verb, pid: u32, order: Order, context: &mut Context<'_>) -
                 Next::Exit(status::FAILED)
             }
         },
+    }
+}
+
+/// Has another instance of the file (`execute`) say whether it runs.
+fn status_of(config: &str, context: &mut Context<'_>) {
+    let program = std::env::current_exe();
+    let status = program.and_then(|program| std::process::Command::new(program).args([config, "status"]).status());
+    if let Err(error) = status {
+        say(context.err, &format!("cannot ask for the status of {config}: {error}"));
     }
 }
 

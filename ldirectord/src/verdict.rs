@@ -23,6 +23,7 @@ pub struct Verdict {
     state: State,
     failures: u32,
     drained: bool,
+    maintained: bool,
 }
 
 /// What a result changed.
@@ -51,7 +52,7 @@ pub enum Noted {
 
 impl Default for Verdict {
     fn default() -> Self {
-        Self { state: State::Unknown, failures: 0, drained: false }
+        Self { state: State::Unknown, failures: 0, drained: false, maintained: false }
     }
 }
 
@@ -98,15 +99,27 @@ impl Verdict {
         }
     }
 
-    /// As if it had never been checked; a drained server stays drained.
+    /// As if it had never been checked; a server that was taken out stays out.
     #[must_use]
     pub fn forgotten(self) -> Self {
-        Self { drained: self.drained, ..Self::default() }
+        Self { drained: self.drained, maintained: self.maintained, ..Self::default() }
     }
 
     /// Takes it out of service, or puts it back under its checks. Whether that is a change.
     pub fn drain(&mut self, drained: bool) -> bool {
         std::mem::replace(&mut self.drained, drained) != drained
+    }
+
+    /// Takes it out of service by a file in the maintenance directory, or puts it back under its
+    /// checks. Whether that is a change.
+    pub fn maintain(&mut self, maintained: bool) -> bool {
+        std::mem::replace(&mut self.maintained, maintained) != maintained
+    }
+
+    /// A file in the maintenance directory took it out.
+    #[must_use]
+    pub fn is_maintained(&self) -> bool {
+        self.maintained
     }
 
     /// Nothing is known yet.
@@ -121,17 +134,23 @@ impl Verdict {
         self.state == State::Up
     }
 
-    /// An administrator took it out.
+    /// Somebody took it out, by an order or by a file; either holds until it is taken back.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.drained || self.maintained
+    }
+
+    /// An administrator's order took it out.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.drained
     }
 
-    /// It takes new connections: it passes and is not drained. While no server does, the
+    /// It takes new connections: it passes and nobody took it out. While no server does, the
     /// fallback serves.
     #[must_use]
     pub fn serves(&self) -> bool {
-        self.passes() && !self.drained
+        self.passes() && !self.is_out()
     }
 
     /// Failed checks in a row; frozen while it is down.
@@ -144,6 +163,7 @@ impl Verdict {
     #[must_use]
     pub fn state(&self) -> RealState {
         match self.state {
+            _ if self.maintained => RealState::Maintenance,
             State::Down => RealState::Down,
             _ if self.drained => RealState::Drained,
             State::Up => RealState::Up,

@@ -33,6 +33,9 @@ impl Target {
         let quiesce = Self::Quiesce(Destination { weight: 0, ..real.destination });
         if verdict.serves() {
             Self::Serve(real.destination)
+        } else if verdict.is_maintained() {
+            // As a failed check: the file is stronger than an order to drain.
+            if service.quiescent { quiesce } else { Self::Gone }
         } else if verdict.is_unknown() && !verdict.is_drained() {
             Self::Leave
         } else if verdict.passes() || verdict.is_unknown() || service.quiescent {

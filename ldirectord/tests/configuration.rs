@@ -460,14 +460,12 @@ fn what_is_not_built_is_refused_by_name_and_what_does_nothing_is_not() {
         Err(found) => found.into_iter().map(|d| (d.line, d.message)).collect::<Vec<_>>(),
     };
     let gone = |line: usize, what: &str| (line, format!("{what} is not available in this version"));
-    assert_eq!(refused(&section(&["checktype=external"])), [gone(2, "checktype=external")]);
-    assert_eq!(refused(&section(&["service=smtp"])), [gone(2, "service=smtp")]);
-    assert_eq!(refused("virtual=198.51.100.1:25\n"), [gone(1, "service=smtp")]);
-    assert_eq!(refused("callback=\"/bin/true\"\nautoreload=yes\n"), [gone(1, "callback"), gone(2, "autoreload=yes")]);
-    let text = "emailalert=a@example.net\nvirtual=198.51.100.1:80\nvirtual=198.51.100.1:81\n";
-    assert_eq!(refused(text), [gone(1, "emailalert")], "said once");
-    assert_eq!(refused("emailalertfrom=a@example.net\nautoreload=no\nfork=yes\nvirtual=198.51.100.1:80\n"), []);
-    assert_eq!(refused(&section(&["service=smtp", "checktype=connect", "real=192.0.2.1:25 gate"])), []);
+    assert_eq!(refused(&section(&["service=oracle"])), [gone(2, "service=oracle")]);
+    assert_eq!(refused("virtual=198.51.100.1:1521\n"), [gone(1, "service=oracle")]);
+    let all = "callback=\"/bin/true\"\nautoreload=yes\nmaintenancedir=/tmp\nexecute=b.cf\nemailalert=a@example.net\n\
+        emailalertfrom=a@example.net\nfallbackcommand=/bin/true\nfork=yes\n";
+    assert_eq!(refused(&format!("{all}{}", section(&["checktype=external", "monitorfile=/tmp/m"]))), []);
+    assert_eq!(refused(&section(&["service=oracle", "checktype=connect", "real=192.0.2.1:25 gate"])), []);
 }
 
 #[test]

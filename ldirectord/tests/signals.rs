@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ldirectord::config::{self, Config, Fixed, Services};
-use ldirectord::director::{Director, Parts};
+use ldirectord::director::{Director, Outside, Parts};
 use log::{LevelFilter, Log, Metadata, Record};
 use lvs::control::ldirectord::{Ready, Request, SPEAKS};
 use lvs::control::socket;
@@ -69,6 +69,7 @@ fn hup_reads_the_file_again_and_term_leaves_an_empty_table() {
             reread: Arc::new(|| Ok(configuration(7))),
             in_force: Box::new(|_| {}),
             readiness: None,
+            outside: Outside::new(&configuration(1), "/etc/ha.d/ldirectord.cf".into()),
         };
         let director = Director::new(parts, configuration(1)).run();
         let administrator = async {

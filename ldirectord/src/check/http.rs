@@ -23,15 +23,23 @@ const MAX_REDIRECTS: usize = 7;
 /// How much of an unexpected body is told, characters.
 const QUOTED: usize = 80;
 
-/// Asks, follows redirects, and looks at what came.
-pub async fn check(request: &Http, tls: &Tls) -> Result<String, String> {
+/// Asks, follows redirects, and looks at what came. `words` are for the monitor file: the status
+/// line, or the whole body where that is not what it should be.
+pub async fn check(request: &Http, tls: &Tls, words: &mut Option<String>) -> Result<String, String> {
+    let mut body = None;
+    let result = converse(request, tls, &mut body).await;
+    *words = body.or_else(|| Some(result.clone().unwrap_or_else(|why| why)));
+    result
+}
+
+async fn converse(request: &Http, tls: &Tls, unexpected: &mut Option<String>) -> Result<String, String> {
     let mut url = url(request)?;
     let client = client(request, &url, tls)?;
     let mut host = Some(request.host.as_str());
     let mut at = request.at.to_string();
     for _ in 0..=MAX_REDIRECTS {
         let response = ask(&client, request.method, &url, host, &at).await?;
-        let Some(next) = redirect(&url, &response) else { return judge(request, response).await };
+        let Some(next) = redirect(&url, &response) else { return judge(request, response, unexpected).await };
         if next.origin() != url.origin() {
             // Another server is asked by its own name.
             (host, at) = (None, authority(&next));
@@ -116,10 +124,11 @@ fn redirect(url: &Url, response: &Response) -> Option<Url> {
     url.join(location).ok().filter(|next| matches!(next.scheme(), "http" | "https"))
 }
 
-async fn judge(request: &Http, response: Response) -> Result<String, String> {
+async fn judge(request: &Http, response: Response, unexpected: &mut Option<String>) -> Result<String, String> {
     let status = response.status().to_string();
     if !response.status().is_success() {
         let url = response.url().clone();
+        *unexpected = Some(status.clone());
         return Err(format!("{status} ({} {url} at {})", request.method.as_str(), request.at));
     }
     let Some(pattern) = &request.receive else { return Ok(status) };
@@ -129,11 +138,13 @@ async fn judge(request: &Http, response: Response) -> Result<String, String> {
         Ok(false) => {
             let begin: String = body.chars().take(QUOTED).collect();
             let dots = if begin.len() < body.len() { "..." } else { "" };
-            Err(format!(
+            let why = format!(
                 "{status}, but \"{}\" is not in the body {begin:?}{dots} from {}",
                 pattern.as_str(),
                 request.at
-            ))
+            );
+            *unexpected = Some(body);
+            Err(why)
         }
         Err(error) => Err(format!("{status}, but {error}")),
     }

@@ -5,15 +5,6 @@
 
 /// `DIRECTIVE` or `DIRECTIVE=VALUE`.
 const NOT_BUILT: &[&str] = &[
-    "autoreload=yes",
-    "callback",
-    "checktype=external",
-    "checktype=external-perl",
-    "emailalert",
-    "execute",
-    "fallbackcommand",
-    "maintenancedir",
-    "monitorfile",
     "service=ftp",
     "service=http_proxy",
     "service=imap",

@@ -17,7 +17,7 @@ use lvs::programmer::{Kernel, Remote};
 use lvs::settings::{IpvsAccess, Settings};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
-use super::{Director, InForce, Parts, Reread};
+use super::{Director, InForce, Outside, Parts, Reread};
 use crate::config::Config;
 
 /// Group whose members may use the socket.
@@ -33,6 +33,8 @@ const DESCRIPTORS: u64 = 65_536;
 pub struct Options {
     /// The file in use, for the status.
     pub path: PathBuf,
+    /// The same from the root.
+    pub absolute: PathBuf,
     /// Name of the socket without `.sock`: [`crate::instance::Instance::socket_name`].
     pub socket_name: String,
     /// `lvs.toml`.
@@ -114,7 +116,7 @@ pub fn run(options: Options, config: Config) -> ExitCode {
 }
 
 fn start(options: Options, config: Config) -> Result<(), StartError> {
-    let Options { path, socket_name, settings, reread, in_force, readiness } = options;
+    let Options { path, absolute, socket_name, settings, reread, in_force, readiness } = options;
     let helper = socket(&settings.sockets, lvsctl::SPEAKS);
     let way = Way::choose(settings.ipvs, &helper, privilege::may(CapabilitySet::NET_ADMIN))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
@@ -123,17 +125,24 @@ fn start(options: Options, config: Config) -> Result<(), StartError> {
         Signals::new().map_err(StartError::System)?
     };
     let server = runtime.block_on(Server::bind(listen(&settings, &socket_name)))?;
+    let mut outside = Outside::new(&config, absolute);
+    {
+        let _inside = runtime.enter();
+        outside.start_children();
+    }
     raise_descriptors();
     give_up_privileges(settings.ldirectord.user.as_deref(), way)?;
     match way {
         Way::Helper => {
             let programmer = Remote::new(&helper);
-            let parts = Parts { programmer, access: "helper", server, signals, path, reread, in_force, readiness };
+            let parts =
+                Parts { programmer, access: "helper", server, signals, path, reread, in_force, readiness, outside };
             runtime.block_on(async { Director::new(parts, config).run().await });
         }
         Way::Direct => {
             let programmer = Kernel::open()?;
-            let parts = Parts { programmer, access: "direct", server, signals, path, reread, in_force, readiness };
+            let parts =
+                Parts { programmer, access: "direct", server, signals, path, reread, in_force, readiness, outside };
             runtime.block_on(async { Director::new(parts, config).run().await });
         }
     }
@@ -175,6 +184,11 @@ fn give_up_privileges(named: Option<&str>, way: Way) -> Result<(), StartError> {
         Way::Helper => CapabilitySet::NET_RAW,
         Way::Direct => CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN,
     };
+    if named == Some("root") {
+        // Commands of the file that need root: the administrator's choice.
+        log::warn!("runs as root with all privileges, as lvs.toml says");
+        return Ok(());
+    }
     let user = match named {
         _ if !geteuid().is_root() => None,
         Some(name) => Some(privilege::user(name).ok_or_else(|| StartError::NoUser(name.to_owned()))?),

@@ -17,7 +17,7 @@ use lvs::programmer::{Fake, Programmer, ProgrammerError};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::{Director, Parts, Reread};
+use super::{Director, Outside, Parts, Reread};
 use crate::config::Config;
 use crate::config::model::{Check, Connect, Globals, Line, LogTarget, Real, Virtual};
 
@@ -127,6 +127,7 @@ impl Story {
             reread,
             in_force: Box::new(|_| {}),
             readiness: None,
+            outside: Outside::new(&config, "/etc/ha.d/ldirectord.cf".into()),
         };
         let director = Director::new(parts, config);
         tokio::task::spawn_local(director.run());

@@ -42,6 +42,7 @@ impl Farm {
         for held in &mut self.virtuals {
             held.judge_without_check(&mut notices);
             held.assert_everything();
+            held.post(&self.posted, &mut notices);
         }
         notices
     }
@@ -123,6 +124,8 @@ fn fingerprint(check: &Check) -> u64 {
 impl Held {
     fn of(now: Instant, before: Option<Self>, service: Virtual) -> Self {
         let grace = before.as_ref().map_or(Some(now + GRACE), |held| held.grace);
+        let told = before.as_ref().filter(|held| held.service.fallback_command == service.fallback_command);
+        let told = told.and_then(|held| held.told);
         let mut known: BTreeMap<SocketAddr, Server> = before
             .map(|held| held.service.reals.iter().map(|real| real.at).zip(held.servers).collect())
             .unwrap_or_default();
@@ -136,6 +139,7 @@ impl Held {
             purge: true,
             fallback_serves: false,
             fallback_dirty: false,
+            told,
             grace,
             retry: Retry::default(),
             refusals: Vec::new(),

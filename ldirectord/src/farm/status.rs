@@ -21,6 +21,8 @@ impl Held {
             RealStatus {
                 real: self.real(r).name(),
                 state: server.verdict.state(),
+                drained: server.verdict.is_drained(),
+                maintenance: server.maintenance.clone(),
                 weight: self.target(r).weight(),
                 failures: server.verdict.failures(),
                 last_check_seconds_ago: last

@@ -200,7 +200,7 @@ impl Room {
             other => panic!("not a check of these stories: {other:?}"),
         };
         let result = if self.dead.contains(&address) { Err("dead".to_owned()) } else { Ok("fine".to_owned()) };
-        let report = Report { result, took: Duration::ZERO };
+        let report = Report { result, took: Duration::ZERO, words: None };
         let notices = self.farm.heard(self.now, order.id, &report);
         self.tell(notices);
     }

@@ -99,6 +99,8 @@ pub enum RealState {
     Down,
     /// Taken out by an administrator.
     Drained,
+    /// Taken out by a file in the maintenance directory.
+    Maintenance,
 }
 
 /// One real server of one virtual service.
@@ -106,8 +108,14 @@ pub enum RealState {
 pub struct RealStatus {
     /// Address and port.
     pub real: String,
-    /// What the checks say.
+    /// What the checks say, or by what it was taken out.
     pub state: RealState,
+    /// An order to drain holds, whatever the state is.
+    #[serde(default)]
+    pub drained: bool,
+    /// The file in the maintenance directory that takes it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
     /// Weight it should have in the table now; `None` if it should not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,

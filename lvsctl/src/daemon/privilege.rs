@@ -33,6 +33,18 @@ pub fn group(name: &str) -> Option<u32> {
     entry("/etc/group", name).map(|(gid, _)| gid)
 }
 
+/// The name of the user with that id in /etc/passwd.
+#[must_use]
+pub fn name_of(uid: u32) -> Option<String> {
+    let text = fs::read_to_string("/etc/passwd").ok()?;
+    let of = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    };
+    text.lines().find_map(of)
+}
+
 fn entry(file: &str, name: &str) -> Option<(u32, Option<u32>)> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {
@@ -82,5 +94,6 @@ mod tests {
         assert_eq!(user("root"), Some(User { uid: 0, gid: 0 }));
         assert_eq!(group("root"), Some(0));
         assert_eq!(user("no such user"), None);
+        assert_eq!(name_of(0).as_deref(), Some("root"));
     }
 }

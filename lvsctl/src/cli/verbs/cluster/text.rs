@@ -62,12 +62,18 @@ fn services(out: &mut String, status: &ldirectord::Status) {
     line!(out, "ldirectord with {config}: {ready}{active}, programs IPVS by {ipvs}");
     for VirtualStatus { id, scheduler, fallback, fallback_active, pending, reals } in virtuals {
         line!(out, "  {id} {scheduler}");
-        for RealStatus { real, state, weight, failures, why, last_check_seconds_ago: _, took_ms: _ } in reals {
-            let state = match state {
-                RealState::Unknown => "not checked yet",
-                RealState::Up => "up",
-                RealState::Down => "down",
-                RealState::Drained => "drained",
+        for server in reals {
+            let RealStatus { real, state, drained, maintenance, weight, failures, why, .. } = server;
+            let state = match (state, maintenance) {
+                (RealState::Unknown, _) => "not checked yet".to_owned(),
+                (RealState::Up, _) => "up".to_owned(),
+                (RealState::Down, _) if *drained => "down, drained".to_owned(),
+                (RealState::Down, _) => "down".to_owned(),
+                (RealState::Drained, _) => "drained".to_owned(),
+                (RealState::Maintenance, file) => {
+                    let also = if *drained { ", drained" } else { "" };
+                    format!("in maintenance by the file {}{also}", file.as_deref().unwrap_or("of its name"))
+                }
             };
             let weight = weight.map_or_else(|| ", not in the table".to_owned(), |weight| format!(", weight {weight}"));
             let failures = if *failures > 0 { format!(", {failures} failed in a row") } else { String::new() };
