@@ -17,6 +17,7 @@ mod message;
 mod names;
 mod number;
 mod options;
+mod output;
 mod popt;
 mod restore;
 mod run;
@@ -31,9 +32,12 @@ pub use run::Shell;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
-use crate::netlink::ipvs::Client;
+use socket2::{Domain, Socket, Type};
+
+use crate::netlink::ipvs::{Client, OpenError};
+use output::{Output, Pipe};
 
 /// The largest input of `ipvsadm-restore`, bytes: it is read whole before the table is flushed.
 const LARGEST_INPUT: u64 = 256 * 1024 * 1024;
@@ -64,27 +68,41 @@ fn base_name(program: &[u8]) -> &[u8] {
 
 /// Opens the kernel interface, which comes before everything else, and does what is asked with it.
 fn ipvsadm(program: &[u8], run: impl FnOnce(&mut Shell<'_, Client>) -> u8) -> u8 {
-    let mut kernel = match Client::open() {
+    let (mut out, mut err) = (Output::standard(), Pipe(io::stderr().lock()));
+    let mut kernel = match open() {
         Ok(kernel) => kernel,
-        Err(error) => {
-            let text = message::general(error.errno());
-            eprintln!("Can't initialize ipvs: {text}");
-            eprintln!("Are you sure that IP Virtual Server is built in the kernel or as module?");
+        Err(errno) => {
+            let text = message::general(errno);
+            let _ = writeln!(err, "Can't initialize ipvs: {text}");
+            let _ = writeln!(err, "Are you sure that IP Virtual Server is built in the kernel or as module?");
             return NO_IPVS;
         }
     };
     let strict = ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some());
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let names = &mut System::default();
     let status = run(&mut Shell { program, strict, kernel: &mut kernel, names, out: &mut out, err: &mut err });
     let _ = out.flush();
     status
 }
 
+/// Without IPVS modprobe says why, and who may not open a raw socket, the older interface, is told that instead.
+fn open() -> Result<Client, Errno> {
+    match Client::open() {
+        Err(OpenError::NoIpvs) => {}
+        opened => return opened.map_err(|error| error.errno()),
+    }
+    let loaded = process::Command::new("/sbin/modprobe").args(["--", "ip_vs"]).status();
+    if loaded.is_ok_and(|status| status.success()) {
+        return Client::open().map_err(|error| error.errno());
+    }
+    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(libc::IPPROTO_RAW.into()));
+    Err(raw.err().and_then(|error| error.raw_os_error()).unwrap_or(OpenError::NoIpvs.errno()))
+}
+
 /// `ipvsadm-save [-n]`.
 fn save(program: &[u8], words: &[&[u8]]) -> u8 {
     if words.iter().any(|word| word.starts_with(b"-") && *word != b"-n") {
-        let _ = io::stderr().write_all(&help::save(base_name(program)));
+        let _ = Pipe(io::stderr()).write_all(&help::save(base_name(program)));
         return 1;
     }
     let numeric = words.contains(&b"-n".as_slice());

@@ -1,10 +1,15 @@
-//! Replays the recorded cases on a kernel with IPVS: `compat-lab PROGRAM [CASE...]`.
+//! Replays the recorded cases on a kernel with IPVS: `compat-lab PROGRAM [CASE...]`. Or looks for more that
+//! should be: `compat-lab --hunt ORIGINAL PROGRAM SEED SECONDS` runs both on generated sequences of command lines.
 //!
 //! PROGRAM is run under the name ipvsadm. It needs root, a mount namespace that may be changed and the
 //! modules dummy, veth and nf_tables; `tests/compat/run` sees to that. Names come from fixed files, and each
 //! case has network and process namespaces of its own, so what it leaves behind is gone with it.
 
+#[path = "../sim/chance.rs"]
+mod chance;
 mod files;
+mod generate;
+mod hunt;
 mod vectors;
 
 use std::fs;
@@ -12,6 +17,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use vectors::{Case, Input, Step, cases, difference, transcript};
 
@@ -21,9 +27,16 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
+        ["--inside", "--hunt", original, program, seed, seconds] => differences(original, program, seed, seconds),
         ["--inside", program, ref only @ ..] => all(program, only),
         ["--case", name, path] => one(name, path).map(|()| true),
-        [program, ref only @ ..] => enter(program, only),
+        ["--hunt", original, program, seed, seconds] => {
+            let (original, program) = (absolute(original), absolute(program));
+            original.and_then(|original| enter(&["--net"], &["--hunt", &original, &program?, seed, seconds]))
+        }
+        [program, ref only @ ..] => {
+            absolute(program).and_then(|program| enter(&[], &[&[program.as_str()], only].concat()))
+        }
         [] => Err("usage: compat-lab PROGRAM [CASE...]".into()),
     };
     match done {
@@ -36,25 +49,52 @@ fn main() -> ExitCode {
     }
 }
 
-/// Goes on in a mount namespace of its own, where the name service can be replaced.
-fn enter(program: &str, only: &[&str]) -> Result<bool, Failure> {
-    let program = fs::canonicalize(program).map_err(|error| format!("{program}: {error}"))?;
-    let mut inside = Command::new("unshare");
-    inside.args(["--mount", "--propagation", "private", "--"]).arg(std::env::current_exe()?);
-    Ok(inside.arg("--inside").arg(program).args(only).status()?.success())
+fn absolute(program: &str) -> Result<String, Failure> {
+    let path = fs::canonicalize(program).map_err(|error| format!("{program}: {error}"))?;
+    Ok(path.to_str().ok_or("the program's name is no UTF-8")?.to_owned())
 }
 
-fn all(program: &str, only: &[&str]) -> Result<bool, Failure> {
-    let work = tempfile::tempdir()?;
+/// Goes on in a mount namespace of its own, where the name service can be replaced, and in others.
+fn enter(namespaces: &[&str], arguments: &[&str]) -> Result<bool, Failure> {
+    let mut inside = Command::new("unshare");
+    inside.args(["--mount", "--propagation", "private"]).args(namespaces).arg("--");
+    Ok(inside.arg(std::env::current_exe()?).arg("--inside").args(arguments).status()?.success())
+}
+
+/// Lets names come from fixed files only, which lie in `work`.
+fn replace_names(work: &Path) -> Result<(), Failure> {
     let nsswitch = "hosts: files\nservices: files\nprotocols: files\n";
     for (name, content) in [("hosts", files::HOSTS), ("services", files::SERVICES), ("nsswitch.conf", nsswitch)] {
-        let (ours, theirs) = (work.path().join(name), Path::new("/etc").join(name));
+        let (ours, theirs) = (work.join(name), Path::new("/etc").join(name));
         fs::write(&ours, content)?;
         let mounted = Command::new("mount").arg("--bind").arg(&ours).arg(&theirs).status()?;
         if !mounted.success() {
             return Err(format!("cannot put a file over {}", theirs.display()).into());
         }
     }
+    Ok(())
+}
+
+/// Hunts for differences in the namespaces of this process; whether there are none.
+fn differences(original: &str, program: &str, seed: &str, seconds: &str) -> Result<bool, Failure> {
+    let work = tempfile::tempdir()?;
+    replace_names(work.path())?;
+    // Sync daemons want interfaces with a way to their group.
+    let links = "ip link set lo up && for d in d0 d1; do ip link add $d type dummy && ip link set $d up || exit; done
+        ip addr add 10.9.0.1/24 dev d0 && ip addr add 2001:db8:9::1/64 dev d0 nodad";
+    quietly(Command::new("sh").args(["-c", links]))?;
+    // Both are started very often, and in a guest their own files are far away.
+    let (near, ours) = (work.path().join("original"), work.path().join("ours"));
+    fs::copy(original, &near)?;
+    fs::copy(program, &ours)?;
+    let theirs = hunt::Program { path: &near, wrappers: Path::new(original).parent() };
+    let ours = hunt::Program { path: &ours, wrappers: None };
+    Ok(hunt::hunt(&theirs, &ours, seed.parse()?, Duration::from_secs(seconds.parse()?))? == 0)
+}
+
+fn all(program: &str, only: &[&str]) -> Result<bool, Failure> {
+    let work = tempfile::tempdir()?;
+    replace_names(work.path())?;
     let bin = work.path().join("bin");
     fs::create_dir(&bin)?;
     symlink(program, bin.join("ipvsadm"))?;

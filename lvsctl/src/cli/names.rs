@@ -1,11 +1,11 @@
 //! The system's name service: `/etc/hosts`, DNS, `/etc/services`, or whatever `nsswitch.conf` says.
 //!
-//! Safe Rust can turn a name into addresses but has no way back, and knows nothing of service names;
-//! the three calls into the C library are all the unsafe code there is.
+//! Safe Rust can turn a name into addresses, in an order of its own, but has no way back, and knows nothing of
+//! service names; the four calls into the C library are all the unsafe code there is.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use socket2::SockAddr;
@@ -49,11 +49,31 @@ impl Names for System {
     }
 }
 
+#[expect(unsafe_code, reason = "in no crate that is used")]
+mod resolver {
+    unsafe extern "C" {
+        /// `netdb.h`. Asked, not `getaddrinfo`: that one sorts addresses by what it thinks of their nearness, and
+        /// does not take `::1` of `/etc/hosts` for 127.0.0.1.
+        pub(super) fn gethostbyname(name: *const libc::c_char) -> *const libc::hostent;
+    }
+}
+
+#[expect(unsafe_code, reason = "no safe interface to gethostbyname")]
 fn address(host: &str) -> Option<Ipv4Addr> {
-    (host, 0).to_socket_addrs().ok()?.find_map(|at| match at.ip() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    })
+    let host = CString::new(host).ok()?;
+    let _one_at_a_time = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: `host` ends in NUL. What comes back is null or an entry whose list of addresses ends in null,
+    // each of them of `h_length` bytes; it is read before the lock is given up, and this module makes the only
+    // calls that overwrite it.
+    let octets: [u8; 4] = unsafe {
+        let entry = resolver::gethostbyname(host.as_ptr()).as_ref()?;
+        let first = entry.h_addr_list.as_ref()?.cast::<[u8; 4]>();
+        if entry.h_addrtype != libc::AF_INET || entry.h_length != 4 || first.is_null() {
+            return None;
+        }
+        first.read_unaligned()
+    };
+    Some(octets.into())
 }
 
 #[expect(unsafe_code, reason = "no safe interface to getnameinfo")]
@@ -78,8 +98,8 @@ fn host(address: IpAddr) -> Option<String> {
     (failed == 0).then(|| name.to_string_lossy().into_owned())
 }
 
-/// The two calls below answer in memory that the next call overwrites.
-static SERVICES: Mutex<()> = Mutex::new(());
+/// Three of the calls answer in memory that the next call overwrites.
+static ANSWERS: Mutex<()> = Mutex::new(());
 
 fn protocol_name(protocol: Protocol) -> Option<&'static CStr> {
     match protocol {
@@ -93,7 +113,7 @@ fn protocol_name(protocol: Protocol) -> Option<&'static CStr> {
 #[expect(unsafe_code, reason = "no safe interface to getservbyport")]
 fn service(port: u16, protocol: Protocol) -> Option<String> {
     let protocol = protocol_name(protocol)?;
-    let _one_at_a_time = SERVICES.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: `protocol` ends in NUL. What comes back is null or an entry whose name ends in NUL; it is
     // read before the lock is given up, and this module makes the only calls that overwrite it.
     let name = unsafe {
@@ -106,7 +126,7 @@ fn service(port: u16, protocol: Protocol) -> Option<String> {
 #[expect(unsafe_code, reason = "no safe interface to getservbyname")]
 fn port(service: &str, protocol: Protocol) -> Option<u16> {
     let (service, protocol) = (CString::new(service).ok()?, protocol_name(protocol)?);
-    let _one_at_a_time = SERVICES.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: both strings end in NUL. What comes back is null or an entry; it is read before the lock is
     // given up, and this module makes the only calls that overwrite it.
     let port = unsafe {

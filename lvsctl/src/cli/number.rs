@@ -9,12 +9,13 @@ pub(super) fn within(text: &[u8], least: i64, most: i64) -> Option<i64> {
     (rest.is_empty() && (least..=most).contains(&number)).then_some(number)
 }
 
-/// `atoi`: whatever follows the digits is ignored, and without digits it is 0.
-pub(super) fn atoi(text: &[u8]) -> i64 {
-    leading(text).map_or(0, |(number, _)| number)
+/// `atoi`: whatever follows the digits is ignored, and without digits it is 0. Of a number that is too large
+/// glibc leaves the lower 32 bits.
+pub(super) fn atoi(text: &[u8]) -> i32 {
+    leading(text).map_or(0, |(number, _)| number as i32)
 }
 
-/// The number at the front and what is behind it. Too large a number becomes the largest.
+/// The number at the front and what is behind it. Too large a number becomes the largest, and with a sign the least.
 fn leading(text: &[u8]) -> Option<(i64, &[u8])> {
     let blank = text.iter().take_while(|&&b| is_space(b)).count();
     let text = &text[blank..];
@@ -25,9 +26,9 @@ fn leading(text: &[u8]) -> Option<(i64, &[u8])> {
     };
     let length = digits.iter().take_while(|b| b.is_ascii_digit()).count();
     let (digits, rest) = digits.split_at(length);
-    let add = |sum: i64, &digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
-    let value = digits.iter().fold(0, add);
-    (length > 0).then_some((if negative { -value } else { value }, rest))
+    let sign = if negative { -1 } else { 1 };
+    let add = |sum: i64, &digit: &u8| sum.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0'));
+    (length > 0).then_some((digits.iter().fold(0, add), rest))
 }
 
 /// C's `isspace`, which counts the vertical tab.
@@ -86,7 +87,18 @@ mod tests {
         for text in ["", " ", "x", "5 ", "5x", "0x10", "1.5", "-1", "2147483648", "99999999999999999999", "+", "- 1"] {
             assert_eq!(within(text.as_bytes(), 0, 2_147_483_647), None, "{text:?}");
         }
-        assert_eq!([atoi(b"48abc"), atoi(b"abc"), atoi(b"255.255.255.0"), atoi(b"")], [48, 0, 255, 0]);
+        let cases = [
+            ("48abc", 48),
+            ("abc", 0),
+            ("255.255.255.0", 255),
+            ("", 0),
+            ("4294967360", 64),
+            ("9223372036854775808", -1),
+            ("-9223372036854775809", 0),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(atoi(text.as_bytes()), expected, "{text:?}");
+        }
     }
 
     #[test]
