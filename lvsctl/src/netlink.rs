@@ -17,7 +17,9 @@ pub mod address;
 pub mod announce;
 pub mod ipvs;
 pub mod link;
+mod namespace;
 pub mod route;
 pub mod watch;
 
+pub use namespace::Namespace;
 pub use socket::RequestError;

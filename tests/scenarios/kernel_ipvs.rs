@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Instant;
 
 use lab::{Cluster, LAN, Node, Plan, Result};
@@ -9,7 +10,8 @@ use lvs::ipvs::{
     Change, Destination, Family, Forward, Mark, Netmask, Persistence, Protocol, Refusal, SchedulerFlags, Service,
     ServiceKey, SyncDaemon, SyncRole, Table, Timeouts, Tunnel, TunnelChecksum, VirtualService, table_of,
 };
-use lvs::netlink::ipvs::Client;
+use lvs::netlink::Namespace;
+use lvs::netlink::ipvs::{Client, Handle};
 
 fn director() -> Result<Cluster> {
     Cluster::new(Plan::default().plug("director", LAN, &["192.168.60.130/24", "2001:db8::130/64"]))
@@ -351,6 +353,50 @@ fn without_the_capability_the_caller_is_told_at_once() -> Result<()> {
     })?;
     assert_eq!(error.errno(), libc::EPERM);
     assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    Ok(())
+}
+
+/// The library's other ways in: from outside of the namespace, entry by entry, from tasks.
+#[test]
+fn a_table_is_streamed_and_changed_from_another_namespace() -> Result<()> {
+    let cluster = director()?;
+    let namespace = cluster
+        .node("director")
+        .in_network(|| Namespace::at(Path::new("/proc/thread-self/ns/net")).expect("a namespace"))?;
+    let wanted = large(1, 2_000);
+    let mut client = Client::open_in(&namespace).expect("it may be entered");
+    all_done(client.change(&additions(&wanted)));
+    assert_eq!(client.table().expect("a table"), wanted);
+    let elsewhere = Client::open().expect("this kernel has IPVS").table().expect("a table");
+    assert!(elsewhere.is_empty(), "this thread has stayed where it was: {elsewhere:?}");
+
+    let (key, servers) = wanted.first_key_value().map(|(key, s)| (*key, &s.destinations)).expect("one service");
+    let streamed: std::result::Result<BTreeMap<_, _>, _> = client
+        .stream_destinations(&key)
+        .expect("a stream")
+        .map(|row| row.map(|row| (row.at, row.destination)))
+        .collect();
+    assert_eq!(&streamed.expect("every row"), servers);
+    // A stream that is given up leaves a socket that answers.
+    assert!(client.stream_destinations(&key).expect("a stream").next().expect("a row").is_ok());
+    assert_eq!(client.services().expect("a list").len(), 1);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let handle = Handle::of(client).expect("a thread");
+    runtime.block_on(async {
+        let (one, other) = (handle.clone(), handle.clone());
+        let (mut entries, mut count) = (one.stream_destinations(key), 0);
+        while let Some(entry) = entries.next().await {
+            entry.expect("a row");
+            count += 1;
+        }
+        assert_eq!(count, servers.len());
+        drop(one.stream_destinations(key));
+        let refused = other.change(vec![Change::DeleteService(key), Change::DeleteService(key)]).await.expect("asked");
+        assert_eq!(refused[0], Ok(()));
+        assert_eq!(refused[1].as_ref().map_err(|refusal| refusal.errno), Err(libc::ESRCH));
+        assert!(handle.table().await.expect("a table").is_empty());
+    });
     Ok(())
 }
 

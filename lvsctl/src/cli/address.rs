@@ -53,6 +53,10 @@ pub(super) fn ipv4(host: &[u8], names: &mut dyn Names) -> Option<Ipv4Addr> {
 }
 
 fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
+    // Tables are full of IPv4 addresses: no need to try those.
+    if host.iter().filter(|&&b| b == b':').count() < 2 {
+        return None;
+    }
     str::from_utf8(host).ok()?.parse().ok()
 }
 

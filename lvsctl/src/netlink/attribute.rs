@@ -118,6 +118,11 @@ impl Writer<'_> {
         }
     }
 
+    /// Attributes that were written before.
+    pub fn append(&mut self, attributes: &[u8]) {
+        self.0.extend_from_slice(attributes);
+    }
+
     pub fn nested(&mut self, kind: u16, content: impl FnOnce(&mut Writer)) {
         let start = self.0.len();
         self.bytes(kind | NLA_F_NESTED, &[]);

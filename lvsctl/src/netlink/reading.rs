@@ -55,6 +55,11 @@ impl Reading {
         self.datagrams > 1
     }
 
+    /// Whether nothing of the answer is left in the source.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next part of the answer, its message type and payload; `None` at the end, and ever after.
     ///
     /// `what` was asked, for the error.

@@ -43,6 +43,9 @@ pub enum RequestError {
         /// The kernel's errno as an error.
         source: io::Error,
     },
+    /// The thread that talks to the kernel has died; it does so only with a defect in the program.
+    #[error("the thread that talks to the kernel has died")]
+    Gone,
     /// The answer lacks something it must have.
     #[error("the kernel's netlink answer makes no sense: {0}")]
     Malformed(&'static str),
@@ -54,7 +57,7 @@ impl RequestError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Send(source) | Self::Receive(source) | Self::Refused { source, .. } => source.raw_os_error(),
-            Self::Lost | Self::Disturbed | Self::Malformed(_) => None,
+            Self::Lost | Self::Disturbed | Self::Gone | Self::Malformed(_) => None,
         }
     }
 

@@ -14,7 +14,9 @@ use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
 use netlink_sys::protocols::NETLINK_GENERIC;
 
 use super::dump::{self, Keyed, Question, Row};
+use super::newer::Newer;
 use super::number::{FAMILY, command};
+use super::rows::Rows;
 use super::{decode, encode};
 use crate::ipvs::{
     Change, DestinationListing, Info, Refusal, ServiceKey, ServiceListing, SyncDaemon, Table, Timeouts, VirtualService,
@@ -22,7 +24,8 @@ use crate::ipvs::{
 use crate::netlink::RequestError;
 use crate::netlink::attribute::{Value, Writer, find};
 use crate::netlink::message::{Answer, messages, write_message};
-use crate::netlink::reading::{Arrival, Source};
+use crate::netlink::namespace::Namespace;
+use crate::netlink::reading::{Arrival, Reading, Source};
 use crate::netlink::socket::Socket;
 
 /// Changes in one send. More gains nothing, and their refusals still fit into the smallest
@@ -41,6 +44,9 @@ pub enum OpenError {
     /// The caller lacks `CAP_NET_ADMIN` (in the initial user namespace, before Linux 6.x).
     #[error("IPVS needs root, or CAP_NET_ADMIN outside of any user namespace")]
     NotPermitted,
+    /// There is no such network namespace, or no entering it, which needs `CAP_SYS_ADMIN`.
+    #[error("cannot enter the network namespace")]
+    Namespace(#[source] io::Error),
     /// The kernel answered, but not usefully.
     #[error("cannot ask the kernel about IPVS")]
     Asking(#[source] RequestError),
@@ -51,7 +57,7 @@ impl OpenError {
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Socket(source) => source.raw_os_error().unwrap_or(libc::EINVAL),
+            Self::Socket(source) | Self::Namespace(source) => source.raw_os_error().unwrap_or(libc::EINVAL),
             Self::NoIpvs => libc::ENOPROTOOPT,
             Self::NotPermitted => libc::EPERM,
             Self::Asking(source) => source.errno().unwrap_or(libc::EINVAL),
@@ -65,8 +71,9 @@ impl OpenError {
 /// that does not block for long.
 #[derive(Debug)]
 pub struct Client {
-    socket: Socket,
-    family: u16,
+    pub(super) socket: Socket,
+    pub(super) family: u16,
+    pub(super) newer: Newer,
 }
 
 /// The netlink socket, for socket options.
@@ -93,12 +100,21 @@ impl Client {
             Some(libc::ENOENT) => OpenError::NoIpvs,
             _ => OpenError::Asking(error),
         })?;
-        let mut client = Self { socket, family };
+        let mut client = Self { socket, family, newer: Newer::default() };
         client.info().map_err(|error| match error.errno() {
             Some(libc::EPERM) => OpenError::NotPermitted,
             _ => OpenError::Asking(error),
         })?;
         Ok(client)
+    }
+
+    /// As [`Client::open`], in another network namespace than this thread's. The socket belongs to that one for
+    /// good; this thread stays where it is.
+    ///
+    /// # Errors
+    /// As [`Client::open`], and [`OpenError::Namespace`].
+    pub fn open_in(namespace: &Namespace) -> Result<Self, OpenError> {
+        namespace.within(Self::open).map_err(OpenError::Namespace)?
     }
 
     /// Version and table size.
@@ -143,11 +159,18 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceListing>, RequestError> {
-        let found =
-            self.ask(&format_args!("show {key}"), command::GET_SERVICE, |w| encode::whose(w, key), decode::service);
-        match found {
+        let mut unknown = Vec::new();
+        let what = format_args!("show {key}");
+        let parse = |attrs: &[u8]| decode::service(attrs, &mut unknown);
+        match self.ask(&what, command::GET_SERVICE, |w| encode::whose(w, key), parse) {
+            Ok(found) => {
+                if !unknown.is_empty() {
+                    self.newer.note_service(*key, &unknown);
+                }
+                Ok(found)
+            }
             Err(error) if error.errno() == Some(libc::ESRCH) => Ok(None),
-            found => found,
+            Err(error) => Err(error),
         }
     }
 
@@ -175,6 +198,22 @@ impl Client {
     ) -> Result<Vec<(SocketAddr, T)>, RequestError> {
         let question = if counters { Question::Destinations(*key) } else { Question::WithoutCounters(*key) };
         self.list_as(question, |row: DestinationListing| (row.at, keep(&row)))
+    }
+
+    /// The services one by one, without their servers.
+    ///
+    /// # Errors
+    /// When the request does not reach the kernel.
+    pub fn stream_services(&mut self) -> Result<Rows<'_, ServiceListing>, RequestError> {
+        Rows::of(self, Question::Services)
+    }
+
+    /// The real servers of a service one by one, newest first.
+    ///
+    /// # Errors
+    /// When the request does not reach the kernel.
+    pub fn stream_destinations(&mut self, key: &ServiceKey) -> Result<Rows<'_, DestinationListing>, RequestError> {
+        Rows::of(self, Question::Destinations(*key))
     }
 
     /// Everything with counters, in the kernel's order. Not a snapshot: others may change the
@@ -215,7 +254,10 @@ impl Client {
                 errnos = self.send_batch(batch);
             }
             results.extend(batch.iter().zip(errnos).map(|(change, errno)| match errno {
-                0 => Ok(()),
+                0 => {
+                    self.newer.carried_out(change);
+                    Ok(())
+                }
                 errno => Err(Refusal::new(change.clone(), errno)),
             }));
         }
@@ -228,10 +270,11 @@ impl Client {
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let first = self.socket.reserve(count);
         let last = first.wrapping_add(count.wrapping_sub(1));
+        let newer = &self.newer;
         let sent = self.socket.send(|out| {
             for (sequence, change) in (0..count).map(|n| first.wrapping_add(n)).zip(batch) {
                 let flags = if sequence == last { NLM_F_ACK } else { 0 };
-                write_message(out, family, flags, sequence, |body| encode::change(body, change));
+                write_message(out, family, flags, sequence, |body| encode::change(body, change, newer.of(change)));
             }
         });
         if let Err(error) = sent {
@@ -280,9 +323,10 @@ impl Client {
         what: &dyn fmt::Display,
         cmd: u8,
         attrs: impl Fn(&mut Writer),
-        parse: impl Fn(&[u8]) -> Result<T, RequestError>,
+        mut parse: impl FnMut(&[u8]) -> Result<T, RequestError>,
     ) -> Result<Option<T>, RequestError> {
-        self.with_family(|socket, family| {
+        self.with_family(|Self { socket, family, .. }| {
+            let family = *family;
             let mut found = None;
             let body = |out: &mut Vec<u8>| {
                 encode::header(out, cmd);
@@ -305,33 +349,41 @@ impl Client {
 
     /// One list, of which only `keep` is held.
     fn list_as<R: Row, T: Keyed>(&mut self, question: Question, keep: impl Fn(R) -> T) -> Result<Vec<T>, RequestError> {
-        self.with_family(|socket, family| {
+        self.with_family(|client| {
             dump::settle(|| {
-                let reading = socket.start_dump(family, |out| {
-                    encode::header(out, question.command());
-                    if let Some(key) = question.about() {
-                        encode::whose(&mut Writer(out), key);
-                    }
-                })?;
-                dump::read(socket, reading, family, &question, &keep)
+                let reading = client.start(&question)?;
+                dump::read(&mut client.socket, &mut client.newer, reading, client.family, &question, &keep)
             })
         })
+    }
+
+    /// Asks for a list.
+    pub(super) fn start(&mut self, question: &Question) -> Result<Reading, RequestError> {
+        self.socket.start_dump(self.family, |out| {
+            encode::header(out, question.command());
+            if let Some(key) = question.about() {
+                encode::whose(&mut Writer(out), key);
+            }
+        })
+    }
+
+    /// Throws away the rest of a list that nobody wants any more.
+    pub(super) fn drain(&mut self) {
+        self.socket.drain();
     }
 
     /// No question is answered with ENOENT by IPVS itself: the family has gone, or moved.
     fn with_family<T>(
         &mut self,
-        attempt: impl Fn(&mut Socket, u16) -> Result<T, RequestError>,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, RequestError>,
     ) -> Result<T, RequestError> {
-        match attempt(&mut self.socket, self.family) {
-            Err(error) if error.errno() == Some(libc::ENOENT) && self.family_moved() => {
-                attempt(&mut self.socket, self.family)
-            }
+        match attempt(self) {
+            Err(error) if error.errno() == Some(libc::ENOENT) && self.family_moved() => attempt(self),
             answer => answer,
         }
     }
 
-    fn family_moved(&mut self) -> bool {
+    pub(super) fn family_moved(&mut self) -> bool {
         match find_family(&mut self.socket) {
             Ok(family) if family != self.family => {
                 self.family = family;

@@ -1,7 +1,7 @@
 //! The kernel's answers as values (spec/ipvs.md B.3).
 //!
-//! Attributes come in any order, unknown ones are passed over, and what an older kernel does
-//! not send has the value that it means there.
+//! Attributes come in any order, unknown ones are set aside for the way back, and what an older kernel
+//! does not send has the value that it means there.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU8;
@@ -12,14 +12,14 @@ use crate::ipvs::{
     Service, ServiceKey, ServiceListing, Stats, SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelChecksum,
 };
 use crate::netlink::RequestError;
-use crate::netlink::attribute::{Value, attributes, find};
+use crate::netlink::attribute::{Value, Writer, attributes, find};
 
 fn lacks(what: &'static str) -> RequestError {
     RequestError::Malformed(what)
 }
 
-/// A service, still without its servers.
-pub fn service(attrs: &[u8]) -> Result<ServiceListing, RequestError> {
+/// A service, still without its servers. Attributes of a newer kernel are appended to `unknown`.
+pub fn service(attrs: &[u8], unknown: &mut Vec<u8>) -> Result<ServiceListing, RequestError> {
     let nest = find(attrs, top::SERVICE).ok_or(lacks("no service in it"))?;
     let (mut family, mut mark, mut protocol, mut address, mut port) = (None, None, None, None, None);
     let (mut scheduler, mut engine, mut flags, mut timeout, mut netmask) = (None, None, 0, 0, None);
@@ -38,7 +38,7 @@ pub fn service(attrs: &[u8]) -> Result<ServiceListing, RequestError> {
             service::STATS => counters = Some(value),
             service::PE_NAME => engine = value.text().and_then(|name| name.parse().ok()),
             service::STATS64 => wide_counters = Some(value),
-            _ => {}
+            newer => Writer(unknown).bytes(newer, value.0),
         }
     }
     let family = family.ok_or(lacks("a service without a known family"))?;
@@ -64,8 +64,14 @@ pub fn service(attrs: &[u8]) -> Result<ServiceListing, RequestError> {
     Ok(ServiceListing { key, service, stats, destinations: Vec::new() })
 }
 
-/// A real server of a service of this family; without `with_counters` its counters are left at 0.
-pub fn destination(attrs: &[u8], service: Family, with_counters: bool) -> Result<DestinationListing, RequestError> {
+/// A real server of a service of this family; without `with_counters` its counters are left at 0. Attributes of a
+/// newer kernel are appended to `unknown`.
+pub fn destination(
+    attrs: &[u8],
+    service: Family,
+    with_counters: bool,
+    unknown: &mut Vec<u8>,
+) -> Result<DestinationListing, RequestError> {
     let nest = find(attrs, top::DEST).ok_or(lacks("no real server in it"))?;
     let (mut family, mut address, mut port, mut method) = (service, None, None, dest::MASQ);
     let (mut weight, mut upper_threshold, mut lower_threshold) = (0, 0, 0);
@@ -90,7 +96,7 @@ pub fn destination(attrs: &[u8], service: Family, with_counters: bool) -> Result
             dest::TUN_TYPE => tunnel = value.u8().unwrap_or_default(),
             dest::TUN_PORT => tunnel_port = value.port().unwrap_or_default(),
             dest::TUN_FLAGS => tunnel_flags = value.u16().unwrap_or_default(),
-            _ => {}
+            newer => Writer(unknown).bytes(newer, value.0),
         }
     }
     let forward = match method {

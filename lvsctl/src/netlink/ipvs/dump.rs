@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use netlink_packet_generic::constants::GENL_HDRLEN;
 
 use super::decode;
+use super::newer::Newer;
 use super::number::command;
 use crate::ipvs::{DestinationListing, ServiceKey, ServiceListing, SyncDaemon};
 use crate::netlink::RequestError;
@@ -70,13 +71,20 @@ pub trait Keyed {
 
 /// An entry of a list.
 pub trait Row: Keyed + Sized {
-    /// Reads an entry of the answer to a question.
-    fn decode(attrs: &[u8], question: &Question) -> Result<Self, RequestError>;
+    /// Reads an entry of the answer to a question. Attributes of a newer kernel are appended to `unknown`.
+    fn decode(attrs: &[u8], question: &Question, unknown: &mut Vec<u8>) -> Result<Self, RequestError>;
+
+    /// Sets the attributes of a newer kernel aside.
+    fn note(&self, question: &Question, unknown: &[u8], newer: &mut Newer);
 }
 
 impl Row for ServiceListing {
-    fn decode(attrs: &[u8], _: &Question) -> Result<Self, RequestError> {
-        decode::service(attrs)
+    fn decode(attrs: &[u8], _: &Question, unknown: &mut Vec<u8>) -> Result<Self, RequestError> {
+        decode::service(attrs, unknown)
+    }
+
+    fn note(&self, _: &Question, unknown: &[u8], newer: &mut Newer) {
+        newer.note_service(self.key, unknown);
     }
 }
 
@@ -96,9 +104,15 @@ impl Keyed for ServiceListing {
 }
 
 impl Row for DestinationListing {
-    fn decode(attrs: &[u8], question: &Question) -> Result<Self, RequestError> {
+    fn decode(attrs: &[u8], question: &Question, unknown: &mut Vec<u8>) -> Result<Self, RequestError> {
         let service = question.about().ok_or(RequestError::Malformed("a real server of no service"))?;
-        decode::destination(attrs, service.family(), matches!(question, Question::Destinations(_)))
+        decode::destination(attrs, service.family(), matches!(question, Question::Destinations(_)), unknown)
+    }
+
+    fn note(&self, question: &Question, unknown: &[u8], newer: &mut Newer) {
+        if let Some(&key) = question.about() {
+            newer.note_server(key, self.at, unknown);
+        }
     }
 }
 
@@ -128,9 +142,11 @@ impl<T> Keyed for (SocketAddr, T) {
 }
 
 impl Row for SyncDaemon {
-    fn decode(attrs: &[u8], _: &Question) -> Result<Self, RequestError> {
+    fn decode(attrs: &[u8], _: &Question, _: &mut Vec<u8>) -> Result<Self, RequestError> {
         decode::sync_daemon(attrs)
     }
+
+    fn note(&self, _: &Question, _: &[u8], _: &mut Newer) {}
 }
 
 impl Keyed for SyncDaemon {
@@ -162,18 +178,41 @@ pub struct Attempt<T> {
     disturbed: bool,
 }
 
+impl Question {
+    /// Forgets what was set aside of the entries that are about to be listed.
+    fn forget(&self, newer: &mut Newer) {
+        match self {
+            Self::Services => newer.forget_services(),
+            Self::Destinations(key) | Self::WithoutCounters(key) => newer.forget_servers(key),
+            Self::Daemons => {}
+        }
+    }
+
+    /// Reads one entry.
+    pub fn entry<R: Row>(&self, payload: &[u8], unknown: &mut Vec<u8>, newer: &mut Newer) -> Result<R, RequestError> {
+        unknown.clear();
+        let row = R::decode(payload.get(GENL_HDRLEN..).unwrap_or_default(), self, unknown)?;
+        if !unknown.is_empty() {
+            row.note(self, unknown, newer);
+        }
+        Ok(row)
+    }
+}
+
 /// Reads a list to its end; `keep` tells what to keep of each entry.
 pub fn read<R: Row, T>(
     source: &mut impl Source,
+    newer: &mut Newer,
     mut reading: Reading,
     family: u16,
     question: &Question,
     keep: impl Fn(R) -> T,
 ) -> Result<Attempt<T>, RequestError> {
-    let mut rows = Vec::new();
+    question.forget(newer);
+    let (mut rows, mut unknown) = (Vec::new(), Vec::new());
     reading.read_to_end(source, question, |kind, payload| {
         if kind == family {
-            rows.push(keep(R::decode(payload.get(GENL_HDRLEN..).unwrap_or_default(), question)?));
+            rows.push(keep(question.entry(payload, &mut unknown, newer)?));
         }
         Ok(())
     })?;
@@ -263,8 +302,8 @@ fn replay<T: Row, D: AsRef<[u8]>>(
     question: &Question,
 ) -> Result<Vec<T>, RequestError> {
     let mut recorded = Recorded::new(datagrams);
-    let Attempt { mut rows, in_parts, .. } =
-        read(&mut recorded, Reading::of(sequence), family, question, |row: T| row)?;
+    let (newer, reading) = (&mut Newer::default(), Reading::of(sequence));
+    let Attempt { mut rows, in_parts, .. } = read(&mut recorded, newer, reading, family, question, |row: T| row)?;
     if in_parts {
         drop_repeated(&mut rows);
     }
@@ -325,7 +364,9 @@ mod tests {
             let datagrams = &attempts[made.min(attempts.len() - 1)];
             made += 1;
             let mut recorded = Recorded::new(datagrams);
-            read(&mut recorded, Reading::of(SEQUENCE), FAMILY, &Question::Services, |row: ServiceListing| row)
+            let newer = &mut Newer::default();
+            let keep = |row: ServiceListing| row;
+            read(&mut recorded, newer, Reading::of(SEQUENCE), FAMILY, &Question::Services, keep)
         });
         let marks = listed.map(|rows| {
             let mark = |row: ServiceListing| match row.key {

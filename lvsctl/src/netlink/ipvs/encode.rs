@@ -20,15 +20,17 @@ pub fn header(out: &mut Vec<u8>, cmd: u8) {
     GenlHeader { cmd, version: VERSION }.emit(&mut out[start..]);
 }
 
-/// Appends the body of a change: header and attributes.
-pub fn change(out: &mut Vec<u8>, change: &Change) {
+/// Appends the body of a change: header and attributes. An edit sends `unknown` back, what [`super::decode`] set
+/// aside of the same entry.
+pub fn change(out: &mut Vec<u8>, change: &Change, unknown: &[u8]) {
     header(out, command_of(change));
     let mut message = Writer(out);
     match change {
         Change::AddService(key, service) | Change::EditService(key, service) => {
             message.nested(top::SERVICE, |w| {
                 identity(w, key);
-                scheduling(w, key.family(), service);
+                scheduling(w, key.family(), service, matches!(change, Change::EditService(..)));
+                w.append(unknown);
             });
         }
         Change::DeleteService(key) | Change::Zero(Some(key)) => whose(&mut message, key),
@@ -37,6 +39,7 @@ pub fn change(out: &mut Vec<u8>, change: &Change) {
             message.nested(top::DEST, |w| {
                 server(w, *at);
                 forwarding(w, destination);
+                w.append(unknown);
             });
         }
         Change::DeleteDestination(key, at) => {
@@ -104,7 +107,7 @@ fn address(w: &mut Writer, kind: u16, address: IpAddr) {
     w.bytes(kind, &field);
 }
 
-fn scheduling(w: &mut Writer, family: Family, wanted: &Service) {
+fn scheduling(w: &mut Writer, family: Family, wanted: &Service, edit: bool) {
     let Service { scheduler, scheduler_flags, persistence, one_packet, engine } = wanted;
     w.text(service::SCHED_NAME, scheduler.as_str());
     if let Some(engine) = engine {
@@ -119,7 +122,9 @@ fn scheduling(w: &mut Writer, family: Family, wanted: &Service) {
     }
     let mut flags_and_mask = [0; 8];
     flags_and_mask[..4].copy_from_slice(&flags.to_ne_bytes());
-    flags_and_mask[4..].copy_from_slice(&u32::MAX.to_ne_bytes());
+    // The kernel keeps the flags outside of the mask: those of a newer one outlive an edit.
+    let mask = if edit { service::KNOWN_FLAGS } else { u32::MAX };
+    flags_and_mask[4..].copy_from_slice(&mask.to_ne_bytes());
     w.bytes(service::FLAGS, &flags_and_mask);
     w.u32(service::TIMEOUT, persistence.map_or(0, |p| p.timeout));
     match persistence.map_or(Netmask::host(family), |p| p.netmask) {

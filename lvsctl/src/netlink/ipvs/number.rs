@@ -58,6 +58,8 @@ pub mod service {
 
     pub const FLAG_PERSISTENT: u32 = 0x01;
     pub const FLAG_ONE_PACKET: u32 = 0x04;
+    /// These two and the three of the scheduler.
+    pub const KNOWN_FLAGS: u32 = FLAG_PERSISTENT | FLAG_ONE_PACKET | 0x38;
 }
 
 /// Attributes of a destination.

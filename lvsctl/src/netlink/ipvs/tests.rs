@@ -3,6 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 
+use super::newer::Newer;
 use super::number::{daemon, dest, service, stats, top};
 use super::{decode, encode};
 use crate::ipvs::{
@@ -69,7 +70,7 @@ fn recorded_services_are_read() {
     ];
     let names = (1..=5).map(|n| format!("reply service {n}"));
     let mut read: Vec<_> = names
-        .map(|name| decode::service(&reply(&name)).expect("a service"))
+        .map(|name| decode::service(&reply(&name), &mut Vec::new()).expect("a service"))
         .map(|listing| (listing.key, listing.service))
         .collect();
     expected.sort_by_key(|(key, _)| *key);
@@ -88,7 +89,8 @@ fn recorded_servers_are_read() {
         ("10.0.0.2:53", Destination::new(Forward::Tunnel(gue), 1)),
     ];
     for (n, (text, destination)) in (1..).zip(expected) {
-        let read = decode::destination(&reply(&format!("reply server {n}")), Family::Inet, true).expect("a server");
+        let read = decode::destination(&reply(&format!("reply server {n}")), Family::Inet, true, &mut Vec::new())
+            .expect("a server");
         let expected = DestinationListing {
             at: at(text),
             destination,
@@ -184,12 +186,17 @@ fn changes_are_asked_for_as_ipvsadm_asks() {
     ];
     for (name, change) in changes {
         let mut ours = Vec::new();
-        encode::change(&mut ours, &change);
+        encode::change(&mut ours, &change, &[]);
         let theirs = recorded(&format!("request {name}"));
         assert_eq!(ours[..GENL_HEADER], theirs[..GENL_HEADER], "{name}");
         let mut theirs = tree(&theirs[GENL_HEADER..]);
         theirs.retain(|place, _| !unread(&change, *place));
-        assert_eq!(tree(&ours[GENL_HEADER..]), theirs, "{name}");
+        let mut ours = tree(&ours[GENL_HEADER..]);
+        // ipvsadm clears the flags that it does not know when it edits a service.
+        if let Some(flags) = ours.get_mut(&(top::SERVICE, service::FLAGS)) {
+            flags[4..].fill(0xff);
+        }
+        assert_eq!(ours, theirs, "{name}");
     }
 }
 
@@ -214,16 +221,16 @@ fn wide_counters_are_preferred_and_narrow_ones_do() {
                 w.nested(dest::STATS64, wide);
             }
         });
-        decode::destination(&attrs, Family::Inet, true).expect("a server").stats
+        decode::destination(&attrs, Family::Inet, true, &mut Vec::new()).expect("a server").stats
     };
     assert_eq!(read(false), Stats { connections: 1, packets_in: 0xffff_ffff, ..Stats::default() });
     assert_eq!(read(true), Stats { connections: 1, packets_in: 1 << 40, ..Stats::default() });
 }
 
 #[test]
-fn what_must_be_there_is_missed_and_what_is_new_is_passed_over() {
-    assert!(decode::service(&[]).is_err());
-    assert!(decode::destination(&[], Family::Inet, true).is_err());
+fn what_must_be_there_is_missed_and_what_is_new_outlives_an_edit() {
+    assert!(decode::service(&[], &mut Vec::new()).is_err());
+    assert!(decode::destination(&[], Family::Inet, true, &mut Vec::new()).is_err());
     assert!(decode::sync_daemon(&[]).is_err());
     assert!(decode::information(&[]).is_err());
     let mut attrs = Vec::new();
@@ -233,14 +240,27 @@ fn what_must_be_there_is_missed_and_what_is_new_is_passed_over() {
         w.u32(service::FWMARK, 5);
         w.text(service::SCHED_NAME, "rr");
     });
-    let listing = decode::service(&attrs).expect("a service");
-    assert_eq!((listing.key, listing.service), (mark(5, Family::Inet), scheduled("rr")));
+    let mut unknown = Vec::new();
+    let listing = decode::service(&attrs, &mut unknown).expect("a service");
+    assert_eq!((listing.key, &listing.service), (mark(5, Family::Inet), &scheduled("rr")));
+    let mut newer = Newer::default();
+    newer.note_service(listing.key, &unknown);
+    let sent = |change: &Change| {
+        let mut request = Vec::new();
+        encode::change(&mut request, change, newer.of(change));
+        tree(&request[GENL_HEADER..])
+    };
+    let edited = sent(&Change::EditService(listing.key, scheduled("wlc")));
+    assert_eq!(edited[&(top::SERVICE, 99)], b"of a newer kernel\0");
+    // Flags: those outside of the mask stay as they are.
+    assert_eq!(edited[&(top::SERVICE, service::FLAGS)][4..], 0x3d_u32.to_ne_bytes());
+    assert!(!sent(&Change::AddService(listing.key, scheduled("wlc"))).contains_key(&(top::SERVICE, 99)));
 }
 
 fn decode_everything(attrs: &[u8]) {
-    let _ = decode::service(attrs);
-    let _ = decode::destination(attrs, Family::Inet, true);
-    let _ = decode::destination(attrs, Family::Inet6, true);
+    let _ = decode::service(attrs, &mut Vec::new());
+    let _ = decode::destination(attrs, Family::Inet, true, &mut Vec::new());
+    let _ = decode::destination(attrs, Family::Inet6, true, &mut Vec::new());
     let _ = decode::sync_daemon(attrs);
     let _ = decode::timeouts(attrs);
     let _ = decode::information(attrs);
@@ -266,4 +286,25 @@ proptest! {
         let length = length.index(bytes.len() + 1);
         decode_everything(&bytes[..length]);
     }
+}
+
+#[test]
+fn a_newer_attribute_of_a_server_goes_back_with_an_edit_until_the_server_is_deleted() {
+    let key = ServiceKey::tcp(at("192.0.2.1:80"));
+    let mut attrs = Vec::new();
+    Writer(&mut attrs).nested(top::DEST, |w| {
+        w.bytes(dest::ADDR, &[10, 0, 0, 1]);
+        w.port(dest::PORT, 80);
+        w.u32(77, 0x0102_0304);
+    });
+    let mut unknown = Vec::new();
+    let server = decode::destination(&attrs, Family::Inet, false, &mut unknown).expect("a server");
+    let mut newer = Newer::default();
+    newer.note_server(key, server.at, &unknown);
+    let edit = Change::EditDestination(key, server.at, Destination { weight: 0, ..server.destination });
+    let mut request = Vec::new();
+    encode::change(&mut request, &edit, newer.of(&edit));
+    assert_eq!(tree(&request[GENL_HEADER..])[&(top::DEST, 77)], 0x0102_0304_u32.to_ne_bytes());
+    newer.carried_out(&Change::DeleteDestination(key, server.at));
+    assert!(newer.of(&edit).is_empty());
 }

@@ -37,6 +37,11 @@ impl Worker {
         Ok(Self { jobs })
     }
 
+    /// Does `work` on the thread, in its turn.
+    pub(super) fn send(&self, work: impl FnOnce(&mut Client) + Send + 'static) -> Result<(), WorkerDied> {
+        self.jobs.send(Box::new(work)).map_err(|_| WorkerDied)
+    }
+
     /// Does `work` on the thread. If the caller gives up waiting, the work is done all the same.
     ///
     /// # Errors
@@ -51,7 +56,7 @@ impl Worker {
             // Whoever asked may have stopped waiting.
             let _ = answer.send(work(client));
         };
-        self.jobs.send(Box::new(job)).map_err(|_| WorkerDied)?;
+        self.send(job)?;
         answered.await.map_err(|_| WorkerDied)
     }
 }
