@@ -10,6 +10,7 @@ mod diff;
 pub mod list;
 mod service;
 pub mod sync;
+pub mod sync_report;
 pub mod text;
 
 pub use change::{Change, Refusal};

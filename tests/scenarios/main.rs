@@ -1,5 +1,6 @@
 //! Whole clusters on a real kernel, one module a story. Run them with `tests/lab/stories`.
 
+mod administration;
 mod bad_input;
 mod deaths;
 mod helper;

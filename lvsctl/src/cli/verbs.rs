@@ -3,15 +3,20 @@
 mod apply;
 mod cluster;
 mod diff;
+mod doctor;
+mod drain;
+mod paper;
 mod save;
 mod serve;
 mod status;
+mod sync;
 mod table;
+mod top;
 
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// The verb failed; what it says went to standard error.
 const FAILED: u8 = 1;
@@ -50,10 +55,23 @@ enum Verb {
     Standby(cluster::Switch),
     /// Take resource groups from the other director; returns when this one has them
     Takeover(cluster::Switch),
-    /// Send no new connections to a real server until "undrain"
-    Drain(cluster::Drain),
-    /// Let a drained real server serve again, if its checks say so
-    Undrain(cluster::Drain),
+    /// Send no new connections to a real server, wait until the present ones have ended, and delete it; with
+    /// ldirectord, which keeps it at weight 0 until "undrain"
+    Drain(drain::Drain),
+    /// Give a drained real server back what it had; with ldirectord, if its checks say so
+    Undrain(drain::Undrain),
+    /// Watch services and servers live: connections, and rates from the differences of counters
+    Top(top::Arguments),
+    /// What the connection synchronisation does
+    #[command(subcommand, subcommand_help_heading = "Commands")]
+    Sync(sync::Sync),
+    /// Find the classic mistakes of directors and real servers; exit status as of monitoring plugins: 0: fine,
+    /// 1: warnings, 2: errors, 3: it cannot be told
+    Doctor(doctor::Arguments),
+    /// Print what makes a shell complete these verbs
+    Completions(paper::Completions),
+    /// Show a manual page of this program
+    Man(paper::Man),
 }
 
 /// Runs a verb; the exit status. 2 for a command line that makes no sense.
@@ -75,8 +93,13 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Standby(arguments) => cluster::standby(arguments),
         Verb::Takeover(arguments) => cluster::takeover(arguments),
-        Verb::Drain(arguments) => cluster::drain(arguments),
-        Verb::Undrain(arguments) => cluster::undrain(arguments),
+        Verb::Drain(arguments) => drain::drain(&arguments),
+        Verb::Undrain(arguments) => drain::undrain(&arguments),
+        Verb::Top(arguments) => top::run(&arguments),
+        Verb::Sync(what) => sync::run(&what),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Completions(arguments) => paper::completions(&arguments, Arguments::command()),
+        Verb::Man(arguments) => paper::man(&arguments),
     }
 }
 
@@ -97,7 +120,6 @@ fn print_json(value: &serde_json::Value) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_verbs_contradict_themselves_nowhere() {

@@ -4,6 +4,7 @@
 //! The frames are plain values ([`frame`]); only [`Announcer`] and [`holder`] touch a network.
 //! Both need `CAP_NET_RAW`.
 
+pub mod echo;
 pub mod frame;
 mod packet_address;
 

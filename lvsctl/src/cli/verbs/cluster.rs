@@ -55,23 +55,9 @@ pub(super) struct Switch {
     at: Where,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Drain {
-    /// Address and port, or the address alone for each of its ports: 192.168.60.132:80
-    real: String,
-    /// Only in this virtual service: tcp:192.168.60.200:80
-    #[arg(long, value_name = "VIRTUAL")]
-    service: Option<String>,
-    /// The ldirectord instance, if there are several
-    #[arg(long, value_name = "NAME")]
-    instance: Option<String>,
-    #[command(flatten)]
-    at: Where,
-}
-
 /// Why a daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]
@@ -101,18 +87,6 @@ pub(super) fn takeover(Switch { set, at }: Switch) -> u8 {
     done(ask::<IgnoredAny>(&at, heartbeatd::SPEAKS, None, &heartbeatd::Request::Takeover { set: set.into() }))
 }
 
-/// `lvsctl drain`.
-pub(super) fn drain(Drain { real, service, instance, at }: Drain) -> u8 {
-    let request = ldirectord::Request::Drain { real, service };
-    done(ask::<IgnoredAny>(&at, ldirectord::SPEAKS, instance.as_deref(), &request))
-}
-
-/// `lvsctl undrain`.
-pub(super) fn undrain(Drain { real, service, instance, at }: Drain) -> u8 {
-    let request = ldirectord::Request::Undrain { real, service };
-    done(ask::<IgnoredAny>(&at, ldirectord::SPEAKS, instance.as_deref(), &request))
-}
-
 /// `lvsctl status --cluster`; fails only where a daemon is there and does not answer.
 pub(super) fn status(at: &Where, json: bool) -> u8 {
     match read(at) {
@@ -136,7 +110,8 @@ fn read(at: &Where) -> Result<Cluster, Error> {
     })
 }
 
-fn if_running<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+/// `None` if nobody listens.
+pub(super) fn if_running<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
     match answer {
         Ok(status) => Ok(Some(status)),
@@ -156,7 +131,8 @@ fn done<T>(answer: Result<T, Error>) -> u8 {
     }
 }
 
-fn ask<T: DeserializeOwned>(
+/// Asks a daemon one thing.
+pub(super) fn ask<T: DeserializeOwned>(
     at: &Where,
     speaks: &'static str,
     instance: Option<&str>,

@@ -1,0 +1,218 @@
+//! Draining in the kernel's table itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::report::{Event, Report};
+use super::{Named, fail};
+use crate::drain::store::{self, Store, StoreError};
+use crate::drain::{self, Drained, Left, SelectError, Step, Target, UndrainError};
+use crate::ipvs::{Change, Destination, DestinationListing, Refusal, Table};
+use crate::netlink::RequestError;
+use crate::netlink::ipvs::{Client, OpenError};
+use crate::state::{ServiceName, ServiceNameError};
+
+/// The kernel's counts are exact at any time; more often than this nobody can read them.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const EXPIRES: &str = "/proc/sys/net/ipv4/vs/expire_quiescent_template";
+
+/// What is to be done.
+pub(super) struct Order<'a> {
+    pub named: &'a Named,
+    pub timeout: Option<Duration>,
+    pub delete: bool,
+    pub follow: bool,
+    /// The weight is ldirectord's business; only the waiting is ours.
+    pub ldirectord: bool,
+    pub json: bool,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Service(#[from] ServiceNameError),
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Kernel(#[from] RequestError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Undrain(#[from] UndrainError),
+    #[error("cannot tell in which network namespace this is")]
+    Namespace(#[source] std::io::Error),
+}
+
+/// `lvsctl drain` without ldirectord, or behind it.
+pub(super) fn drain(order: &Order<'_>) -> u8 {
+    let mut report = Report::new(order.json);
+    match try_drain(order, &mut report) {
+        Ok(true) => 0,
+        Ok(false) => super::super::FAILED,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Whether every server was drained, and none taken back by somebody else.
+fn try_drain(order: &Order<'_>, report: &mut Report) -> Result<bool, Error> {
+    let mut kernel = Client::open()?;
+    let table = kernel.table()?;
+    let targets = select(&table, &[], order.named)?;
+    let namespace = namespace()?;
+    if !order.ldirectord {
+        set_aside(&mut kernel, &table, &targets, &namespace, report)?;
+    }
+    let expires = fs::read_to_string(EXPIRES).ok().map(|text| text.trim() != "0");
+    for service in targets.iter().map(|t| t.service).collect::<std::collections::BTreeSet<_>>() {
+        let sticky = table.get(&service).and_then(|entry| drain::sticky(&entry.service, expires));
+        sticky.into_iter().for_each(|warning| report.tell(&Event::Warning { service, warning }));
+    }
+    if !order.follow {
+        return Ok(true);
+    }
+    follow(&mut kernel, &targets, &namespace, order, report)
+}
+
+fn select(table: &Table, also: &[Target], Named { service, server }: &Named) -> Result<Vec<Target>, Error> {
+    let service: Option<ServiceName> = service.as_deref().map(str::parse).transpose()?;
+    Ok(drain::select(table, also, service.as_ref(), server)?)
+}
+
+/// Remembers the weights and sets them to 0. What cannot be remembered is not touched.
+fn set_aside(
+    kernel: &mut Client,
+    table: &Table,
+    targets: &[Target],
+    namespace: &str,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let since = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let mut store = Store::open(Path::new(store::PATH))?;
+    let mut changes = Vec::new();
+    for &target in targets {
+        let Some(&destination) = table.get(&target.service).and_then(|entry| entry.destinations.get(&target.server))
+        else {
+            continue;
+        };
+        store.memory.remember(Drained { namespace: namespace.to_owned(), target, destination, since });
+        if destination.weight > 0 {
+            let quiet = Destination { weight: 0, ..destination };
+            changes.push(Change::EditDestination(target.service, target.server, quiet));
+        }
+        report.tell(&Event::Draining { target, weight: destination.weight });
+    }
+    store.save()?;
+    drop(store);
+    kernel.change(&changes).into_iter().collect::<Result<Vec<()>, Refusal>>()?;
+    Ok(())
+}
+
+fn follow(
+    kernel: &mut Client,
+    targets: &[Target],
+    namespace: &str,
+    order: &Order<'_>,
+    report: &mut Report,
+) -> Result<bool, Error> {
+    let start = Instant::now();
+    let mut open: Vec<Target> = targets.to_vec();
+    let mut drained = true;
+    while !open.is_empty() {
+        let listed = listings(kernel, &open)?;
+        let mut left = BTreeMap::new();
+        let mut still = Vec::new();
+        for target in open {
+            match drain::step(listed.get(&target), start.elapsed(), order.timeout) {
+                Step::Wait(count) => {
+                    left.insert(target, count);
+                    still.push(target);
+                }
+                Step::Empty(count) | Step::Late(count) => end(kernel, target, count, order, report)?,
+                Step::Gone => report.tell(&Event::Gone { target }),
+                Step::Revived(weight) => {
+                    drained = false;
+                    forget(namespace, &target)?;
+                    report.tell(&Event::Revived { target, weight });
+                }
+            }
+        }
+        open = still;
+        if !open.is_empty() {
+            report.tell(&Event::Left { servers: left, seconds: start.elapsed().as_secs() });
+            let rest = order.timeout.map_or(LOOK_EVERY, |timeout| timeout.saturating_sub(start.elapsed()));
+            sleep(LOOK_EVERY.min(rest.max(Duration::from_millis(1))));
+        }
+    }
+    Ok(drained)
+}
+
+fn listings(kernel: &mut Client, targets: &[Target]) -> Result<BTreeMap<Target, DestinationListing>, Error> {
+    let mut found = BTreeMap::new();
+    for service in targets.iter().map(|target| target.service).collect::<std::collections::BTreeSet<_>>() {
+        let servers = kernel.destinations(&service)?;
+        found.extend(servers.into_iter().map(|listing| (Target { service, server: listing.at }, listing)));
+    }
+    Ok(found)
+}
+
+fn end(kernel: &mut Client, target: Target, left: Left, order: &Order<'_>, report: &mut Report) -> Result<(), Error> {
+    if order.delete {
+        let change = Change::DeleteDestination(target.service, target.server);
+        match kernel.change(&[change]).remove(0) {
+            // Somebody was faster.
+            Err(refusal) if !matches!(refusal.errno, libc::ENOENT | libc::ESRCH) => return Err(refusal.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    report.tell(&Event::Ended { target, deleted: order.delete, left });
+    Ok(())
+}
+
+fn forget(namespace: &str, target: &Target) -> Result<(), Error> {
+    let mut store = Store::open(Path::new(store::PATH))?;
+    store.memory.forget(namespace, target);
+    Ok(store.save()?)
+}
+
+/// The tables of two namespaces are different ones, and /run is often the same.
+fn namespace() -> Result<String, Error> {
+    let link = fs::read_link("/proc/self/ns/net").map_err(Error::Namespace)?;
+    Ok(link.to_string_lossy().into_owned())
+}
+
+/// `lvsctl undrain` without ldirectord.
+pub(super) fn undrain(named: &Named, weight: Option<u32>, json: bool) -> u8 {
+    let mut report = Report::new(json);
+    match try_undrain(named, weight, &mut report) {
+        Ok(()) => 0,
+        Err(error) => fail(&error),
+    }
+}
+
+fn try_undrain(named: &Named, weight: Option<u32>, report: &mut Report) -> Result<(), Error> {
+    let mut kernel = Client::open()?;
+    let table = kernel.table()?;
+    let namespace = namespace()?;
+    let mut store = Store::open(Path::new(store::PATH))?;
+    let targets = select(&table, &store.memory.of(&namespace), named)?;
+    for target in targets {
+        let remembered = store.memory.recall(&namespace, &target).map(|old| old.destination);
+        let change = drain::undrain(&table, &target, remembered.as_ref(), weight)?;
+        if let Some(change) = &change {
+            kernel.change(std::slice::from_ref(change)).into_iter().collect::<Result<Vec<()>, Refusal>>()?;
+        }
+        store.memory.forget(&namespace, &target);
+        store.save()?;
+        report.tell(&Event::Undrained { target, change });
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! What is known about this machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::ipvs::{DestinationListing, Forward, ServiceKey, ServiceListing, SyncDaemon};
+use crate::netlink::address::AddressState;
+use crate::netlink::link::Link;
+
+/// Everything that the rules look at. What could not be found out is missing, and no rule speaks of it.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Kernel version: 6.1 is (6, 1).
+    pub kernel: Option<(u32, u32)>,
+    /// Values of files below /proc/sys, by their names there: `net/ipv4/ip_forward`.
+    pub sysctls: BTreeMap<String, String>,
+    /// Modules that are loaded or built in, with `_` for `-`.
+    pub modules: BTreeSet<String>,
+    /// Modules that could be loaded; `None` if the list cannot be read.
+    pub loadable: Option<BTreeSet<String>>,
+    /// Network interfaces.
+    pub links: Vec<Link>,
+    /// Addresses of this machine.
+    pub addresses: Vec<AddressState>,
+    /// The virtual services; empty on a machine that is no director.
+    pub services: Vec<ServiceListing>,
+    /// The sync daemons that run.
+    pub daemons: Vec<SyncDaemon>,
+    /// How packets leave for each real server.
+    pub ways: BTreeMap<IpAddr, Way>,
+    /// The interface of the default route.
+    pub default_interface: Option<u32>,
+    /// Schedulers that a file or ldirectord wants, and who wants them.
+    pub schedulers: BTreeMap<String, String>,
+    /// What the neighbours said.
+    pub probes: Probes,
+}
+
+/// How packets leave for an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It is an address of this machine.
+    Local,
+    /// It is a neighbour behind this interface.
+    Neighbour(u32),
+    /// Through a router behind this interface; `None` if it is not known which.
+    Routed(Option<u32>),
+    /// There is no route.
+    Nowhere,
+}
+
+/// What a neighbour did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It answered.
+    Yes,
+    /// It said nothing.
+    No,
+}
+
+/// What the neighbours said when they were asked; empty if nobody was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Probes {
+    /// Which machine on the network says that it has a virtual address, other than this one; `None` if none does.
+    pub holders: BTreeMap<IpAddr, Option<[u8; 6]>>,
+    /// The hardware address of a real server that is a neighbour; `None` if it does not answer.
+    pub servers: BTreeMap<IpAddr, Option<[u8; 6]>>,
+    /// Whether a real server answers an echo request that is sent to its hardware address, for each address in it
+    /// (its own, and the virtual ones).
+    pub echoes: BTreeMap<(IpAddr, IpAddr), Answer>,
+    /// Why nobody could be asked.
+    pub failed: Option<String>,
+}
+
+impl Facts {
+    /// A number below /proc/sys.
+    #[must_use]
+    pub fn sysctl(&self, name: &str) -> Option<i64> {
+        self.sysctls.get(name)?.parse().ok()
+    }
+
+    /// A setting of IPVS.
+    #[must_use]
+    pub fn vs(&self, name: &str) -> Option<i64> {
+        self.sysctl(&format!("net/ipv4/vs/{name}"))
+    }
+
+    /// A setting of IPv4 on an interface; for these the larger one of "all" and the interface's counts.
+    #[must_use]
+    pub fn strictest(&self, name: &str, interface: &str) -> Option<i64> {
+        let of = |interface: &str| self.sysctl(&format!("net/ipv4/conf/{interface}/{name}"));
+        of("all").max(of(interface))
+    }
+
+    /// The interface of that number.
+    #[must_use]
+    pub fn link(&self, index: u32) -> Option<&Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+
+    /// This machine's own state of an address.
+    #[must_use]
+    pub fn own(&self, ip: IpAddr) -> Option<&AddressState> {
+        self.addresses.iter().find(|state| state.address.ip == ip)
+    }
+
+    /// Every virtual address, once.
+    #[must_use]
+    pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
+        self.services.iter().filter_map(|service| virtual_address(&service.key)).collect()
+    }
+
+    /// Every server with its service.
+    pub fn servers(&self) -> impl Iterator<Item = (&ServiceListing, &DestinationListing)> {
+        self.services.iter().flat_map(|service| service.destinations.iter().map(move |server| (service, server)))
+    }
+
+    /// Servers that are masqueraded and not this machine itself.
+    pub fn masqueraded(&self) -> impl Iterator<Item = (&ServiceListing, &DestinationListing)> {
+        self.servers().filter(|(_, server)| {
+            server.destination.forward == Forward::Masq && self.ways.get(&server.at.ip()) != Some(&Way::Local)
+        })
+    }
+
+    /// Which interface a virtual address is on, or would be reached by: `None` if that is not known.
+    #[must_use]
+    pub fn interface_of(&self, ip: IpAddr) -> Option<u32> {
+        self.own(ip).map(|state| state.address.interface)
+    }
+}
+
+/// The address of a service that has one of a machine: 0.0.0.0 stands for a rule, not for an address.
+#[must_use]
+pub fn virtual_address(key: &ServiceKey) -> Option<IpAddr> {
+    match key {
+        ServiceKey::Address { at, .. } => Some(at.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_multicast()),
+        ServiceKey::Mark { .. } => None,
+    }
+}

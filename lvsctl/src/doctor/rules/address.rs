@@ -1,0 +1,191 @@
+//! The virtual addresses: here, elsewhere, twice, nowhere.
+
+use std::net::IpAddr;
+
+use super::mac;
+use crate::doctor::{Answer, Facts, Finding, Severity};
+use crate::ipvs::Forward;
+
+pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
+    for vip in facts.virtual_addresses() {
+        let holder = facts.probes.holders.get(&vip).copied();
+        match facts.own(vip) {
+            Some(_) => held(facts, vip, holder.flatten(), found),
+            None => missing(facts, vip, holder, found),
+        }
+    }
+    if facts.virtual_addresses().iter().any(|vip| facts.own(*vip).is_some()) {
+        on_servers(facts, found);
+    }
+    if let Some(why) = &facts.probes.failed {
+        let text = "the neighbours could not be asked who has the virtual addresses";
+        found.push(
+            Finding::new("not-probed", Severity::Note, text)
+                .read("packet socket", why)
+                .means("double addresses, and real servers without the virtual address, would not be noticed")
+                .fix("run lvsctl doctor as root"),
+        );
+    }
+}
+
+/// What answers to this hardware address, if it is a real server that was asked.
+fn server_of(facts: &Facts, holder: [u8; 6]) -> Option<IpAddr> {
+    facts.probes.servers.iter().find(|(_, mac)| **mac == Some(holder)).map(|(ip, _)| *ip)
+}
+
+fn held(facts: &Facts, vip: IpAddr, other: Option<[u8; 6]>, found: &mut Vec<Finding>) {
+    let Some(state) = facts.own(vip) else { return };
+    let link = facts.link(state.address.interface);
+    let name = link.map_or("its interface", |link| link.name.as_str());
+    if state.duplicate || state.tentative {
+        let what = if state.duplicate { "another machine has it (dadfailed)" } else { "detection goes on (tentative)" };
+        found.push(
+            Finding::new("vip-unusable", Severity::Error, format!("{vip} is on {name} and cannot be used"))
+                .read(format!("ip address show dev {name}"), what)
+                .means("this machine does not answer for it")
+                .fix(format!("ip address del {vip}/{} dev {name}", state.address.prefix))
+                .fix(format!("ip address add {vip}/{} dev {name} nodad", state.address.prefix)),
+        );
+    }
+    if let Some(link) = link.filter(|link| !link.running && !link.loopback) {
+        let what = if link.up { "no carrier" } else { "down" };
+        found.push(
+            Finding::new("vip-interface", Severity::Error, format!("{vip} is on {name}, which is not working"))
+                .read(format!("ip link show dev {name}"), what)
+                .means("no client reaches it")
+                .fix(format!("ip link set dev {name} up")),
+        );
+    }
+    let Some(other) = other else { return };
+    let seen = format!("{} answers for {vip}", mac(other));
+    found.push(match server_of(facts, other) {
+        Some(server) => arp_flux(vip, server, seen),
+        None => Finding::new("vip-twice", Severity::Error, format!("{vip} is here and on another machine"))
+            .read("ARP or neighbour discovery", seen)
+            .means("each client reaches one of the two, and may reach the other one next minute")
+            .fix("lvsctl status --cluster")
+            .fix(format!("ip address del {vip}/{} dev {name}", state.address.prefix)),
+    });
+}
+
+fn arp_flux(vip: IpAddr, server: IpAddr, seen: String) -> Finding {
+    let text = format!("the real server {server} answers for the virtual address {vip}");
+    Finding::new("arp-flux", Severity::Error, text)
+        .read("ARP or neighbour discovery", seen)
+        .means("clients reach this server past the director, with no balancing and no failover")
+        .fix(format!("on {server}: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"))
+        .fix(format!("on {server}: realserver start, which does this and the address on lo"))
+}
+
+fn missing(facts: &Facts, vip: IpAddr, holder: Option<Option<[u8; 6]>>, found: &mut Vec<Finding>) {
+    let here = format!("not on any interface: {vip}");
+    found.push(match holder {
+        Some(Some(other)) => match server_of(facts, other) {
+            Some(server) => arp_flux(vip, server, format!("{} answers for {vip}", mac(other))),
+            None => Finding::new("vip-elsewhere", Severity::Note, format!("another machine has {vip}"))
+                .read("ARP or neighbour discovery", format!("{} answers for {vip}", mac(other)))
+                .means("right on a director that stands by"),
+        },
+        Some(None) => Finding::new("vip-missing", Severity::Error, format!("no machine has {vip}"))
+            .read("ip address", here)
+            .read("ARP or neighbour discovery", format!("nobody answers for {vip}"))
+            .means("its services are in the table and no client reaches them")
+            .fix("lvsctl takeover, where heartbeatd runs")
+            .fix(format!("ip address add {vip}/{} dev INTERFACE, where it does not", whole(vip))),
+        None => Finding::new("vip-missing", Severity::Warning, format!("{vip} is not on this machine"))
+            .read("ip address", here)
+            .means("right on a director that stands by; nobody could be asked whether another machine has it"),
+    });
+}
+
+fn whole(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
+/// Real servers with direct routing have to have the virtual address too.
+fn on_servers(facts: &Facts, found: &mut Vec<Finding>) {
+    for (&server, mac) in &facts.probes.servers {
+        if mac.is_none() {
+            found.push(
+                Finding::new("server-silent", Severity::Warning, format!("the real server {server} does not answer"))
+                    .read("ARP or neighbour discovery", format!("nobody answers for {server}"))
+                    .means("it is off, or not in this network; what is sent to it is lost")
+                    .fix(format!("ping {server}")),
+            );
+        }
+    }
+    let direct = facts.servers().filter(|(_, server)| server.destination.forward == Forward::Gate);
+    let mut pairs: Vec<(IpAddr, IpAddr)> = direct
+        .filter_map(|(service, server)| Some((server.at.ip(), crate::doctor::facts::virtual_address(&service.key)?)))
+        .collect();
+    pairs.sort();
+    pairs.dedup();
+    for (server, vip) in pairs {
+        let answer = |ip| facts.probes.echoes.get(&(server, ip));
+        // A server that answers no echo request for its own address says nothing by silence.
+        if answer(server) == Some(&Answer::Yes) && answer(vip) == Some(&Answer::No) {
+            let text = format!("the real server {server} does not have the virtual address {vip}");
+            found.push(
+                Finding::new("vip-not-on-server", Severity::Error, text)
+                    .read(format!("echo request to {server}"), "answered")
+                    .read(format!("echo request for {vip}, sent to the same machine"), "not answered")
+                    .means("with direct routing it gets packets for that address, and throws them away")
+                    .fix(format!("on {server}: ip address add {vip}/{} dev lo", whole(vip)))
+                    .fix(format!("on {server}: realserver start, which also keeps it from answering ARP")),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{OTHER_MAC, SERVER_MAC, VIP, director, found, ip};
+    use super::*;
+
+    #[test]
+    fn a_virtual_address_is_on_one_machine() {
+        let mut facts = director();
+        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        assert_eq!(found(&facts), ["vip-twice"]);
+        facts.probes.holders.insert(ip(VIP), Some(SERVER_MAC));
+        assert_eq!(found(&facts), ["arp-flux"]);
+        facts.addresses.retain(|state| state.address.ip != ip(VIP));
+        assert_eq!(found(&facts), ["arp-flux"]);
+        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        assert_eq!(found(&facts), ["vip-elsewhere"]);
+        facts.probes.holders.insert(ip(VIP), None);
+        assert_eq!(found(&facts), ["vip-missing"]);
+        assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Error);
+        facts.probes.holders.clear();
+        assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Warning, "it may be elsewhere");
+    }
+
+    #[test]
+    fn a_virtual_address_has_to_be_usable() {
+        let mut facts = director();
+        facts.addresses[1].duplicate = true;
+        assert_eq!(found(&facts), ["vip-unusable"]);
+        let mut facts = director();
+        facts.links[1].running = false;
+        assert_eq!(found(&facts), ["vip-interface"]);
+    }
+
+    #[test]
+    fn a_real_server_without_the_virtual_address_is_found_if_it_answers_at_all() {
+        let mut facts = director();
+        let real = ip("192.168.60.132");
+        facts.probes.echoes.insert((real, ip(VIP)), Answer::No);
+        assert_eq!(found(&facts), ["vip-not-on-server"]);
+        facts.probes.echoes.insert((real, real), Answer::No);
+        assert_eq!(found(&facts), [""; 0], "it answers no echo request whatever");
+        facts.probes.servers.insert(real, None);
+        assert_eq!(found(&facts), ["server-silent"]);
+    }
+
+    #[test]
+    fn that_nobody_could_be_asked_is_told() {
+        let mut facts = director();
+        facts.probes.failed = Some("Operation not permitted".into());
+        assert_eq!(found(&facts), ["not-probed"]);
+    }
+}
