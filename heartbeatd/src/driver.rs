@@ -23,7 +23,7 @@ use crate::act::groups::{Groups, News};
 use crate::act::identity::Store;
 use crate::config::{self, Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
-use crate::media::{Interfaces, Media, Reason, Refused};
+use crate::media::{Interfaces, Media, Pinger, Reason, Refused};
 use crate::wire::{Form, Keys};
 
 /// Datagrams taken before the timers are looked at again: a flood costs its share and no more.
@@ -41,6 +41,8 @@ pub struct Parts {
     pub store: Store,
     /// The resources.
     pub groups: Groups,
+    /// What asks the ping nodes.
+    pub pinger: Pinger,
     /// The control socket.
     pub server: Server<Request>,
     /// Signals of this process.
@@ -63,6 +65,7 @@ pub struct Driver {
     store: Store,
     kernel: route::Client,
     groups: Groups,
+    pinger: Pinger,
     server: Server<Request>,
     signals: Signals,
     watch: Watch,
@@ -98,7 +101,7 @@ impl Driver {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, store, groups, server, signals, watch, kernel } = parts;
+        let Parts { node, config, store, groups, pinger, server, signals, watch, kernel } = parts;
         let now = Instant::now();
         Self {
             link_of: link_of(&config),
@@ -110,6 +113,7 @@ impl Driver {
             store,
             kernel,
             groups,
+            pinger,
             server,
             signals,
             watch,
@@ -140,10 +144,12 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Wake {
-        let deadline = [self.node.deadline(), self.housekeeping].into_iter().chain(self.groups.deadline()).min();
+        let deadline = [self.node.deadline(), self.housekeeping].into_iter();
+        let deadline = deadline.chain(self.groups.deadline()).chain(self.pinger.deadline()).min();
         let deadline = deadline.unwrap_or(self.housekeeping).into();
         tokio::select! {
             () = self.media.readable() => Wake::Datagrams,
+            () = self.pinger.readable() => Wake::Datagrams,
             news = self.groups.next_news() => Wake::News(news),
             call = self.server.next_call() => Wake::Asked(call),
             signal = self.signals.next() => Wake::Signal(signal),
@@ -157,6 +163,9 @@ impl Driver {
     /// a pause the peer's messages may be there, and none of its silence is real.
     fn turn(&mut self, wake: Wake) {
         self.hear();
+        for node in self.pinger.turn(Instant::now()) {
+            self.happen(Event::PingAnswered(node));
+        }
         match wake {
             Wake::Datagrams | Wake::Time => {}
             Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),

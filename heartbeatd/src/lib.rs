@@ -7,6 +7,7 @@ pub mod core;
 pub mod decode;
 pub mod driver;
 pub mod media;
+pub mod names;
 pub mod show;
 pub mod start;
 pub mod wire;

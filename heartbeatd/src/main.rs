@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use heartbeatd::act::guard;
+use heartbeatd::names::{Name, cl_status, heartbeat, switch};
 use heartbeatd::start::{self, Places, STOP_PATIENCE, StartError};
-use heartbeatd::{decode, show};
+use heartbeatd::{config, decode, show};
+use lvs::control::heartbeatd::{Request, Status};
 use lvs::daemon::detach::{self, Half, Launched};
 use lvs::daemon::pidfile::{Running, probe};
 
@@ -61,23 +63,118 @@ enum Verb {
 const UNKNOWN: u8 = 4;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    match Name::of(&name) {
+        Name::Heartbeatd if !heartbeat::is_meant(&arguments) => heartbeatd(),
+        Name::Heartbeatd | Name::Heartbeat => as_heartbeat(&arguments),
+        Name::ClStatus => as_cl_status(&arguments),
+        Name::Standby => as_switch(&name.to_string_lossy(), true, &arguments),
+        Name::Takeover => as_switch(&name.to_string_lossy(), false, &arguments),
+    }
+}
+
+/// heartbeat's options and exit statuses (spec 0.2).
+fn as_heartbeat(arguments: &[String]) -> ExitCode {
+    let places = Places::default();
+    match heartbeat::read(arguments) {
+        Ok(heartbeat::Order::Start { debug, foreground: true }) => run(&places, None, debug),
+        Ok(heartbeat::Order::Start { debug, foreground: false }) => start(&places, debug),
+        Ok(heartbeat::Order::Stop) => {
+            if matches!(probe(&places.pid_file, "heartbeatd"), Ok(Running::No | Running::Stale { .. })) {
+                eprintln!("INFO: Heartbeat already stopped.");
+            }
+            stop(&places)
+        }
+        Ok(heartbeat::Order::Reload) => reload(&places),
+        Ok(heartbeat::Order::Restart) => {
+            eprintln!("heartbeat: -R gives resources to the peer for the time of the restart");
+            restart(&places)
+        }
+        Ok(heartbeat::Order::Status) => match (running(&places), start::check(&places)) {
+            (Ok(Running::Yes { pid }), loaded) => {
+                let node = loaded.map_or_else(|_| "this node".to_owned(), |loaded| loaded.value.ha_cf.local);
+                say(&format!("heartbeat OK [pid {pid} et al] is running on {node} [{node}]..."))
+            }
+            (Ok(stopped), _) => {
+                say("heartbeat is stopped. No process");
+                ExitCode::from(if stopped == Running::No { 3 } else { 1 })
+            }
+            (Err(code), _) => code,
+        },
+        Ok(heartbeat::Order::Version) => say(heartbeat::VERSION),
+        Ok(heartbeat::Order::Defaults) => say(&heartbeat::defaults()),
+        Err(complaint) => {
+            eprintln!("{complaint}\n{}", heartbeat::USAGE);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn as_cl_status(arguments: &[String]) -> ExitCode {
+    let places = Places::default();
+    let reply = cl_status::Question::read(arguments).map_or_else(std::convert::identity, |question| {
+        if let Some(name) = question.parameter() {
+            return match (running(&places), config::parameter(&places.config, name)) {
+                (Ok(Running::Yes { .. }), Ok(value)) => question.parameter_reply(value.as_deref()),
+                _ => question.not_running(),
+            };
+        }
+        match (running(&places), show::ask::<Status>(&places, &Request::Status {}, show::ANSWER)) {
+            (Ok(Running::Yes { .. }), Ok(status)) => question.answer(&status),
+            _ => question.not_running(),
+        }
+    });
+    if reply.complaint {
+        eprintln!("{}", reply.text);
+    } else if !reply.text.is_empty() {
+        say(reply.text.trim_end_matches('\n'));
+    }
+    ExitCode::from(reply.status)
+}
+
+/// Unlike the original's, ours wait for the outcome, and a switch that cannot be ends with status 1 (fault 22).
+fn as_switch(program: &str, standby: bool, arguments: &[String]) -> ExitCode {
+    let (announced, request) = match switch::read(program, standby, arguments) {
+        switch::Order::Ask { announced, request } => (announced, request),
+        switch::Order::Refuse(why) => {
+            println!("{}usage:", why.map(|why| why + "\n").unwrap_or_default());
+            eprintln!("{}", switch::usage(program));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(set) = announced {
+        eprintln!("Going standby [{set}].");
+    }
+    match show::ask::<serde_json::Value>(&Places::default(), &request, SWITCH_PATIENCE) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{program}: {}", lvs::diag::chain(e.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Longer than the node itself waits for a switch.
+const SWITCH_PATIENCE: Duration = Duration::from_secs(150);
+
+fn say(text: &str) -> ExitCode {
+    // A reader that has gone wants no more.
+    let _ = writeln!(io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
+fn heartbeatd() -> ExitCode {
     let Options { config, state, pid_file, verb } = Options::parse();
     let places = Places { config, state, pid_file };
     match verb {
-        Verb::Start => start(&places),
+        Verb::Start => start(&places, false),
         Verb::Stop => stop(&places),
-        Verb::Restart => {
-            if let Err(e) = start::check(&places) {
-                return refused(&e);
-            }
-            match stop(&places) {
-                ExitCode::SUCCESS => start(&places),
-                failed => failed,
-            }
-        }
+        Verb::Restart => restart(&places),
         Verb::Reload => reload(&places),
         Verb::Status { json } => status(&places, json),
-        Verb::Run => run(&places, None),
+        Verb::Run => run(&places, None, false),
         Verb::Check => match start::check(&places) {
             Ok(loaded) => {
                 loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
@@ -108,8 +205,8 @@ fn refused(error: &StartError) -> ExitCode {
     ExitCode::from(error.exit_status())
 }
 
-fn run(places: &Places, background: Option<detach::Readiness>) -> ExitCode {
-    match start::run(places, background) {
+fn run(places: &Places, background: Option<detach::Readiness>, debug: bool) -> ExitCode {
+    match start::run(places, background, debug) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             log::error!("{}", lvs::diag::chain(&e));
@@ -118,9 +215,19 @@ fn run(places: &Places, background: Option<detach::Readiness>) -> ExitCode {
     }
 }
 
-fn start(places: &Places) -> ExitCode {
+fn restart(places: &Places) -> ExitCode {
+    if let Err(e) = start::check(places) {
+        return refused(&e);
+    }
+    match stop(places) {
+        ExitCode::SUCCESS => start(places, false),
+        failed => failed,
+    }
+}
+
+fn start(places: &Places, debug: bool) -> ExitCode {
     match detach::half() {
-        Ok(Half::Background(readiness)) => return run(places, Some(readiness)),
+        Ok(Half::Background(readiness)) => return run(places, Some(readiness), debug),
         Ok(Half::Foreground) => {}
         Err(e) => return complain(&format!("cannot go to the background: {e}")),
     }

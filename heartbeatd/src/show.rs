@@ -7,28 +7,35 @@ use std::time::Duration;
 use lvs::control::heartbeatd::{Request, SPEAKS, Status};
 use lvs::ipc::Client;
 use lvs::settings::Settings;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::start::Places;
 
 /// A node whose loop stands still does not keep those who ask.
-const ANSWER: Duration = Duration::from_secs(5);
+pub const ANSWER: Duration = Duration::from_secs(5);
 
 /// Asks the running node and puts its answer into text, or JSON.
 ///
 /// # Errors
 /// If it does not answer within five seconds.
 pub fn status(places: &Places, json: bool) -> Result<String, Box<dyn Error>> {
+    let answer: Status = ask(places, &Request::Status {}, ANSWER)?;
+    if json { Ok(serde_json::to_string(&answer)?) } else { Ok(text(&answer)) }
+}
+
+/// Asks the running node.
+///
+/// # Errors
+/// What it refuses, or that it does not answer within `patience`.
+pub fn ask<T: DeserializeOwned>(places: &Places, request: &Request, patience: Duration) -> Result<T, Box<dyn Error>> {
     let settings = Settings::read(&places.config.join("lvs.toml"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let socket = lvs::control::socket(&settings.sockets, SPEAKS);
-    let asked = async {
-        Client::connect(&socket, SPEAKS).await?.call(&Request::Status {}).await.map_err(Box::<dyn Error>::from)
-    };
-    let answer: Status = runtime.block_on(async {
-        timeout(ANSWER, asked).await.map_err(|_| format!("no answer within {} s", ANSWER.as_secs()))?
-    })?;
-    if json { Ok(serde_json::to_string(&answer)?) } else { Ok(text(&answer)) }
+    let asked = async { Client::connect(&socket, SPEAKS).await?.call(request).await.map_err(Box::<dyn Error>::from) };
+    runtime.block_on(async {
+        timeout(patience, asked).await.map_err(|_| format!("no answer within {} s", patience.as_secs()))?
+    })
 }
 
 /// A few lines: this node, the nodes with their links, the groups with their holders.

@@ -21,6 +21,7 @@ use crate::act::identity::{Store, StoreError};
 use crate::config::{self, Config, Loaded, Problem};
 use crate::core::{self, Identity, Node, PlanError};
 use crate::driver::{Driver, Parts, link_names};
+use crate::media::Pinger;
 
 /// Where this node's files are.
 #[derive(Debug, Clone)]
@@ -107,18 +108,18 @@ pub fn check(places: &Places) -> Result<Loaded<Config>, StartError> {
 /// Runs a node until it has stopped in good order.
 ///
 /// `background`: the command that waits for it; log lines go to the system log then, else to
-/// standard error.
+/// standard error. `debug`: what is for developers is logged as well, as `debug 1` in ha.cf has it.
 ///
 /// # Errors
 /// If it cannot be started.
-pub fn run(places: &Places, background: Option<Readiness>) -> Result<(), StartError> {
+pub fn run(places: &Places, background: Option<Readiness>, debug: bool) -> Result<(), StartError> {
     let Loaded { value: config, warnings } = check(places)?;
     if !may(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW) {
         return Err(StartError::Privilege);
     }
     let settings = Settings::read(&places.config.join("lvs.toml"))?;
     let sink = if background.is_some() { Sink::System(Facility::LOG_DAEMON) } else { Sink::Stderr };
-    let level = if config.ha_cf.debug > 0 { log::LevelFilter::Debug } else { log::LevelFilter::Info };
+    let level = if debug || config.ha_cf.debug > 0 { log::LevelFilter::Debug } else { log::LevelFilter::Info };
     // Fails only in a process that has a log already.
     let _ = logging::install("heartbeatd", sink, level);
     for warning in &warnings {
@@ -169,9 +170,18 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         max_rexmit_delay: ha_cf.max_rexmit_delay,
         ttl: ha_cf.ttl(),
         auto_failback: ha_cf.auto_failback,
+        pings: ha_cf.pings.iter().map(|ping| ping.name.clone()).collect(),
+        deadping: ha_cf.deadping,
+        ipfail: ha_cf.ipfail,
         plan: groups::plan(&config)?,
     };
     let seed = lvs::daemon::random_bytes().map(u64::from_ne_bytes).map_err(system("read /dev/urandom"))?;
+    let token = lvs::daemon::random_bytes().map_err(system("read /dev/urandom"))?;
+    // Often enough that a few lost replies are no death, and no burden for a router.
+    let every = (ha_cf.deadping / 5).clamp(LEAST_PING, MOST_PING);
+    let hosts =
+        ha_cf.pings.iter().enumerate().flat_map(|(node, ping)| ping.hosts.iter().map(move |host| (node, *host)));
+    let pinger = Pinger::new(hosts.collect(), token, every, Instant::now()).map_err(system("open sockets to ping"))?;
     let server = Server::bind(listen(&settings.sockets, &ha_cf.local)).await?;
     Ok(Driver::new(Parts {
         groups: Groups::open(&config, &settings.sockets).map_err(system("get hold of the interfaces"))?,
@@ -179,11 +189,15 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         kernel: route::Client::open().map_err(system("ask about interfaces"))?,
         signals: Signals::new().map_err(system("catch signals"))?,
         node: Node::new(core_settings, me, Instant::now(), seed),
+        pinger,
         server,
         store,
         config,
     }))
 }
+
+const LEAST_PING: Duration = Duration::from_millis(50);
+const MOST_PING: Duration = Duration::from_secs(1);
 
 fn listen(sockets: &Path, node: &str) -> Listen {
     let operators = group("haclient");

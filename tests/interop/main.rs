@@ -3,6 +3,7 @@
 //! At the end of each the original's log must hold no complaint that another original would not have caused.
 
 mod log;
+mod names;
 mod pair;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ both_ways_round! {
     md5,
     one_link_of_two,
     lost_packets_are_asked_for_again,
+    a_lost_ping_node_moves_everything_and_its_return_moves_it_back,
 }
 
 /// What a death is worth to the original, whoever dies.
@@ -68,7 +70,7 @@ fn standby_on_either_side(kinds: [Kind; 2]) -> Result<()> {
     pair.await_held(["local", "local"])?;
     pair.standby(1, "all")?;
     pair.await_held(["all", "none"])?;
-    pair.standby(0, "foreign")?;
+    pair.standby(0, "failback")?;
     pair.await_held(["local", "local"])?;
     pair.finish_without_conflict(&DEATH)
 }
@@ -203,6 +205,28 @@ fn lost_packets_are_asked_for_again(kinds: [Kind; 2]) -> Result<()> {
     pair.await_held(["local", "local"])?;
     // What is asked for twice comes twice; the second is dropped with a dump of its fields.
     pair.finish_without_conflict(&[&DEATH[..], &["lost packet(s)", "message is dropped", "MSG"]].concat())
+}
+
+fn a_lost_ping_node_moves_everything_and_its_return_moves_it_back(kinds: [Kind; 2]) -> Result<()> {
+    let gateway = pair::GATEWAY;
+    let ipfail = "/usr/libexec/heartbeat/ipfail";
+    let more = format!("deadping 2\nping {gateway}\nrespawn hacluster {ipfail}\napiauth ipfail uid=hacluster\n");
+    let pair = Pair::running(kinds, &Setup { more, ..Setup::default() })?;
+    pair.await_held(["local", "local"])?;
+    for at in [0, 1] {
+        let program = pair.old_name(at, "cl_status")?;
+        let state = || pair.node(at).try_run(&[&program, "nodestatus", gateway]);
+        lab::wait_until("the gateway to answer", SOON, || state().is_ok_and(|(_, text)| text.trim() == "ping"))?;
+    }
+    // The original's clients have found each other by now.
+    quiet(Duration::from_secs(3));
+    for at in [0, 1] {
+        pair.cluster.cut(NODES[at], LAN)?;
+        pair.await_held(if at == 0 { ["none", "all"] } else { ["all", "none"] })?;
+        pair.cluster.heal(NODES[at], LAN)?;
+        pair.await_held(["local", "local"])?;
+    }
+    pair.finish_without_conflict(&[&DEATH[..], &["ipfail"]].concat())
 }
 
 #[test]

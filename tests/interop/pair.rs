@@ -1,6 +1,7 @@
 //! Two directors, heartbeat 3.0.6 on one and heartbeatd on the other.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -140,10 +141,7 @@ impl Pair {
 
     /// Orderly stop; returns when the program has ended.
     pub fn stop(&self, at: usize) -> Result<()> {
-        match self.kinds[at] {
-            Kind::Original => self.node(at).run(&[HEARTBEAT, "-k"]).map(drop),
-            Kind::Ours => self.node(at).run(&[&lab::program("heartbeatd")?, "stop"]).map(drop),
-        }
+        self.node(at).run(&[&self.old_name(at, "heartbeat")?, "-k"]).map(drop)
     }
 
     /// The machine loses its power, and comes back with nothing running.
@@ -156,33 +154,42 @@ impl Pair {
         self.cluster.power_on(NODES[at])
     }
 
-    /// `hb_standby SET` and whatever takes its place here.
+    /// `hb_standby SET`.
     pub fn standby(&self, at: usize, set: &str) -> Result<()> {
-        self.switch(at, "hb_standby", "standby", set)
+        self.switch(at, "hb_standby", set)
     }
 
-    /// `hb_takeover SET` and whatever takes its place here.
+    /// `hb_takeover SET`.
     pub fn takeover(&self, at: usize, set: &str) -> Result<()> {
-        self.switch(at, "hb_takeover", "takeover", set)
+        self.switch(at, "hb_takeover", set)
     }
 
-    fn switch(&self, at: usize, script: &str, verb: &str, set: &str) -> Result<()> {
-        match self.kinds[at] {
-            Kind::Original => self.node(at).run(&[&format!("{SCRIPTS}/{script}"), set]).map(drop),
-            Kind::Ours => self.node(at).run(&[&lab::program("lvsctl")?, verb, set]).map(drop),
-        }
+    fn switch(&self, at: usize, name: &str, set: &str) -> Result<()> {
+        self.node(at).run(&[&self.old_name(at, name)?, set]).map(drop)
     }
 
-    /// What a node says it holds: `cl_status rscstatus`, and ours in the same words.
+    /// What a node says it holds: `cl_status rscstatus`.
     pub fn holds(&self, at: usize) -> Result<String> {
-        match self.kinds[at] {
-            Kind::Original => Ok(self.node(at).try_run(&["cl_status", "rscstatus"])?.1.trim().to_owned()),
-            Kind::Ours => {
-                let (_, text) = self.node(at).try_run(&[&lab::program("heartbeatd")?, "status", "--json"])?;
-                let status: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-                Ok(status["holds"].as_str().unwrap_or(text.trim()).to_owned())
-            }
+        let program = self.old_name(at, "cl_status")?;
+        Ok(self.node(at).try_run(&[&program, "rscstatus"])?.1.trim().to_owned())
+    }
+
+    /// Where a node has a program of heartbeat's: its own, or heartbeatd under that name.
+    pub fn old_name(&self, at: usize, name: &str) -> Result<String> {
+        if self.kinds[at] == Kind::Original {
+            return Ok(match name {
+                "heartbeat" => HEARTBEAT.to_owned(),
+                "cl_status" => "/usr/bin/cl_status".to_owned(),
+                script => format!("{SCRIPTS}/{script}"),
+            });
         }
+        let path = format!("/run/names/{name}");
+        let link = self.node(at).path(&path)?;
+        if !link.exists() {
+            std::fs::create_dir_all(link.parent().unwrap_or(&link)).attempt(|| "make /run/names".into())?;
+            symlink(lab::program("heartbeatd")?, link).attempt(|| format!("link {path}"))?;
+        }
+        Ok(path)
     }
 
     /// Waits until the addresses are where they should be, and nowhere else.

@@ -183,6 +183,9 @@ impl Profile {
             max_rexmit_delay: Duration::from_millis(250),
             ttl: 3,
             auto_failback: self.auto_failback[node],
+            pings: Vec::new(),
+            deadping: time(self.deadtime),
+            ipfail: false,
             plan: Plan::new(self.groups.iter().enumerate().map(group).collect()).expect("every key is another"),
         }
     }

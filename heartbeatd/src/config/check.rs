@@ -41,9 +41,7 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         }
     };
     let initdead = match &written.initdead {
-        None if deadtime > Duration::from_secs(10) => deadtime,
-        None if deadtime < Duration::from_secs(6) => Duration::from_secs(12),
-        None => deadtime * 2,
+        None => initdead(deadtime),
         Some((initdead, place)) => {
             if *initdead < deadtime {
                 let message = format!("initdead {} is less than deadtime {}", shown(*initdead), shown(deadtime));
@@ -78,6 +76,32 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         }
     };
 
+    let deadping = match &written.deadping {
+        Some((deadping, place)) if *deadping <= keepalive * 2 => {
+            let message =
+                format!("deadping {} is not more than twice keepalive {}", shown(*deadping), shown(keepalive));
+            source.error(place, message, format!("one lost reply would be a loss: above {}", shown(keepalive * 2)));
+            *deadping
+        }
+        Some((deadping, _)) => *deadping,
+        None => deadtime,
+    };
+    match (&written.ipfail, written.pings.first()) {
+        (Some(place), None) => {
+            source.warn(place, "ipfail without ping nodes does nothing", "add \"ping ADDRESS\" of a gateway")
+        }
+        (None, Some((_, place))) => {
+            let help = "to have groups moved when a node reaches fewer of them: \"respawn hacluster /usr/lib/heartbeat/ipfail\"";
+            source.warn(place, "ping nodes are shown and nothing else without ipfail", help);
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if let Some((ping, place)) =
+        written.pings.iter().find(|(ping, _)| written.nodes.iter().any(|node| node.text == ping.name))
+    {
+        source.error(place, format!("{:?} is a node and cannot be a ping node", ping.name), None);
+    }
+
     let local = local_node(&written, source, around);
     if source.has_errors() {
         return None;
@@ -90,6 +114,9 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         warntime,
         initdead,
         media: written.media.into_iter().map(|(medium, _)| medium).collect(),
+        pings: written.pings.into_iter().map(|(ping, _)| ping).collect(),
+        deadping,
+        ipfail: written.ipfail.is_some(),
         auto_failback,
         hopfudge: written.hopfudge,
         max_rexmit_delay: written.max_rexmit_delay,
@@ -99,6 +126,15 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         debug: written.debug,
         environment: written.environment,
     })
+}
+
+/// What `initdead` is when it is absent.
+pub(super) fn initdead(deadtime: Duration) -> Duration {
+    match deadtime.as_secs_f64() {
+        long if long > 10.0 => deadtime,
+        short if short < 6.0 => Duration::from_secs(12),
+        _ => deadtime * 2,
+    }
 }
 
 /// Finds this node among those of the file: by its whole name, or by the short form of

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Surroundings;
 use super::directive::{self, Directive, Standing, Takes};
-use super::medium::{Kind, Medium};
-use super::model::{GenerationMethod, UuidFrom};
+use super::medium::{Kind, Medium, Mistake};
+use super::model::{GenerationMethod, PingNode, UuidFrom};
+use super::ping;
 use super::source::{Place, Source, Word};
 use super::value::{self, Wrong};
 use crate::wire::Form;
@@ -13,6 +14,8 @@ use crate::wire::Form;
 /// heartbeat reads no more of a line (spec 1.1).
 const LONGEST_LINE: usize = 5119;
 const LONGEST_NODE_NAME: usize = 99;
+/// As many nodes as heartbeat has room for, less the two.
+const MOST_PINGS: usize = 98;
 
 /// What `auto_failback` can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub(super) struct Written {
     pub(super) initdead: Option<(Duration, Place)>,
     pub(super) nodes: Vec<Word>,
     pub(super) media: Vec<(Medium, Place)>,
+    pub(super) pings: Vec<(PingNode, Place)>,
+    pub(super) deadping: Option<(Duration, Place)>,
+    /// Where ipfail is asked for.
+    pub(super) ipfail: Option<Place>,
     pub(super) failback: Option<(Failback, Place)>,
     pub(super) hopfudge: u8,
     pub(super) max_rexmit_delay: Duration,
@@ -53,6 +60,9 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         initdead: None,
         nodes: Vec::new(),
         media: Vec::new(),
+        pings: Vec::new(),
+        deadping: None,
+        ipfail: None,
         failback: None,
         hopfudge: 1,
         max_rexmit_delay: Duration::from_millis(250),
@@ -99,6 +109,12 @@ impl Written {
         }
         if let Some(kind) = Kind::of(directive.name) {
             return self.media(kind, name, &words, source, around);
+        }
+        if let Some(kind) = ping::Kind::of(directive.name) {
+            return self.ping_nodes(kind.read(&words, around), name, source);
+        }
+        if directive.name == "respawn" {
+            return self.respawn(name, &words, source);
         }
         if directive.takes == Takes::Value {
             self.record(directive, rest);
@@ -150,6 +166,42 @@ impl Written {
         }
     }
 
+    fn ping_nodes(&mut self, nodes: Vec<Result<PingNode, Mistake>>, name: &Word, source: &mut Source) {
+        for node in nodes {
+            match node {
+                Ok(node) if self.pings.iter().any(|(known, _)| known.name == node.name) => {
+                    source.error(&name.place, format!("ping node {:?} a second time", node.name), None);
+                }
+                Ok(_) if self.pings.len() == MOST_PINGS => {
+                    source.error(&name.place, format!("more than {MOST_PINGS} ping nodes"), None);
+                }
+                Ok(node) => self.pings.push((node, name.place.clone())),
+                Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
+            }
+        }
+    }
+
+    /// ipfail is part of this program; others are not started.
+    fn respawn(&mut self, name: &Word, words: &[Word], source: &mut Source) {
+        let program = words.get(1).and_then(|word| word.text.rsplit('/').next());
+        match program {
+            Some("ipfail") => self.ipfail = Some(name.place.clone()),
+            Some(program) => {
+                let help = "ipfail is built in; start other programs from an init script or a resource script";
+                source.error(
+                    &name.place,
+                    format!("programs started by heartbeat are not available: {program} would not run"),
+                    help,
+                );
+            }
+            None => source.error(
+                &name.place,
+                "user and program are missing",
+                "as in \"respawn hacluster /usr/lib/heartbeat/ipfail\"",
+            ),
+        }
+    }
+
     fn value(&mut self, name: &str, word: &Word, source: &mut Source) -> Result<(), Wrong> {
         let text = word.text.as_str();
         let here = || word.place.clone();
@@ -159,6 +211,7 @@ impl Written {
             "deadtime" => self.deadtime = Some((positive(text)?, here())),
             "warntime" => self.warntime = Some((positive(text)?, here())),
             "initdead" => self.initdead = Some((positive(text)?, here())),
+            "deadping" => self.deadping = Some((positive(text)?, here())),
             "node" => self.node(word, source)?,
             "udpport" => {
                 // Within the bounds of a port.

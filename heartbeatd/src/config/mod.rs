@@ -11,12 +11,15 @@ mod haresources;
 mod load;
 mod medium;
 mod model;
+mod parameter;
+mod ping;
 mod source;
 mod value;
 
 pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
 pub use medium::Medium;
-pub use model::{Config, GenerationMethod, Group, HaCf, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
+pub use model::{Config, GenerationMethod, Group, HaCf, PingNode, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
+pub use parameter::{PARAMETERS, Parameter, parameter};
 
 use std::io;
 use std::net::IpAddr;

@@ -42,6 +42,12 @@ pub struct HaCf {
     pub initdead: Duration,
     /// At least one, at most 64, in the order of the file.
     pub media: Vec<Medium>,
+    /// What is asked whether it answers, in the order of the file; names are unique.
+    pub pings: Vec<PingNode>,
+    /// Silence after which a ping node is dead; more than twice `keepalive`.
+    pub deadping: Duration,
+    /// A node that reaches fewer ping nodes than the other gives it everything.
+    pub ipfail: bool,
     /// Groups go home when their node returns. `legacy` and no `auto_failback` at all mean this
     /// too: what heartbeat's old protocol does by itself (spec 6.8). That protocol is not spoken.
     pub auto_failback: bool,
@@ -71,9 +77,18 @@ impl HaCf {
     /// The field `ttl` of our messages (spec 4.6).
     #[must_use]
     pub fn ttl(&self) -> u32 {
-        // At most two nodes.
-        u32::from(self.hopfudge) + self.nodes.len() as u32
+        // At most two nodes, and one name a ping node in a file of bounded size.
+        u32::from(self.hopfudge) + (self.nodes.len() + self.pings.len()) as u32
     }
+}
+
+/// One ping node: alive while any of its hosts answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PingNode {
+    /// The host as written, or the name of the group.
+    pub name: String,
+    /// At least one.
+    pub hosts: Vec<IpAddr>,
 }
 
 /// A line of haresources: what moves together.

@@ -81,6 +81,7 @@ impl Outgoing {
             | Body::NakRexmit { dest, .. }
             | Body::ReqNodes { dest }
             | Body::RepNodes { dest, .. }
+            | Body::Client { dest, .. }
             | Body::IpRequestResp { dest, .. } => Some(dest.clone()),
             Body::Status { .. }
             | Body::Starting

@@ -24,6 +24,7 @@
 //!   is gone by the time the peer takes it.
 
 mod history;
+mod ipfail;
 mod membership;
 mod message;
 mod notice;
@@ -42,6 +43,7 @@ use std::time::{Duration, Instant};
 use crate::wire::{Body, NodeStatus};
 
 pub use history::{DEPTH, History};
+use ipfail::{Pings, Step};
 use membership::{Happening, Membership};
 pub use message::{Heard, Outgoing, WORD_FIELD};
 pub use notice::{Level, Notice};
@@ -79,6 +81,8 @@ pub enum Event {
     /// Whether this node could serve at once: its ldirectord has done a full round of
     /// checks. True from the start where no group needs ldirectord.
     Ready(bool),
+    /// The ping node with this index of [`Settings::pings`] has answered.
+    PingAnswered(usize),
     /// The operator gives groups to the other node. Answered by [`Action::Answer`].
     Standby {
         /// Which, seen from here.
@@ -161,6 +165,7 @@ enum Phase {
 pub struct Node {
     membership: Membership,
     takeover: Takeover,
+    pings: Pings,
     phase: Phase,
     stopping: bool,
     /// Number of the status that first carried our present word, and repetitions left.
@@ -177,9 +182,12 @@ impl Node {
     #[must_use]
     pub fn new(settings: Settings, me: Identity, now: Instant, seed: u64) -> Self {
         let takeover = Takeover::new(&settings, &me.name, me.generation);
+        let Settings { pings, ipfail, auto_failback, deadping, keepalive, .. } = &settings;
+        let pings = Pings::new(pings, *ipfail, *auto_failback, *deadping, *keepalive, now);
         Self {
             membership: Membership::new(settings, me, now, seed),
             takeover,
+            pings,
             phase: Phase::Running,
             stopping: false,
             word_since: 0,
@@ -218,6 +226,11 @@ impl Node {
         match event {
             Event::Acquired { group, ok } => self.takeover.acquired(now, group, ok, &mut fx),
             Event::Released { group, ok } => self.takeover.released(now, group, ok, &mut fx),
+            Event::PingAnswered(index) => {
+                let mut steps = Vec::new();
+                self.pings.answered(now, index, &mut steps);
+                self.step(now, steps, &mut out);
+            }
             Event::Ready(ready) => self.takeover.set_ready(now, ready, &mut fx),
             Event::Standby { which, ticket } => self.takeover.standby(now, which, ticket, &mut fx),
             Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
@@ -243,6 +256,9 @@ impl Node {
                 let mut fx = Vec::new();
                 self.takeover.tick(now, &mut fx);
                 self.carry_out(now, fx, &mut out);
+                let mut steps = Vec::new();
+                self.pings.tick(now, &mut steps);
+                self.step(now, steps, &mut out);
             }
             Phase::ComingBack | Phase::Stopped => {}
         }
@@ -290,6 +306,10 @@ impl Node {
         self.last_run = now;
         let late = now.saturating_duration_since(self.planned);
         let settings = self.membership.settings();
+        let keepalive = settings.keepalive;
+        if late > keepalive {
+            self.pings.excuse(late, now);
+        }
         let silence = self.membership.last_status().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if self.phase == Phase::Running
             && silence > settings.deadtime
@@ -297,8 +317,32 @@ impl Node {
         {
             out.push(Action::Notice(Notice::Paused { ms: membership::millis(silence) }));
             self.come_back(now, out);
-        } else if late > settings.keepalive {
+        } else if late > keepalive {
             self.membership.excuse(late, now);
+        }
+    }
+
+    /// What ipfail wants done, as long as both nodes take part.
+    fn step(&mut self, now: Instant, steps: Vec<Step>, out: &mut Vec<Action>) {
+        for step in steps {
+            match step {
+                Step::Note(notice) => out.push(Action::Notice(notice)),
+                Step::Say(word) if self.phase == Phase::Running => self.membership.say_to_client(word, out),
+                Step::Give(which) if self.phase == Phase::Running => {
+                    let mut fx = Vec::new();
+                    let given = self.takeover.give(now, which, None, &mut fx);
+                    let again = given.as_ref().is_err_and(Refusal::passes);
+                    self.pings.given(now, which, again);
+                    match given {
+                        Err(why) if !again && why != Refusal::NothingHeld => {
+                            out.push(Action::Notice(Notice::PingGivesNothing { why: why.to_string() }));
+                        }
+                        Ok(()) | Err(_) => {}
+                    }
+                    self.carry_out(now, fx, out);
+                }
+                Step::Say(_) | Step::Give(_) => {}
+            }
         }
     }
 
@@ -340,6 +384,15 @@ impl Node {
     fn happen(&mut self, now: Instant, happened: Vec<Happening>, out: &mut Vec<Action>) {
         for happening in happened {
             let mut fx = Vec::new();
+            let mut steps = Vec::new();
+            match &happening {
+                Happening::Status { status, .. } => self.pings.peer(now, *status == NodeStatus::Active, &mut steps),
+                Happening::Began | Happening::Died | Happening::Said(Body::Shutdone) => {
+                    self.pings.peer(now, false, &mut steps);
+                }
+                Happening::Said(Body::Client { word, .. }) => self.pings.said(now, word, &mut steps),
+                Happening::Returned | Happening::Said(_) | Happening::CommunicationUp | Happening::StatusDue => {}
+            }
             match happening {
                 Happening::Began => self.takeover.peer_began(&mut fx),
                 Happening::Returned => {
@@ -360,6 +413,7 @@ impl Node {
                 Happening::StatusDue => self.send_status(now, out),
             }
             self.carry_out(now, fx, out);
+            self.step(now, steps, out);
             if self.phase == Phase::ComingBack {
                 return;
             }
@@ -422,6 +476,7 @@ impl Node {
 
     fn next(&self) -> Instant {
         let deadline = self.membership.deadline();
+        let deadline = self.pings.deadline().map_or(deadline, |pings| deadline.min(pings));
         self.takeover.deadline().map_or(deadline, |other| deadline.min(other))
     }
 }

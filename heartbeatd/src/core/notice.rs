@@ -57,6 +57,8 @@ pub enum Notice {
     NoAnswerToReqnodes { node: String, seconds: u64 },
     CommunicationUp,
     Protocol { node: String, heartbeatd: bool },
+    PingCount { what: &'static str },
+    PingGivesNothing { why: String },
     PlanDiffers { node: String },
     LegacyPeer { node: String },
     Paused { ms: u64 },
@@ -110,6 +112,7 @@ impl Notice {
             | N::GaveUp { .. }
             | N::NoneMissing { .. }
             | N::CommunicationUp
+            | N::PingCount { .. }
             | N::Protocol { .. }
             | N::RemoteTransitionCompleted
             | N::LocalTransitionCompleted
@@ -158,6 +161,7 @@ impl Notice {
             | N::SameUuid { .. }
             | N::SameName { .. }
             | N::UuidClash { .. }
+            | N::PingGivesNothing { .. }
             | N::PlanDiffers { .. }
             | N::LegacyPeer { .. }
             | N::StopFailed { .. } => Level::Error,
@@ -252,6 +256,10 @@ impl fmt::Display for Notice {
             N::Protocol { node, heartbeatd: true } => write!(f, "{node} is another heartbeatd"),
             N::Protocol { node, heartbeatd: false } => {
                 write!(f, "{node} is heartbeat 3.0.6 or older: using its protocol")
+            }
+            N::PingCount { what } => f.write_str(what),
+            N::PingGivesNothing { why } => {
+                write!(f, "groups stay here although more ping nodes answer the other node: {why}")
             }
             N::PlanDiffers { node } => {
                 write!(f, "haresources on {node} differs from ours: groups that only one node knows cannot move")

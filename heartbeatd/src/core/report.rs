@@ -23,7 +23,15 @@ impl Node {
                     named.map(|(link, name)| LinkStatus { name: name.clone(), up: link.up, trouble: None }).collect()
                 }),
                 heartbeatd: peer.map_or(Some(true), |peer| peer.native),
+                ping: false,
             }
+        });
+        let pings = self.pings.each().map(|(name, alive)| NodeStatus {
+            name: name.to_owned(),
+            status: if alive { "ping" } else { "dead" }.to_owned(),
+            links: vec![LinkStatus { name: name.to_owned(), up: alive, trouble: None }],
+            heartbeatd: None,
+            ping: true,
         });
         let groups = settings.plan.iter().map(|(id, group)| {
             let ours = matches!(self.takeover.state(id), Some(State::Held | State::Offering));
@@ -40,10 +48,11 @@ impl Node {
             node: me.name.clone(),
             holds: if stable { self.holds() } else { "transition" }.to_owned(),
             stable,
-            nodes: nodes.collect(),
+            nodes: nodes.chain(pings).collect(),
             groups: groups.collect(),
             longest_gap_ms: millis(self.longest_gap),
             refused: std::collections::BTreeMap::new(),
+            ipfail: self.pings.acts(),
         }
     }
 

@@ -30,6 +30,12 @@ pub struct Settings {
     pub ttl: u32,
     /// Whether this node gives a returning node its groups back.
     pub auto_failback: bool,
+    /// Names of the ping nodes, by which [`Event::PingAnswered`](super::Event::PingAnswered) counts.
+    pub pings: Vec<String>,
+    /// Silence after which a ping node is dead.
+    pub deadping: Duration,
+    /// Whether a node that reaches fewer ping nodes gives everything to the other.
+    pub ipfail: bool,
     /// haresources.
     pub plan: Plan,
 }
@@ -58,6 +64,9 @@ impl Settings {
             max_rexmit_delay: ha_cf.max_rexmit_delay,
             ttl: ha_cf.ttl(),
             auto_failback: ha_cf.auto_failback,
+            pings: ha_cf.pings.iter().map(|ping| ping.name.clone()).collect(),
+            deadping: ha_cf.deadping,
+            ipfail: ha_cf.ipfail,
             plan: Plan::new(plan.collect())?,
         })
     }

@@ -6,6 +6,7 @@
 //! interface comes back under another number or with another broadcast address, its sockets follow.
 
 pub(crate) mod interface;
+mod ping;
 mod refused;
 mod udp;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::task::Poll;
 
 pub use interface::Interfaces;
+pub use ping::Pinger;
 pub use refused::{Reason, Refused};
 pub use udp::OpenError;
 use udp::Port;

@@ -147,10 +147,47 @@ pub enum Body {
         /// `OK`, `badhost`, `bad`, `n_stnth`, `unneeded`.
         result: String,
     },
-    /// Any other kind, among them those of ipfail and of the client API.
+    /// From a client of the sender's heartbeat to one here.
+    Client {
+        /// For whom.
+        dest: String,
+        /// What it says.
+        word: ClientWord,
+    },
+    /// Any other kind, among them others of the client API.
     Unknown {
         /// Field `t`.
         kind: String,
+    },
+}
+
+/// What ipfail says to ipfail, and the question whether it is there (spec 7.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientWord {
+    /// `num_ping_nodes`: so many ping nodes answer me.
+    PingNodes {
+        /// How many.
+        count: u64,
+    },
+    /// `abort_giveup`: as many answer me.
+    Balanced,
+    /// `you_are_dead`: more of them answer me.
+    YouAreDead,
+    /// `query-cstatus`: does this client run there?
+    Query {
+        /// The client.
+        client: String,
+        /// Whom to answer.
+        from: String,
+    },
+    /// `respond-cstatus`.
+    Answer {
+        /// The client.
+        client: String,
+        /// Who had asked.
+        to: String,
+        /// Whether it runs.
+        online: bool,
     },
 }
 
@@ -290,6 +327,21 @@ impl Message {
             },
             "shutdone" => Body::Shutdone,
             "stonith" => Body::Stonith { node: owned("node")?.to_ascii_lowercase(), result: owned("result")? },
+            "num_ping_nodes" => {
+                let count = required("num_ping", self.decimal("num_ping")?)?;
+                Body::Client { dest: dest()?, word: ClientWord::PingNodes { count } }
+            }
+            "abort_giveup" => Body::Client { dest: dest()?, word: ClientWord::Balanced },
+            "you_are_dead" => Body::Client { dest: dest()?, word: ClientWord::YouAreDead },
+            "query-cstatus" => Body::Client {
+                dest: dest()?,
+                word: ClientWord::Query { client: owned("cn")?, from: owned("from_id")? },
+            },
+            "respond-cstatus" => {
+                let online = self.text("cs") == Some("online");
+                let word = ClientWord::Answer { client: owned("cn")?, to: owned("to_id")?, online };
+                Body::Client { dest: dest()?, word }
+            }
             kind => Body::Unknown { kind: kind.to_owned() },
         })
     }
@@ -354,8 +406,29 @@ impl From<&Body> for Message {
             Body::Stonith { node, result } => {
                 Self::new("stonith").with("node", node.as_str()).with("result", result.as_str())
             }
+            Body::Client { dest, word } => client(dest, word),
             Body::Unknown { kind } => Self::new(kind),
         }
+    }
+}
+
+fn client(dest: &str, word: &ClientWord) -> Message {
+    let ipfail = |message: Message| {
+        message.with("dest", dest).with("from_id", "ipfail").with("to_id", "ipfail").with("client_gen", "0")
+    };
+    match word {
+        ClientWord::PingNodes { count } => ipfail(Message::new("num_ping_nodes").with("num_ping", count.to_string())),
+        ClientWord::Balanced => ipfail(Message::new("abort_giveup")),
+        ClientWord::YouAreDead => ipfail(Message::new("you_are_dead")),
+        ClientWord::Query { client, from } => {
+            Message::new("query-cstatus").with("dest", dest).with("cn", client.as_str()).with("from_id", from.as_str())
+        }
+        ClientWord::Answer { client, to, online } => Message::new("respond-cstatus")
+            .with("dest", dest)
+            .with("result", "OK")
+            .with("cn", client.as_str())
+            .with("to_id", to.as_str())
+            .with("cs", if *online { "online" } else { "offline" }),
     }
 }
 
@@ -402,7 +475,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_kept_and_a_known_one_that_lacks_a_field_is_malformed() {
-        assert_eq!(Message::new("num_ping_nodes").body(), Ok(Body::Unknown { kind: "num_ping_nodes".into() }));
+        assert_eq!(Message::new("addnode").body(), Ok(Body::Unknown { kind: "addnode".into() }));
         assert_eq!(Message::new("resource").body(), Err(Malformed::Missing("rsc_hold")));
         assert_eq!(Message::default().body(), Err(Malformed::Missing("t")));
     }

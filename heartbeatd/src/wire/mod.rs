@@ -13,7 +13,7 @@ mod message;
 mod refusal;
 
 pub use auth::{Authentic, Form, Key, Keys, KeysError, Method};
-pub use body::{Body, Hold, NodeStatus, Phase};
+pub use body::{Body, ClientWord, Hold, NodeStatus, Phase};
 pub use frame::Format;
 pub use message::{Common, Field, Header, MAX_FIELDS, Malformed, Message, Uuid, Value};
 pub use refusal::Refusal;

@@ -59,6 +59,9 @@ pub struct Status {
     pub longest_gap_ms: u64,
     /// Datagrams refused since the start, by reason.
     pub refused: std::collections::BTreeMap<String, u64>,
+    /// Whether the node that reaches fewer ping nodes gives its groups to the other.
+    #[serde(default)]
+    pub ipfail: bool,
 }
 
 /// One node.
@@ -66,13 +69,16 @@ pub struct Status {
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
-    /// `init`, `up`, `active` or `dead`.
+    /// `init`, `up`, `active` or `dead`; of a ping node `ping` or `dead`.
     pub status: String,
     /// Links to it: name and whether it is heard there.
     pub links: Vec<LinkStatus>,
     /// Whether it is another heartbeatd, not heartbeat 3.0.6; `None` until it was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeatd: Option<bool>,
+    /// Whether it is a ping node: no member, only asked whether it answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ping: bool,
 }
 
 /// One link to a node.

@@ -214,12 +214,42 @@ fn a_directive_that_is_done_understands_its_values() {
 }
 
 #[test]
-fn what_fences_pings_or_starts_programs_is_refused_by_name() {
-    for line in
-        ["stonith_host * null lvs2", "watchdog /dev/watchdog", "ping 10.0.0.1", "serial /dev/ttyS0", "respawn root /x"]
-    {
+fn what_fences_or_starts_programs_is_refused_by_name() {
+    for line in ["stonith_host * null lvs2", "watchdog /dev/watchdog", "serial /dev/ttyS0", "respawn root /x"] {
         let (model, found) = with(line);
-        assert!(model.is_none() && found[0].contains("not available yet"), "{found:?}");
+        assert!(model.is_none() && found[0].contains("not available"), "{found:?}");
+    }
+}
+
+#[test]
+fn ping_nodes_have_names_hosts_and_a_time_of_their_own() {
+    let lines = "ping 10.0.0.1,10.0.0.2\nping6 fd00::1\nping_group routers 10.0.1.1 10.0.1.2\ndeadping 9\n\
+                 respawn hacluster /usr/lib/heartbeat/ipfail\n";
+    let (model, found) = with(lines);
+    assert!(found.is_empty(), "{found:?}");
+    let model = model.unwrap();
+    let shown: Vec<_> = model.pings.iter().map(|ping| (ping.name.as_str(), ping.hosts.len())).collect();
+    assert_eq!(shown, [("10.0.0.1", 1), ("10.0.0.2", 1), ("fd00::1", 1), ("routers", 2)]);
+    assert_eq!((model.deadping, model.ipfail, model.ttl()), (Duration::from_secs(9), true, 7));
+}
+
+#[test]
+fn what_cannot_be_pinged_or_would_do_nothing_is_told() {
+    let refused = [
+        ("ping fd00::1", "has no IPv4 address"),
+        ("ping6 10.0.0.1", "has no IPv6 address"),
+        ("ping 224.0.0.1", "is not one host"),
+        ("ping_group routers", "has no hosts"),
+        ("ping 10.0.0.1 10.0.0.1", "a second time"),
+        ("deadping 2", "not more than twice keepalive"),
+    ];
+    for (line, why) in refused {
+        let (model, found) = with(line);
+        assert!(model.is_none() && found.iter().any(|line| line.contains(why)), "{line}: {found:?}");
+    }
+    for line in ["ping 10.0.0.1", "respawn hacluster /usr/lib/heartbeat/ipfail"] {
+        let (model, found) = with(line);
+        assert!(model.is_some() && found.len() == 1, "{line}: {found:?}");
     }
 }
 

@@ -8,7 +8,7 @@ mod retransmission;
 
 use std::time::{Duration, Instant};
 
-use crate::wire::{Body, Header, NodeStatus, Uuid};
+use crate::wire::{Body, ClientWord, Header, NodeStatus, Uuid};
 
 use crate::core::history::History;
 use crate::core::message::{Heard, Outgoing};
@@ -166,6 +166,13 @@ impl Membership {
     /// Sends to everybody.
     pub fn say(&mut self, body: Body, out: &mut Vec<Action>) {
         self.send(body, None, None, out);
+    }
+
+    /// From ipfail to the one of the other node.
+    pub fn say_to_client(&mut self, word: ClientWord, out: &mut Vec<Action>) {
+        if let Some((dest, uuid)) = self.peers.first().map(|peer| (peer.name.clone(), peer.uuid)) {
+            self.send(Body::Client { dest, word }, uuid, None, out);
+        }
     }
 
     fn send(&mut self, body: Body, to: Option<Uuid>, word: Option<Word>, out: &mut Vec<Action>) {
@@ -347,6 +354,7 @@ impl Membership {
             | Body::IpRequestResp { .. }
             | Body::Shutdone
             | Body::Stonith { .. }
+            | Body::Client { .. }
             | Body::Unknown { .. } => happened.push(Happening::Said(body.clone())),
         }
     }

@@ -45,6 +45,7 @@ impl Membership {
             | Body::IpRequestResp { .. }
             | Body::Shutdone
             | Body::Stonith { .. }
+            | Body::Client { .. }
             | Body::Unknown { .. } => {}
         }
     }

@@ -211,6 +211,7 @@ impl Takeover {
             | Body::IpRequestResp { .. }
             | Body::Shutdone
             | Body::Stonith { .. }
+            | Body::Client { .. }
             | Body::Unknown { .. } => {}
         }
         self.classic_worked(now, fx);

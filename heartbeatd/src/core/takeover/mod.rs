@@ -392,6 +392,7 @@ impl Takeover {
             | Body::RepNodes { .. }
             | Body::IpRequestResp { .. }
             | Body::Stonith { .. }
+            | Body::Client { .. }
             | Body::Unknown { .. } => {}
         }
     }

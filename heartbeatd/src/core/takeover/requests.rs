@@ -13,6 +13,28 @@ use super::bags::Bags;
 /// A switch that takes longer is answered with [`Refusal::NoReply`]; it may still complete.
 const SWITCH_WITHIN: Duration = Duration::from_secs(120);
 
+impl Refusal {
+    /// Whether it may be another answer in a moment.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Self::Starting
+            | Self::PeerStarting
+            | Self::PeerNotReady
+            | Self::Busy
+            | Self::PeerInFlux
+            | Self::NotReady => true,
+            Self::Leaving
+            | Self::PeerDead
+            | Self::PeerUnable
+            | Self::NothingHeld
+            | Self::AlreadyHeld
+            | Self::OldPeer
+            | Self::NoReply
+            | Self::Failed => false,
+        }
+    }
+}
+
 /// The caller's mark on a request; comes back with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -122,16 +144,25 @@ impl Which {
 impl Takeover {
     /// Gives groups to the other node.
     pub fn standby(&mut self, now: Instant, which: Which, ticket: Ticket, fx: &mut Vec<Effect>) {
-        let groups = match self.may_standby(which) {
-            Ok(groups) => groups,
-            Err(refusal) => return fx.push(Effect::Answer(ticket, Err(refusal))),
-        };
-        let switch = Switch { kind: SwitchKind::Give, ticket: Some(ticket), groups, until: now + SWITCH_WITHIN };
+        if let Err(refusal) = self.give(now, which, Some(ticket), fx) {
+            fx.push(Effect::Answer(ticket, Err(refusal)));
+        }
+    }
+
+    /// The same for whoever asks: an operator, who is answered when it is done, or ipfail.
+    pub fn give(
+        &mut self,
+        now: Instant,
+        which: Which,
+        ticket: Option<Ticket>,
+        fx: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let groups = self.may_standby(which)?;
+        let switch = Switch { kind: SwitchKind::Give, ticket, groups, until: now + SWITCH_WITHIN };
         if self.peer == Peer::Old {
-            match which.bags().ok_or(Refusal::OldPeer).and_then(|bags| self.classic_give(now, bags, fx)) {
-                Ok(()) => self.switch = Some(switch),
-                Err(refusal) => return fx.push(Effect::Answer(ticket, Err(refusal))),
-            }
+            let bags = which.bags().ok_or(Refusal::OldPeer)?;
+            self.classic_give(now, bags, fx)?;
+            self.switch = Some(switch);
         } else {
             let (node, set) = (self.me.clone(), which.word());
             fx.push(Effect::Note(Notice::WantsStandby { node, set }));
@@ -144,6 +175,7 @@ impl Takeover {
             self.switch = Some(switch);
         }
         self.settle(now, fx);
+        Ok(())
     }
 
     fn may_standby(&self, which: Which) -> Result<Vec<GroupId>, Refusal> {

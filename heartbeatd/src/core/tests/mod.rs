@@ -29,6 +29,9 @@ pub fn settings() -> Settings {
         max_rexmit_delay: ms(250),
         ttl: 3,
         auto_failback: true,
+        pings: Vec::new(),
+        deadping: DEADTIME,
+        ipfail: false,
         plan: Plan::new(vec![group("node1", "192.168.77.50/24/lan0"), group("node2", "LogRsc::c")]).unwrap(),
     }
 }
@@ -220,6 +223,7 @@ pub fn line(body: &Body) -> String {
         | Body::IpRequest { .. }
         | Body::IpRequestResp { .. }
         | Body::Stonith { .. }
+        | Body::Client { .. }
         | Body::Unknown { .. } => format!("{body:?}"),
     }
 }

@@ -26,11 +26,15 @@ macro_rules! line {
 }
 
 fn nodes(out: &mut String, status: &heartbeatd::Status) {
-    let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused } = status;
+    let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused, ipfail: _ } = status;
     let moving = if *stable { "" } else { ", moving" };
     line!(out, "{node} holds {holds} groups{moving}");
-    for NodeStatus { name, status, links, heartbeatd } in nodes {
-        let kind = if *heartbeatd == Some(false) { " (heartbeat)" } else { "" };
+    for NodeStatus { name, status, links, heartbeatd, ping } in nodes {
+        let kind = match (ping, heartbeatd) {
+            (true, _) => " (pinged)",
+            (false, Some(false)) => " (heartbeat)",
+            (false, _) => "",
+        };
         let links: Vec<String> = links.iter().map(link).collect();
         line!(out, "  node {name}{kind}: {status}{}{}", if links.is_empty() { "" } else { "; " }, links.join(", "));
     }
