@@ -9,13 +9,18 @@ mod connect;
 mod datagram;
 mod dns;
 mod external;
+mod grpc;
 mod http;
 mod ldap;
+mod mysql;
+mod oracle;
+mod pgsql;
 mod ping;
 mod radius;
 #[cfg(test)]
 mod scripted;
 mod sip;
+mod sql;
 mod stage;
 #[cfg(test)]
 mod testing;
@@ -30,6 +35,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::config::model::{Check, Negotiate, Probe};
+pub use pgsql::Keys;
 pub use ping::Pinger;
 pub use tls::Tls;
 
@@ -51,6 +57,8 @@ pub struct Tools {
     pub tls: Tls,
     /// The sockets for echo requests.
     pub pinger: Pinger,
+    /// What passwords have become for PostgreSQL's servers.
+    pub keys: Keys,
 }
 
 impl Tools {
@@ -58,7 +66,7 @@ impl Tools {
     /// first needed.
     #[must_use]
     pub fn new() -> Self {
-        Self { tls: Tls::unverified(), pinger: Pinger::default() }
+        Self { tls: Tls::unverified(), pinger: Pinger::default(), keys: Keys::default() }
     }
 }
 
@@ -122,7 +130,8 @@ async fn converse(
         }
         Probe::Udp(udp) => stage::within(*timeout, udp.at, async |stage| udp::check(udp, stage).await).await,
         Probe::SimpleTcp(_) => Err(NotBuilt("simpletcp").to_string()),
-        Probe::Sql(_) => Err(NotBuilt("sql").to_string()),
+        Probe::Sql(sql) => sql::check(sql, *timeout, &tools.tls, &tools.keys).await,
+        Probe::Grpc(grpc) => stage::within(*timeout, grpc.at, async |stage| grpc::check(grpc, stage).await).await,
     }
 }
 

@@ -460,12 +460,12 @@ fn what_is_not_built_is_refused_by_name_and_what_does_nothing_is_not() {
         Err(found) => found.into_iter().map(|d| (d.line, d.message)).collect::<Vec<_>>(),
     };
     let gone = |line: usize, what: &str| (line, format!("{what} is not available in this version"));
-    assert_eq!(refused(&section(&["service=oracle"])), [gone(2, "service=oracle")]);
-    assert_eq!(refused("virtual=198.51.100.1:1521\n"), [gone(1, "service=oracle")]);
+    assert_eq!(refused(&section(&["service=nntp"])), [gone(2, "service=nntp")]);
+    assert_eq!(refused("virtual=198.51.100.1:119\n"), [gone(1, "service=nntp")]);
     let all = "callback=\"/bin/true\"\nautoreload=yes\nmaintenancedir=/tmp\nexecute=b.cf\nemailalert=a@example.net\n\
         emailalertfrom=a@example.net\nfallbackcommand=/bin/true\nfork=yes\n";
     assert_eq!(refused(&format!("{all}{}", section(&["checktype=external", "monitorfile=/tmp/m"]))), []);
-    assert_eq!(refused(&section(&["service=oracle", "checktype=connect", "real=192.0.2.1:25 gate"])), []);
+    assert_eq!(refused(&section(&["service=nntp", "checktype=connect", "real=192.0.2.1:25 gate"])), []);
 }
 
 #[test]

@@ -54,4 +54,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.heard.extend_from_slice(&piece[..length]);
         }
     }
+
+    /// The connection itself, for TLS to begin on it. Nothing may have been said before that.
+    pub fn into_stream(self, stage: &Stage) -> Result<S, String> {
+        if self.heard.is_empty() { Ok(self.stream) } else { Err(stage.wrong("something before TLS has begun")) }
+    }
 }

@@ -8,8 +8,8 @@ use lvs::ipvs::{Family, Forward, ServiceKey};
 
 use super::address::RealLine;
 use super::model::{
-    Check, Connect, Credentials, Dns, External, Ftp, Http, HttpProxy, Ldap, Mailbox, Method, Negotiate, Ping, Probe,
-    Radius, Secret, SimpleTcp, Sip, Sql, SqlEngine, Transport, Udp,
+    Check, Connect, Credentials, Dns, External, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method, Negotiate, Ping,
+    Probe, Radius, Secret, SimpleTcp, Sip, Sql, SqlEngine, Transport, Udp,
 };
 use super::pattern::Pattern;
 use super::resolve;
@@ -200,6 +200,10 @@ impl Plan<'_, '_> {
             ServiceName::SimpleTcp => {
                 let request = unslashed.replace("\\n", "\n");
                 Probe::SimpleTcp(SimpleTcp { at, transport, request, receive })
+            }
+            ServiceName::Grpc => {
+                let name = self.section.virtual_host.as_ref().map(|host| host.value.clone());
+                Probe::Grpc(Grpc { at, authority: name.unwrap_or_else(|| at.to_string()), service: unslashed })
             }
             ServiceName::Udp => Probe::Udp(Udp { at, request: unescaped(&unslashed), receive }),
             ServiceName::MySql => Probe::Sql(self.sql(SqlEngine::MySql, at, login, unslashed)),

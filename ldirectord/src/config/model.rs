@@ -295,6 +295,8 @@ pub enum Probe {
     Sql(Sql),
     /// `udp`, an extension.
     Udp(Udp),
+    /// `grpc`, an extension.
+    Grpc(Grpc),
 }
 
 /// The transport of checks that follow the virtual's protocol.
@@ -478,6 +480,17 @@ pub struct Udp {
     pub request: Vec<u8>,
     /// What the answer has to match; without it nobody has to answer.
     pub receive: Option<Pattern>,
+}
+
+/// A question of gRPC's health check.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grpc {
+    /// Where to connect.
+    pub at: SocketAddr,
+    /// Whom to ask for: `virtualhost`, else the address and port.
+    pub authority: String,
+    /// The service: `request` without its leading `/`; empty for the whole server.
+    pub service: String,
 }
 
 /// A query that has to return a row.

@@ -212,6 +212,7 @@ macro_rules! services {
 services! {
     Dns "dns" Some(53);
     Ftp "ftp" Some(21);
+    Grpc "grpc" None;
     Http "http" Some(80);
     Https "https" Some(443);
     HttpProxy "http_proxy" Some(3128);

@@ -44,7 +44,7 @@ fn zone(question: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn some_record_has_to_match() {
+fn row_49_some_record_has_to_match() {
     run(async {
         let at = udp(|question| vec![zone(question)]).await;
         assert_eq!(ask(at, "www.example", Some("^192")).await, Ok("www.example A 192.0.2.1".to_owned()));
@@ -61,7 +61,7 @@ fn some_record_has_to_match() {
 }
 
 #[test]
-fn without_a_pattern_any_record_will_do() {
+fn fault_b13_without_a_pattern_any_record_will_do() {
     run(async {
         let at = udp(|question| vec![zone(question)]).await;
         assert_eq!(ask(at, "v6.example", None).await, Ok("v6.example AAAA 2001:db8::7".to_owned()));

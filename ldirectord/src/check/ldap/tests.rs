@@ -18,7 +18,7 @@ async fn server(bind: Vec<u8>, search: &[Vec<u8>]) -> SocketAddr {
 }
 
 #[test]
-fn the_one_entry_that_matches_is_up() {
+fn row_50_the_one_entry_that_matches_is_up() {
     run(async {
         let found = [entry("uid=probe,dc=x"), done(0)];
         let at = server(bound(0, ""), &found).await;
@@ -35,7 +35,7 @@ fn the_one_entry_that_matches_is_up() {
 }
 
 #[test]
-fn every_other_outcome_is_down_and_told() {
+fn row_50_every_other_outcome_is_down_and_told() {
     run(async {
         let one = entry("uid=other,dc=x");
         for (bind, search, wanted) in [
@@ -68,7 +68,7 @@ fn every_other_outcome_is_down_and_told() {
 }
 
 #[test]
-fn it_ends_wherever_the_server_hangs_or_closes() {
+fn fault_b12_it_ends_by_the_negotiate_timeout_wherever_the_server_hangs_or_closes() {
     run(async {
         let say = Step::Say;
         let searching = "expected the answer to the search";

@@ -15,7 +15,7 @@ async fn server(code: u8, attributes: &'static [u8], secret: &'static [u8]) -> S
 }
 
 #[test]
-fn accepted_is_up_and_refused_is_down() {
+fn row_48_accepted_is_up_and_refused_is_down() {
     run(async {
         let at = server(2, b"", b"xyzzy5461").await;
         assert_eq!(negotiate(probe(at), LONG).await, Ok("Access-Accept".to_owned()));
@@ -30,7 +30,7 @@ fn accepted_is_up_and_refused_is_down() {
 }
 
 #[test]
-fn an_answer_that_proves_nothing_is_not_believed() {
+fn row_48_an_answer_that_proves_nothing_is_not_believed() {
     run(async {
         let at = server(2, b"", b"another secret").await;
         let why = negotiate(probe(at), SHORT).await.expect_err("not proven");
@@ -43,7 +43,7 @@ fn an_answer_that_proves_nothing_is_not_believed() {
 }
 
 #[test]
-fn silence_garbage_and_nobody_are_down() {
+fn row_48_silence_garbage_and_nobody_are_down() {
     run(async {
         let at = udp(|_| Vec::new()).await;
         let why = negotiate(probe(at), SHORT).await.expect_err("silence");

@@ -20,7 +20,7 @@ fn the_request_is_that_of_the_original() {
 }
 
 #[test]
-fn over_udp_200_is_up_and_anything_else_is_down() {
+fn row_47_over_udp_200_is_up_and_anything_else_is_down() {
     run(async {
         for (answers, wanted) in [
             (vec!["SIP/2.0 200 OK\r\nTo: x\r\n\r\n"], Ok("SIP/2.0 200 OK")),
@@ -47,7 +47,7 @@ fn over_udp_200_is_up_and_anything_else_is_down() {
 }
 
 #[test]
-fn over_udp_silence_and_refusal_are_down() {
+fn row_47_over_udp_silence_and_refusal_are_down() {
     run(async {
         let silent = udp(|_| vec![b"SIP/2.0 100 Trying\r\n\r\n".to_vec()]).await;
         let why = negotiate(probe(silent, Transport::Udp), SHORT).await.expect_err("no final answer");
