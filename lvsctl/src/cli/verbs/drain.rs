@@ -11,6 +11,7 @@ use crate::control::ldirectord::{self, Request};
 use crate::state::ServiceName;
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "lvsctl drain [OPTIONS] [SERVICE] <SERVER>")]
 pub(super) struct Drain {
     #[command(flatten)]
     which: Which,
@@ -29,6 +30,7 @@ pub(super) struct Drain {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "lvsctl undrain [OPTIONS] [SERVICE] <SERVER>")]
 pub(super) struct Undrain {
     #[command(flatten)]
     which: Which,
@@ -42,7 +44,7 @@ pub(super) struct Undrain {
 struct Which {
     /// The virtual service, if not all are meant (tcp:192.168.60.200:80, fwm:7), and the real server: address and
     /// port, or the address alone for each of its ports (192.168.60.132:80)
-    #[arg(value_names = ["SERVICE", "SERVER"], num_args = 1..=2, required = true)]
+    #[arg(value_name = "SERVICE SERVER", num_args = 1..=2, required = true)]
     names: Vec<String>,
     /// The virtual service, before the real server as a word of its own
     #[arg(long, value_name = "SERVICE")]

@@ -74,6 +74,15 @@ scheduler = \"wlc\"
 }
 
 #[test]
+fn a_comment_may_look_like_the_end_of_a_text() {
+    for text in [",", "\",\"", "\\", "\u{7f}", "# no comment", "a\nb"] {
+        let comments = Comments { whole: Some(text.to_owned()), ..Comments::default() };
+        let original = Wanted { comments, ..Wanted::default() };
+        assert_eq!(wanted(&to_toml(&original)), original);
+    }
+}
+
+#[test]
 fn every_mistake_is_told_with_its_place() {
     let text = "\
 [timeouts]

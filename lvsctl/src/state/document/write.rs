@@ -99,10 +99,20 @@ fn line(out: &mut String, name: &str, value: &Value) {
     out.push('\n');
 }
 
-/// Texts, numbers, booleans and lists of texts are the same in TOML as in JSON, but for one character.
 fn pair(out: &mut String, name: &str, value: &Value) {
-    let value = value.to_string().replace('\u{7f}', "\\u007f").replace("\",\"", "\", \"");
-    let _ = write!(out, "{name} = {value}");
+    let _ = write!(out, "{name} = ");
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(scalar).collect();
+            let _ = write!(out, "[{}]", items.join(", "));
+        }
+        value => out.push_str(&scalar(value)),
+    }
+}
+
+/// Texts, numbers and booleans are the same in TOML as in JSON, but for one character.
+fn scalar(value: &Value) -> String {
+    value.to_string().replace('\u{7f}', "\\u007f")
 }
 
 fn timeouts(Timeouts { tcp, tcp_fin, udp }: Timeouts) -> Pairs {
