@@ -27,9 +27,31 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// The services of a network namespace, each with its real servers.
+///
+/// ```
+/// use lvs::ipvs::{ServiceKey, Table, VirtualService};
+///
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let mut table = Table::new();
+/// table.insert(web, VirtualService { service: Default::default(), destinations: Default::default() });
+/// assert!(table[&web].destinations.is_empty());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 pub type Table = BTreeMap<ServiceKey, VirtualService>;
 
 /// A virtual service and its real servers, without counters.
+///
+/// ```
+/// use lvs::ipvs::{Destination, Forward, Service, VirtualService};
+///
+/// let server = "10.0.0.1:80".parse()?;
+/// let web = VirtualService {
+///     service: Service { scheduler: "rr".parse()?, ..Service::default() },
+///     destinations: [(server, Destination::new(Forward::Gate, 1))].into(),
+/// };
+/// assert_eq!(web.destinations[&server].weight, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualService {
     /// How the service schedules.
@@ -39,6 +61,16 @@ pub struct VirtualService {
 }
 
 /// Counters and rates (spec/ipvs.md B.3, B.5): sums that the kernel refreshes every two seconds.
+///
+/// ```
+/// use lvs::ipvs::Stats;
+///
+/// /// Packets that did not come back: all of them with direct routing.
+/// fn one_way(stats: &Stats) -> u64 {
+///     stats.packets_in.saturating_sub(stats.packets_out)
+/// }
+/// assert_eq!(one_way(&Stats { packets_in: 5, packets_out: 3, ..Stats::default() }), 2);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Connections scheduled.
@@ -64,6 +96,15 @@ pub struct Stats {
 }
 
 /// A service as the kernel lists it, with counters, its servers in the kernel's order.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// for service in lvs::netlink::ipvs::Client::open()?.listing()? {
+///     println!("{}: {} connections so far", service.key, service.stats.connections);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceListing {
     /// Which service.
@@ -77,6 +118,16 @@ pub struct ServiceListing {
 }
 
 /// A real server as the kernel lists it.
+///
+/// ```
+/// use lvs::ipvs::DestinationListing;
+///
+/// /// A server that may be taken away.
+/// fn is_drained(server: &DestinationListing) -> bool {
+///     let left = server.active_connections + server.inactive_connections + server.persistent_connections;
+///     server.destination.weight == 0 && left == 0
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DestinationListing {
     /// Address and port.
@@ -106,6 +157,13 @@ pub fn table_of(listing: &[ServiceListing]) -> Table {
 }
 
 /// IPVS version and table size (`GET_INFO`).
+///
+/// ```
+/// use lvs::ipvs::Info;
+///
+/// let info = Info { version: 0x01_02_01, connection_table_size: 4096 };
+/// assert_eq!(info.version.to_be_bytes(), [0, 1, 2, 1]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// Version as the kernel packs it: 0x010201 is 1.2.1.
@@ -115,6 +173,14 @@ pub struct Info {
 }
 
 /// Connection timeouts in seconds; 0 in a change keeps the present value (`SET_CONFIG`).
+///
+/// ```
+/// use lvs::ipvs::{Change, Timeouts};
+///
+/// // TCP for an hour; the others stay as they are.
+/// let change = Change::SetTimeouts(Timeouts { tcp: 3600, ..Timeouts::default() });
+/// assert_eq!(change.to_string(), "set timeouts");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// Established TCP.
@@ -126,6 +192,12 @@ pub struct Timeouts {
 }
 
 /// Which half of connection synchronisation a daemon does.
+///
+/// ```
+/// use lvs::ipvs::{Change, SyncRole};
+///
+/// assert_eq!(Change::StopDaemon(SyncRole::Backup).to_string(), "stop the backup sync daemon");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SyncRole {
@@ -136,6 +208,21 @@ pub enum SyncRole {
 }
 
 /// A connection-sync daemon (spec/ipvs.md B.3, B.10). `None` leaves the choice to the kernel.
+///
+/// ```
+/// use lvs::ipvs::{SyncDaemon, SyncRole};
+///
+/// let master = SyncDaemon {
+///     role: SyncRole::Master,
+///     interface: "eth0".into(),
+///     sync_id: 7,
+///     max_length: None,
+///     group: None,
+///     port: None,
+///     ttl: None,
+/// };
+/// assert_eq!(master.sync_id, 7);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncDaemon {
     /// Sender or receiver.

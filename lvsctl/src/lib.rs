@@ -15,3 +15,7 @@ pub mod serve;
 pub mod settings;
 pub mod state;
 pub mod top;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-ipvsadm-to-the-library.md")]
+struct FromIpvsadmToTheLibrary;

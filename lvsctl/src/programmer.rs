@@ -16,6 +16,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::ipvs::{Change, Refusal, Table, apply_to, diff};
 
 /// The table could not be reached at all; nothing is known about any change.
+///
+/// ```no_run
+/// use lvs::diag::chain;
+/// use lvs::programmer::{Programmer, ProgrammerError, Remote};
+///
+/// # async fn example() -> Result<(), ProgrammerError> {
+/// let mut helper = Remote::new("/run/lvs/lvsctl.sock".as_ref());
+/// if let Err(error) = helper.table().await {
+///     eprintln!("{}", chain(&error));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {attempt}")]
 pub struct ProgrammerError {
@@ -26,6 +39,17 @@ pub struct ProgrammerError {
 }
 
 /// Reads and changes an IPVS table.
+///
+/// ```
+/// use lvs::ipvs::{Change, ServiceKey};
+/// use lvs::programmer::{Programmer, ProgrammerError};
+///
+/// /// Works with the kernel, with the helper, and in tests.
+/// async fn remove(programmer: &mut impl Programmer, key: ServiceKey) -> Result<bool, ProgrammerError> {
+///     let results = programmer.change(&[Change::DeleteService(key)]).await?;
+///     Ok(results.iter().all(Result::is_ok))
+/// }
+/// ```
 pub trait Programmer: Send {
     /// The whole table.
     ///
@@ -61,6 +85,19 @@ pub async fn apply(
 
 /// A table in memory that refuses what the kernel refuses. Clones share it, so a test keeps one
 /// clone and looks in while the other is in use.
+///
+/// ```no_run
+/// use lvs::ipvs::{Change, ServiceKey, Table};
+/// use lvs::programmer::{Fake, Programmer};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut fake = Fake::with(Table::new());
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let results = fake.change(&[Change::DeleteService(web)]).await?;
+/// assert_eq!(results[0].as_ref().map_err(|refusal| refusal.errno), Err(libc::ESRCH));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Fake {
     state: Arc<Mutex<FakeState>>,

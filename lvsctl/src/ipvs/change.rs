@@ -10,6 +10,15 @@ use super::{
 };
 
 /// One request to the kernel (spec/ipvs.md B.2). Requests are independent: there is no transaction.
+///
+/// ```
+/// use lvs::ipvs::{Change, Destination, Forward, ServiceKey};
+///
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let add = Change::AddDestination(web, "10.0.0.1:80".parse()?, Destination::new(Forward::Masq, 3));
+/// assert_eq!(add.to_string(), "add real server 10.0.0.1:80 to tcp 192.0.2.1:80");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -67,6 +76,17 @@ fn role(role: SyncRole) -> &'static str {
 }
 
 /// The kernel's answer to one change that it did not carry out.
+///
+/// ```
+/// use lvs::ipvs::{Change, Refusal, ServiceKey};
+///
+/// const ESRCH: i32 = 3;
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let refusal = Refusal::new(Change::DeleteService(web), ESRCH);
+/// assert_eq!(refusal.to_string(), "cannot delete virtual service tcp 192.0.2.1:80: there is no such service");
+/// assert_eq!(refusal.errno, ESRCH);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("cannot {change}: {explanation}")]
 pub struct Refusal {

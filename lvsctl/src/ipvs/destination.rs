@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 pub const MAX_WEIGHT: u32 = 2_147_483_647;
 
 /// How packets get to the real server.
+///
+/// ```
+/// use lvs::ipvs::{Forward, Tunnel};
+///
+/// let methods = [Forward::Masq, Forward::Gate, Forward::Tunnel(Tunnel::Ipip)];
+/// assert!(methods.contains(&Forward::Gate));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Forward {
@@ -22,6 +29,13 @@ pub enum Forward {
 }
 
 /// The encapsulation of [`Forward::Tunnel`].
+///
+/// ```
+/// use lvs::ipvs::{Tunnel, TunnelChecksum};
+///
+/// let gue = Tunnel::Gue { port: 6080, checksum: TunnelChecksum::Full };
+/// assert_ne!(gue, Tunnel::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tunnel {
@@ -52,6 +66,14 @@ pub enum Tunnel {
 }
 
 /// Checksums of the outer header.
+///
+/// ```
+/// use lvs::ipvs::{Tunnel, TunnelChecksum};
+///
+/// assert_eq!(TunnelChecksum::default(), TunnelChecksum::None);
+/// let gre = Tunnel::Gre { checksum: TunnelChecksum::Remote };
+/// # assert_ne!(gre, Tunnel::Ipip);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TunnelChecksum {
@@ -67,6 +89,14 @@ pub enum TunnelChecksum {
 }
 
 /// A real server: how to reach it and how much it gets.
+///
+/// ```
+/// use lvs::ipvs::{Destination, Forward};
+///
+/// let full = Destination { upper_threshold: 1000, lower_threshold: 800, ..Destination::new(Forward::Gate, 5) };
+/// let quiescent = Destination { weight: 0, ..full };
+/// assert_eq!(quiescent.upper_threshold, 1000);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Destination {
     /// Forwarding method.

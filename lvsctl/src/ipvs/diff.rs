@@ -9,6 +9,19 @@ use super::{Change, Table, VirtualService};
 /// Everything that adds comes before everything that removes, so a service that has a
 /// server before and after has one throughout. What exists is edited in place: its
 /// connections go on.
+///
+/// ```
+/// use lvs::ipvs::{Change, ServiceKey, Table, VirtualService, apply_to, diff};
+///
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let service = VirtualService { service: Default::default(), destinations: Default::default() };
+/// let (mut live, wanted) = (Table::new(), Table::from([(web, service)]));
+/// for change in diff(&live, &wanted) {
+///     apply_to(&mut live, &change).expect("nothing in the way");
+/// }
+/// assert_eq!(live, wanted);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[must_use]
 pub fn diff(live: &Table, wanted: &Table) -> Vec<Change> {
     let (mut grow, mut shrink) = (Vec::new(), Vec::new());
@@ -42,6 +55,15 @@ pub fn diff(live: &Table, wanted: &Table) -> Vec<Change> {
 }
 
 /// The change would not have been accepted by the kernel: the errno it would give.
+///
+/// ```
+/// use lvs::ipvs::{Change, ModelRefusal, ServiceKey, Table, apply_to};
+///
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// const ESRCH: i32 = 3;
+/// assert_eq!(apply_to(&mut Table::new(), &Change::DeleteService(web)), Err(ModelRefusal(ESRCH)));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelRefusal(pub i32);
 

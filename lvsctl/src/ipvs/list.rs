@@ -14,6 +14,14 @@ use super::{
 use std::net::IpAddr;
 
 /// What a listing of services shows of each server.
+///
+/// ```
+/// use lvs::ipvs::list::{Columns, heading};
+///
+/// let mut text = String::new();
+/// heading(&mut text, Columns::Plain);
+/// assert!(text.starts_with("Prot LocalAddress:Port Scheduler Flags"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Columns {
     /// Forwarding method, weight, connections.
@@ -32,6 +40,19 @@ pub enum Columns {
 }
 
 /// How a listing of services looks.
+///
+/// ```
+/// use lvs::ipvs::list::{Columns, Style, service_line};
+/// use lvs::ipvs::text::Numeric;
+/// use lvs::ipvs::{Service, ServiceKey, Stats};
+///
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let style = Style { columns: Columns::Plain, exact: true };
+/// let mut text = String::new();
+/// service_line(&mut text, &web, &Service::default(), &Stats::default(), style, &mut Numeric);
+/// assert_eq!(text, "TCP  192.0.2.1:80 wlc\n");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
     /// Which columns.

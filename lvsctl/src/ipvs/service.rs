@@ -8,6 +8,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Address family; the number on the wire is `AF_INET` or `AF_INET6`.
+///
+/// ```
+/// use lvs::ipvs::Family;
+///
+/// assert_eq!(Family::of("2001:db8::1".parse()?), Family::Inet6);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -26,6 +33,13 @@ impl Family {
 }
 
 /// Transport protocol of an address service.
+///
+/// ```
+/// use lvs::ipvs::Protocol;
+///
+/// assert_eq!(Protocol::from_number(17), Protocol::Udp);
+/// assert_eq!(Protocol::Sctp.number(), 132);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -75,9 +89,26 @@ impl fmt::Display for Protocol {
 }
 
 /// A firewall mark. Mark 0 means "no mark" and identifies nothing.
+///
+/// ```
+/// use lvs::ipvs::{Family, Mark, ServiceKey};
+///
+/// assert_eq!(Mark::new(0), None);
+/// let mark = Mark::new(8).expect("not 0");
+/// assert_eq!(ServiceKey::Mark { family: Family::Inet6, mark }.to_string(), "mark 8 IPv6");
+/// ```
 pub type Mark = NonZeroU32;
 
 /// What identifies a virtual service to the kernel (spec/ipvs.md B.3).
+///
+/// ```
+/// use lvs::ipvs::{Family, Protocol, ServiceKey};
+///
+/// let sip = ServiceKey::Address { protocol: Protocol::Sctp, at: "[2001:db8::1]:5060".parse()? };
+/// assert_eq!(sip.family(), Family::Inet6);
+/// assert_eq!(sip.to_string(), "sctp [2001:db8::1]:5060");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceKey {
@@ -141,6 +172,13 @@ impl fmt::Display for ServiceKey {
 }
 
 /// A name that the kernel would not take.
+///
+/// ```
+/// use lvs::ipvs::Scheduler;
+///
+/// let error = "a name that is too long".parse::<Scheduler>().expect_err("more than 15 bytes");
+/// assert!(error.to_string().contains("1 to 15 bytes"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} name {name:?} must have 1 to {limit} bytes, none of them NUL")]
 pub struct InvalidName {
@@ -201,11 +239,28 @@ macro_rules! kernel_name {
 
 kernel_name! {
     /// A scheduler: `rr`, `wlc`, or any module `ip_vs_NAME` the kernel may have. At most 15 bytes.
+    ///
+    /// ```
+    /// use lvs::ipvs::Scheduler;
+    ///
+    /// assert_eq!(Scheduler::default().as_str(), "wlc");
+    /// assert_eq!("mh".parse::<Scheduler>()?.to_string(), "mh");
+    /// # Ok::<(), lvs::ipvs::InvalidName>(())
+    /// ```
     Scheduler, "scheduler", 15
 }
 
 kernel_name! {
     /// A persistence engine, such as `sip`. At most 16 bytes.
+    ///
+    /// ```
+    /// use lvs::ipvs::{PersistenceEngine, Service};
+    ///
+    /// let engine: PersistenceEngine = "sip".parse()?;
+    /// let service = Service { engine: Some(engine), ..Service::default() };
+    /// # assert!(service.engine.is_some());
+    /// # Ok::<(), lvs::ipvs::InvalidName>(())
+    /// ```
     PersistenceEngine, "persistence engine", 16
 }
 
@@ -218,6 +273,13 @@ impl Default for Scheduler {
 
 /// The three scheduler flags; what they mean depends on the scheduler
 /// (`sh`, `mh`: flag 1 is fallback, flag 2 is port).
+///
+/// ```
+/// use lvs::ipvs::SchedulerFlags;
+///
+/// let sh_port = SchedulerFlags { flag_2: true, ..SchedulerFlags::default() };
+/// assert_eq!(sh_port.bits(), 0x10);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SchedulerFlags {
     /// 0x08.
@@ -246,6 +308,13 @@ impl SchedulerFlags {
 }
 
 /// Which clients persistence keeps together.
+///
+/// ```
+/// use lvs::ipvs::{Family, Netmask};
+///
+/// let network = Netmask::Mask([255, 255, 255, 0].into());
+/// assert_ne!(network, Netmask::host(Family::Inet));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Netmask {
@@ -267,6 +336,13 @@ impl Netmask {
 }
 
 /// Connections of one client (or network) go to one server.
+///
+/// ```
+/// use lvs::ipvs::{Family, Netmask, Persistence};
+///
+/// let five_minutes = Persistence { timeout: 300, netmask: Netmask::host(Family::Inet) };
+/// # assert_eq!(five_minutes.timeout, 300);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Persistence {
     /// Seconds after the last connection.
@@ -277,6 +353,18 @@ pub struct Persistence {
 
 /// How a virtual service schedules. There is no netmask without persistence: the kernel
 /// stores one, but nothing reads it.
+///
+/// ```
+/// use lvs::ipvs::{Family, Netmask, Persistence, Service};
+///
+/// let service = Service {
+///     scheduler: "wrr".parse()?,
+///     persistence: Some(Persistence { timeout: 600, netmask: Netmask::host(Family::Inet) }),
+///     ..Service::default()
+/// };
+/// assert!(!service.one_packet);
+/// # Ok::<(), lvs::ipvs::InvalidName>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Service {
     /// Who picks the server.

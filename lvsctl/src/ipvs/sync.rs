@@ -22,6 +22,22 @@ const TEMPLATE: u32 = 0x1000;
 const INACTIVE: u32 = 0x100;
 
 /// One connection, or one persistence template.
+///
+/// ```
+/// use lvs::ipvs::sync::{Entry, datagrams, tcp_state};
+///
+/// let entry = Entry {
+///     protocol: 6,
+///     client: "198.51.100.1:40001".parse()?,
+///     service: "192.0.2.1:80".parse()?,
+///     real: "10.0.0.1:80".parse()?,
+///     state: tcp_state("ESTABLISHED").expect("a state"),
+///     timeout: 900,
+///     method: 3,
+/// };
+/// assert_eq!(datagrams(&[entry], 7, 1472)[0].len(), 44);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// IP protocol number.

@@ -13,6 +13,33 @@ use super::{
 const LONGEST_ENDPOINT: usize = 59;
 
 /// Where names of hosts and ports come from. Every answer may be `None`: then numbers are shown.
+///
+/// ```
+/// use std::net::{IpAddr, Ipv4Addr};
+/// use lvs::ipvs::Protocol;
+/// use lvs::ipvs::text::{Names, endpoint};
+///
+/// /// Knows one host.
+/// struct Hosts;
+/// impl Names for Hosts {
+///     fn host(&mut self, address: IpAddr) -> Option<String> {
+///         (address == Ipv4Addr::new(192, 0, 2, 1)).then(|| "www".to_owned())
+///     }
+///     fn service(&mut self, _: u16, _: Protocol) -> Option<String> {
+///         None
+///     }
+///     fn address(&mut self, host: &str) -> Option<Ipv4Addr> {
+///         (host == "www").then_some(Ipv4Addr::new(192, 0, 2, 1))
+///     }
+///     fn port(&mut self, _: &str, _: Protocol) -> Option<u16> {
+///         None
+///     }
+/// }
+/// let mut text = String::new();
+/// endpoint(&mut text, "192.0.2.1:80".parse()?, Some(Protocol::Tcp), &mut Hosts);
+/// assert_eq!(text, "www:80");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 pub trait Names {
     /// The name of an address.
     fn host(&mut self, address: IpAddr) -> Option<String>;
@@ -25,6 +52,16 @@ pub trait Names {
 }
 
 /// Numbers only, as with `-n`.
+///
+/// ```
+/// use lvs::ipvs::text::{Numeric, service_options};
+/// use lvs::ipvs::ServiceKey;
+///
+/// let mut text = String::new();
+/// service_options(&mut text, &ServiceKey::udp("192.0.2.1:53".parse()?), &mut Numeric);
+/// assert_eq!(text, "-u 192.0.2.1:53");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Numeric;
 

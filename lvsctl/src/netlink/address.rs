@@ -10,6 +10,14 @@ use netlink_packet_route::address::{
 };
 
 /// How far an address means something.
+///
+/// ```
+/// use lvs::netlink::address::{Address, Scope};
+///
+/// let on_lo = Address { scope: Scope::Host, ..Address::new(1, "192.0.2.1".parse()?, 32) };
+/// # assert_eq!(on_lo.prefix, 32);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
     /// Everywhere.
@@ -24,6 +32,17 @@ pub enum Scope {
 }
 
 /// When the kernel takes an address off by itself.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use lvs::netlink::address::{Address, Lifetime};
+///
+/// let lease = Lifetime::Seconds(NonZeroU32::new(3).expect("not 0"));
+/// let leased = Address::new(2, "192.0.2.1".parse()?, 24).lasting(lease);
+/// assert_ne!(leased.lifetime, Lifetime::Forever);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
     /// Never.
@@ -45,6 +64,13 @@ impl Lifetime {
 }
 
 /// An address on an interface.
+///
+/// ```
+/// use lvs::netlink::address::Address;
+///
+/// assert_eq!(Address::new(2, "192.0.2.1".parse()?, 24).to_string(), "192.0.2.1/24");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// Index of the interface.
@@ -85,6 +111,17 @@ impl fmt::Display for Address {
 }
 
 /// An address as the kernel lists it.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// for state in lvs::netlink::route::Client::open()?.addresses()? {
+///     if state.duplicate {
+///         println!("another machine has {}", state.address);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressState {
     /// The address; its lifetime is what is left of it.

@@ -20,6 +20,16 @@ use packet_address::packet_address;
 const QUESTIONS: u32 = 3;
 
 /// Sends announcements on any interface.
+///
+/// ```no_run
+/// use lvs::netlink::announce::Announcer;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (interface, mac) = (2, [0x02, 0, 0, 0, 0, 1]);
+/// Announcer::open()?.announce(interface, mac, "192.0.2.1".parse()?, false)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Announcer {
     socket: Socket,

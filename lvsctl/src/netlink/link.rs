@@ -3,6 +3,15 @@
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
 /// A network interface.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// if let Some(link) = lvs::netlink::route::Client::open()?.link("eth0")? {
+///     println!("{} is {}", link.name, if link.running { "running" } else { "down or unplugged" });
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The kernel's number for it.

@@ -9,6 +9,17 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A network namespace. It exists at least as long as this does.
+///
+/// ```no_run
+/// use lvs::netlink::Namespace;
+/// use lvs::netlink::ipvs::Client;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut blue = Client::open_in(&Namespace::named("blue")?)?;
+/// let mut container = Client::open_in(&Namespace::of_process(4711)?)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Namespace(OwnedFd);
 

@@ -19,12 +19,34 @@ use super::socket::Socket;
 ///
 /// Requests take microseconds, but the kernel does them one after the other for the whole
 /// machine: creating many interfaces elsewhere delays them.
+///
+/// ```no_run
+/// use lvs::netlink::address::Address;
+/// use lvs::netlink::route::Client;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = Client::open()?;
+/// if let Some(eth0) = client.link("eth0")? {
+///     client.set_address(&Address::new(eth0.index, "192.0.2.1".parse()?, 24))?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Client {
     socket: Socket,
 }
 
 /// The interface behind which a network lies.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// if let Some(cover) = lvs::netlink::route::Client::open()?.covering("192.0.2.1".parse()?)? {
+///     println!("interface {}, /{}", cover.interface, cover.prefix);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cover {
     /// Index of the interface.

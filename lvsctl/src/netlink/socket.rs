@@ -21,6 +21,16 @@ const RECEIVE_BUFFER: usize = 1024 * 1024;
 pub const DUMP_ATTEMPTS: usize = 5;
 
 /// A request that has no useful answer.
+///
+/// ```
+/// use lvs::netlink::RequestError;
+///
+/// /// Whether the same question may be answered the next time.
+/// fn is_passing(error: &RequestError) -> bool {
+///     matches!(error, RequestError::Lost | RequestError::Disturbed)
+/// }
+/// # assert!(is_passing(&RequestError::Lost));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// The request did not reach the kernel.

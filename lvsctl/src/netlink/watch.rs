@@ -18,6 +18,16 @@ const READ: usize = 64 * 1024;
 const MOST_QUEUED: usize = 64 * 1024;
 
 /// What happened.
+///
+/// ```
+/// use lvs::netlink::watch::Event;
+///
+/// /// Whether everything has to be listed again.
+/// fn start_over(event: &Event) -> bool {
+///     matches!(event, Event::Missed)
+/// }
+/// # assert!(start_over(&Event::Missed));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An interface is new, or something about it has changed.
@@ -33,6 +43,18 @@ pub enum Event {
 }
 
 /// Hears of every change in the network namespace in which it was opened. Needs no privilege.
+///
+/// ```no_run
+/// use lvs::netlink::watch::{Event, Watch};
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let mut watch = Watch::open()?;
+/// if let Event::LinkGone(link) = watch.next().await? {
+///     println!("{} is gone", link.name);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Watch {
     socket: TokioSocket,
     events: VecDeque<Event>,

@@ -5,6 +5,15 @@ use crate::ipvs::{Change, Refusal, Table};
 use crate::netlink::ipvs::{Client, OpenError, Worker};
 
 /// Programs the IPVS of the network namespace in which it was opened.
+///
+/// ```no_run
+/// use lvs::programmer::{Kernel, Programmer};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// println!("{} services", Kernel::open()?.table().await?.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Kernel {
     worker: Worker,

@@ -16,6 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Programs through a helper. Connects when first used and again after the connection broke, so
 /// a helper that is restarted costs one failed attempt at most.
+///
+/// ```no_run
+/// use lvs::programmer::{Programmer, Remote};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut helper = Remote::new("/run/lvs/lvsctl.sock".as_ref());
+/// println!("{} services", helper.table().await?.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Remote {
     path: PathBuf,

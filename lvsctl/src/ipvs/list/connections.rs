@@ -6,6 +6,15 @@ use crate::ipvs::Protocol;
 use crate::ipvs::text::{Names, endpoint, pad, push};
 
 /// One row of `/proc/net/ip_vs_conn`.
+///
+/// ```
+/// use lvs::ipvs::list::Connection;
+///
+/// let row = "TCP 0A090001 9C41 0A000001 0050 0A090002 0050 ESTABLISHED     895";
+/// let connection = Connection::parse(row).expect("a row");
+/// assert_eq!(connection.destination, "10.9.0.2:80".parse()?);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection<'a> {
     /// As the kernel writes it: `TCP`, `UDP`, `SCTP`, `IP` for templates of mark services.

@@ -33,6 +33,16 @@ use crate::netlink::socket::Socket;
 const BATCH: usize = 64;
 
 /// Why there is no talking to IPVS. The messages say what to do.
+///
+/// ```no_run
+/// use lvs::netlink::ipvs::{Client, OpenError};
+///
+/// match Client::open() {
+///     Ok(_) => println!("ready"),
+///     Err(OpenError::NoIpvs) => println!("this kernel cannot balance"),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No netlink socket.
@@ -69,6 +79,24 @@ impl OpenError {
 ///
 /// Every method asks the kernel and returns with its answer; see [`crate::netlink`] on why
 /// that does not block for long.
+///
+/// ```no_run
+/// use lvs::ipvs::{Change, Destination, Forward, ServiceKey};
+/// use lvs::netlink::ipvs::Client;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = Client::open()?;
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let changes = [
+///     Change::AddService(web, Default::default()),
+///     Change::AddDestination(web, "10.0.0.1:80".parse()?, Destination::new(Forward::Gate, 1)),
+/// ];
+/// for refusal in client.change(&changes).into_iter().filter_map(Result::err) {
+///     eprintln!("{refusal}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Client {
     pub(super) socket: Socket,

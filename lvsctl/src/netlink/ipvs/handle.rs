@@ -22,6 +22,17 @@ const AHEAD: usize = 256;
 /// by the runtime when the socket is ready.
 ///
 /// A request whose answer is no longer awaited is carried out all the same.
+///
+/// ```no_run
+/// use lvs::netlink::ipvs::Handle;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let handle = Handle::open()?;
+/// let (table, timeouts) = (handle.table().await?, handle.timeouts().await?);
+/// println!("{} services, established TCP for {} s", table.len(), timeouts.tcp);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Handle {
     worker: Arc<Worker>,
@@ -137,6 +148,16 @@ impl Handle {
 
 /// A list of the kernel as a stream: [`Handle::stream_services`], [`Handle::stream_destinations`]. With the limits
 /// of [`Rows`](super::Rows).
+///
+/// ```no_run
+/// # async fn example(handle: lvs::netlink::ipvs::Handle) -> Result<(), lvs::netlink::RequestError> {
+/// let mut services = handle.stream_services();
+/// while let Some(service) = services.next().await {
+///     println!("{}", service?.key);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Entries<T>(mpsc::Receiver<Result<T, RequestError>>);
 

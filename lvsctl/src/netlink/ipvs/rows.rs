@@ -17,6 +17,18 @@ use crate::netlink::reading::Reading;
 ///
 /// After an error of the kernel or the socket there is nothing more; an entry that makes no sense is an error in
 /// its place.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = lvs::netlink::ipvs::Client::open()?;
+/// let web = lvs::ipvs::ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let mut connections = 0;
+/// for server in client.stream_destinations(&web)? {
+///     connections += u64::from(server?.active_connections);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Rows<'c, R: Row> {
     client: &'c mut Client,
     question: Question,

@@ -16,12 +16,30 @@ type Job = Box<dyn FnOnce(&mut Client) + Send>;
 
 /// Hands work to a [`Client`] on another thread, in order. The thread ends when this is dropped
 /// and the work is done.
+///
+/// ```no_run
+/// use lvs::netlink::ipvs::{Client, Worker};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let worker = Worker::start(Client::open()?)?;
+/// let services = worker.run(|client| client.services()).await??;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Worker {
     jobs: mpsc::Sender<Job>,
 }
 
 /// The thread has died; it does so only with a defect in the program.
+///
+/// ```
+/// use lvs::netlink::ipvs::{Worker, WorkerDied};
+///
+/// async fn version(worker: &Worker) -> Result<Option<u32>, WorkerDied> {
+///     worker.run(|client| client.info().ok().map(|info| info.version)).await
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the thread that talks to IPVS has died")]
 pub struct WorkerDied;
