@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, BufRead};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use lvs::cli::{Errno, Kernel};
 use lvs::ipvs::text::Names;
@@ -265,6 +265,8 @@ impl Names for Files {
     fn address(&mut self, host: &str) -> Option<Ipv4Addr> {
         match self.hosts.get(host) {
             Some(IpAddr::V4(address)) => Some(*address),
+            // As glibc does: the file is asked for an IPv4 address.
+            Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Ipv4Addr::LOCALHOST),
             Some(IpAddr::V6(_)) | None => None,
         }
     }

@@ -1,4 +1,5 @@
-//! The recorded cases in `tests/vectors/ipvsadm`; their format is in the README there.
+//! The recorded cases in `tests/vectors/ipvsadm`, whose format is in the README there, and those in `cases` beside
+//! this file, which were recorded later.
 
 use std::path::{Path, PathBuf};
 
@@ -40,17 +41,18 @@ pub enum Input {
     File(String),
 }
 
-/// Where the cases are.
-pub fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/ipvsadm")
-}
+/// Where the cases are, below this package.
+const DIRECTORIES: [&str; 2] = ["vectors/ipvsadm", "compat/cases"];
 
 /// All cases, in the order of their numbers.
 pub fn cases() -> Vec<Case> {
-    let files = std::fs::read_dir(directory()).expect("the vectors are part of the repository");
-    let paths = files.map(|file| file.expect("it can be listed").path());
+    let list = |directory: &str| {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+        std::fs::read_dir(directory).expect("the cases are part of the repository")
+    };
+    let paths = DIRECTORIES.into_iter().flat_map(list).map(|file| file.expect("it can be listed").path());
     let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == "cmds")).collect();
-    paths.sort();
+    paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     paths.iter().map(|path| case(path)).collect()
 }
 
