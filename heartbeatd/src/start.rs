@@ -1,20 +1,20 @@
 //! From the files to a running node, in the order in which things can still be refused.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lvs::control::heartbeatd::SPEAKS;
+use lvs::daemon;
 use lvs::daemon::detach::Readiness;
 use lvs::daemon::logging::{self, Facility, Sink};
-use lvs::daemon::pidfile::{ClaimError, PidFile};
+use lvs::daemon::pidfile::PidFile;
 use lvs::daemon::privilege::{CapabilitySet, group, may};
 use lvs::daemon::signals::Signals;
-use lvs::ipc::{Greeting, Listen, ListenError, Policy, Server, VERSION};
+use lvs::ipc::{Greeting, Listen, Policy, Server, VERSION};
 use lvs::netlink::route;
 use lvs::netlink::watch::Watch;
-use lvs::settings::{Settings, SettingsError};
+use lvs::settings::Settings;
 
 use crate::act::groups::{self, Groups};
 use crate::act::identity::{Store, StoreError};
@@ -50,32 +50,18 @@ pub enum StartError {
     /// The files are refused; each problem is shown in lines of its own.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Files(Vec<Problem>),
-    /// lvs.toml is refused.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
     /// haresources is refused.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// Not enough privilege.
     #[error("heartbeatd needs CAP_NET_ADMIN and CAP_NET_RAW to move addresses: start it as root")]
     Privilege,
-    /// It runs already.
+    /// What any daemon may meet.
     #[error(transparent)]
-    Claim(#[from] ClaimError),
+    Daemon(#[from] daemon::StartError),
     /// The node's identity cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The control socket cannot be opened.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// Something else that the system refuses.
-    #[error("cannot {what}")]
-    System {
-        /// What was attempted.
-        what: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
 }
 
 impl StartError {
@@ -83,15 +69,15 @@ impl StartError {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Files(_) | Self::Settings(_) | Self::Plan(_) => 6,
+            Self::Files(_) | Self::Plan(_) | Self::Daemon(daemon::StartError::Settings(_)) => 6,
             Self::Privilege => 4,
-            Self::Claim(_) | Self::Store(_) | Self::Listen(_) | Self::System { .. } => 1,
+            Self::Daemon(_) | Self::Store(_) => 1,
         }
     }
 }
 
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
-    move |source| StartError::System { what, source }
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> daemon::StartError {
+    daemon::StartError::system(what)
 }
 
 /// Reads the files and says what is wrong with them, without starting anything.
@@ -101,8 +87,12 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
 pub fn check(places: &Places) -> Result<Loaded<Config>, StartError> {
     let loaded = config::load(&places.config).map_err(StartError::Files)?;
     groups::plan(&loaded.value)?;
-    Settings::read(&places.config.join("lvs.toml"))?;
+    settings(places)?;
     Ok(loaded)
+}
+
+fn settings(places: &Places) -> Result<Settings, daemon::StartError> {
+    Ok(Settings::read(&places.config.join("lvs.toml"))?)
 }
 
 /// Runs a node until it has stopped in good order.
@@ -117,7 +107,7 @@ pub fn run(places: &Places, background: Option<Readiness>, debug: bool) -> Resul
     if !may(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW) {
         return Err(StartError::Privilege);
     }
-    let settings = Settings::read(&places.config.join("lvs.toml"))?;
+    let settings = settings(places)?;
     let sink = if background.is_some() { Sink::System(Facility::LOG_DAEMON) } else { Sink::Stderr };
     let level = if debug || config.ha_cf.debug > 0 { log::LevelFilter::Debug } else { log::LevelFilter::Info };
     // Fails only in a process that has a log already.
@@ -128,10 +118,7 @@ pub fn run(places: &Places, background: Option<Readiness>, debug: bool) -> Resul
             eprintln!("{warning}");
         }
     }
-    if let Some(directory) = places.pid_file.parent() {
-        fs::create_dir_all(directory).map_err(system("make the directory of the pid file"))?;
-    }
-    let _pid_file = PidFile::claim(&places.pid_file, "heartbeatd")?;
+    let _pid_file = PidFile::claim(&places.pid_file, "heartbeatd").map_err(daemon::StartError::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("start the event loop"))?;
     let ended = runtime.block_on(async {
@@ -175,14 +162,14 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         ipfail: ha_cf.ipfail,
         plan: groups::plan(&config)?,
     };
-    let seed = lvs::daemon::random_bytes().map(u64::from_ne_bytes).map_err(system("read /dev/urandom"))?;
-    let token = lvs::daemon::random_bytes().map_err(system("read /dev/urandom"))?;
+    let seed = daemon::random_bytes().map(u64::from_ne_bytes).map_err(system("read /dev/urandom"))?;
+    let token = daemon::random_bytes().map_err(system("read /dev/urandom"))?;
     // Often enough that a few lost replies are no death, and no burden for a router.
     let every = (ha_cf.deadping / 5).clamp(LEAST_PING, MOST_PING);
     let hosts =
         ha_cf.pings.iter().enumerate().flat_map(|(node, ping)| ping.hosts.iter().map(move |host| (node, *host)));
     let pinger = Pinger::new(hosts.collect(), token, every, Instant::now()).map_err(system("open sockets to ping"))?;
-    let server = Server::bind(listen(&settings.sockets, &ha_cf.local)).await?;
+    let server = Server::bind(listen(&settings.sockets, &ha_cf.local)).await.map_err(daemon::StartError::from)?;
     Ok(Driver::new(Parts {
         groups: Groups::open(&config, &settings.sockets).map_err(system("get hold of the interfaces"))?,
         watch: Watch::open().map_err(system("hear about interfaces"))?,

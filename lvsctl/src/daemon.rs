@@ -1,11 +1,15 @@
 //! What makes a program a daemon: going to the background and saying when it is ready, its
-//! pid file, its log, its signals, and the privileges it keeps.
+//! pid file, its log, its signals, the sockets it is given, and the privileges it keeps.
 
+pub mod activation;
 pub mod detach;
 pub mod logging;
 pub mod pidfile;
 pub mod privilege;
 pub mod signals;
+mod start;
+
+pub use start::StartError;
 
 use std::fs;
 

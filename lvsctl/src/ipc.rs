@@ -4,7 +4,7 @@
 //! notices. Lines are at most [`MAX_LINE`] bytes, a reader that falls [`BACKLOG`] notices
 //! behind is told `lagged` and closed, and a connection that is not read from within
 //! [`PATIENCE`] is closed: no client can hold up a daemon. One that says nothing may stay,
-//! and takes up one of [`MAX_CONNECTIONS`].
+//! and takes up one of [`MAX_CONNECTIONS`], of which [`RESERVED_CONNECTIONS`] are kept for those who program.
 
 mod caller;
 mod client;
@@ -26,6 +26,10 @@ pub const BACKLOG: usize = 256;
 
 /// Connections at a time; further ones are closed at once.
 pub const MAX_CONNECTIONS: usize = 64;
+
+/// So many of them are kept for uid 0 and whoever else has the rank [`Rank::Program`]: others cannot shut them out
+/// by sitting on connections.
+pub const RESERVED_CONNECTIONS: usize = 8;
 
 /// How long a write to a client may take, and how long a client waits to be greeted.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,26 +1,27 @@
 //! `lvsctl serve`: programs IPVS for those who have no privilege to.
 //!
-//! It holds `CAP_NET_ADMIN` and nothing else, and no state that matters: the table is the
+//! It holds `CAP_NET_ADMIN` and nothing else, writes no files, and has no state that matters: the table is the
 //! kernel's, a helper that was killed is started again and goes on. Requests are done one
 //! after the other, each in one go, so what a request reads does not change under it except
 //! by other programs that talk to the kernel themselves.
 
 mod work;
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::control::lvsctl::{Applied, MAX_CHANGES, Notice, Page, Position, Request, SPEAKS, Status};
+use crate::daemon::activation;
 use crate::daemon::detach::Readiness;
-use crate::daemon::node_name;
-use crate::daemon::pidfile::{ClaimError, PidFile};
+use crate::daemon::pidfile::PidFile;
 use crate::daemon::privilege::{self, CapabilitySet, User};
 use crate::daemon::signals::{Signal, Signals};
+use crate::daemon::{StartError, node_name};
 use crate::diag::chain;
-use crate::ipc::{Call, Fault, Greeting, Listen, ListenError, Permit, Policy, Program, Server, VERSION};
+use crate::ipc::{Call, Fault, Greeting, Listen, Permit, Policy, Program, Server, VERSION};
 use crate::ipvs::Table;
 use crate::netlink::RequestError;
 use crate::netlink::ipvs::{Client, OpenError, Worker};
+use crate::settings::{Settings, SettingsError};
 
 /// Where the helper lives and whom it serves.
 #[derive(Debug, Clone)]
@@ -31,28 +32,51 @@ pub struct Serve {
     pub pidfile: PathBuf,
     /// The user, besides root, that may program the table: ldirectord's. Without one only root may.
     pub programmer: Option<User>,
+    /// Where that user is named, to be read again when the helper is told to.
+    pub settings: PathBuf,
 }
 
 /// The helper cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Another one runs.
+    /// What any daemon may meet.
     #[error(transparent)]
-    PidFile(#[from] ClaimError),
+    Start(#[from] StartError),
     /// No IPVS, or no right to it.
     #[error(transparent)]
     Ipvs(#[from] OpenError),
-    /// The control socket.
+    /// What is not to be written cannot be ruled out.
+    #[error("cannot rule out that files are written")]
+    Landlock(#[from] landlock::RulesetError),
+}
+
+/// The settings name nobody who could program the table.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgrammerError {
+    /// They are refused.
     #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// Signals, privileges, the terminal.
-    #[error("cannot {what}")]
-    System {
-        /// What was attempted.
-        what: &'static str,
-        /// The system's reason.
-        source: io::Error,
+    Settings(#[from] SettingsError),
+    /// They name nobody.
+    #[error("{}: there is no user {user:?} for ldirectord", settings.display())]
+    NoUser {
+        /// The file.
+        settings: PathBuf,
+        /// Who it names.
+        user: String,
     },
+}
+
+/// The settings, and the user in them that may program the table.
+///
+/// # Errors
+/// If they cannot be used.
+pub fn programmer(path: &Path) -> Result<(Settings, Option<User>), ProgrammerError> {
+    let settings = Settings::read(path)?;
+    let known = |user: &String| {
+        privilege::user(user).ok_or_else(|| ProgrammerError::NoUser { settings: path.to_owned(), user: user.clone() })
+    };
+    let programmer = settings.ldirectord.user.as_ref().map(known).transpose()?;
+    Ok((settings, programmer))
 }
 
 impl Serve {
@@ -64,23 +88,30 @@ impl Serve {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn run(self, background: Option<Readiness>) -> Result<(), ServeError> {
-        let system = |what| move |source| ServeError::System { what, source };
-        if let Some(directory) = self.pidfile.parent() {
-            let failed = |source| ClaimError::Write { path: self.pidfile.clone(), source };
-            std::fs::create_dir_all(directory).map_err(failed)?;
-        }
-        let _pidfile = PidFile::claim(&self.pidfile, SPEAKS)?;
+        let system = StartError::system;
+        let _pidfile = PidFile::claim(&self.pidfile, SPEAKS).map_err(StartError::from)?;
         let client = Client::open()?;
         let mut signals = Signals::new().map_err(system("take signals"))?;
-        let mut server = Server::bind(self.listen()).await?;
+        let given = activation::inherited().map_err(system("take the service manager's socket"))?;
+        let mut server = match given {
+            Some(socket) => Server::adopt(socket, self.listen()),
+            None => Server::bind(self.listen()).await,
+        }
+        .map_err(StartError::from)?;
         // The socket has its owner and the module is loaded; from now on the table is all there is to do.
         privilege::reduce(None, CapabilitySet::NET_ADMIN).map_err(system("give up privileges"))?;
+        let ours: Vec<&Path> = [&self.pidfile, &self.socket].into_iter().filter_map(|file| file.parent()).collect();
+        if !privilege::write_nothing(&ours)? {
+            log::debug!("this kernel has no Landlock to keep files from being written");
+        }
         let worker = Worker::start(client).map_err(system("start a thread"))?;
         let mut helper = Helper { worker, snapshot: None, changes_done: 0, changes_refused: 0 };
         log::info!("lvsctl {} serves on {}", env!("CARGO_PKG_VERSION"), self.socket.display());
         if let Some(background) = background {
             background.ready().map_err(system("go to the background"))?;
         }
+        // Without systemd there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -88,7 +119,7 @@ impl Serve {
                         log::info!("stopped by {name}; the table stays as it is");
                         return Ok(());
                     }
-                    Signal::Reload => log::info!("there is nothing to reload"),
+                    Signal::Reload => self.reload(&server),
                     Signal::Louder => log::set_max_level(log::LevelFilter::Debug),
                     Signal::Quieter => log::set_max_level(log::LevelFilter::Info),
                 },
@@ -97,22 +128,46 @@ impl Serve {
         }
     }
 
+    /// Reads again who may program the table. A mistake leaves everything as it is.
+    fn reload(&self, server: &Server<Request>) {
+        match programmer(&self.settings) {
+            Ok((_, programmer)) => {
+                server.set_policy(policy(programmer));
+                match programmer {
+                    Some(user) => log::info!("settings read again: uid {} and root may program the table", user.uid),
+                    None => log::info!("settings read again: only root may program the table"),
+                }
+                if programmer.map(|user| user.gid) != self.programmer.map(|user| user.gid) {
+                    // Giving the file to another group takes a capability that is gone.
+                    log::warn!(
+                        "the socket keeps its group until lvsctl serve is started again, which costs no connection"
+                    );
+                }
+            }
+            Err(error) => log::error!("settings not read again, the old ones count: {}", chain(&error)),
+        }
+    }
+
     fn listen(&self) -> Listen {
-        let operators = privilege::group("haclient");
+        let policy = policy(self.programmer);
         Listen {
             path: self.socket.clone(),
             // Connections are few and the helper is needed: nobody else may take them up.
             mode: 0o660,
-            group: self.programmer.map(|user| user.gid).or(operators),
+            group: self.programmer.map(|user| user.gid).or(policy.operators),
             greeting: Greeting {
                 speaks: SPEAKS.to_owned(),
                 version: VERSION,
                 program: concat!("lvsctl ", env!("CARGO_PKG_VERSION")).to_owned(),
                 node: node_name(),
             },
-            policy: Policy { operators, programmers: self.programmer.iter().map(|user| user.uid).collect() },
+            policy,
         }
     }
+}
+
+fn policy(programmer: Option<User>) -> Policy {
+    Policy { operators: privilege::group("haclient"), programmers: programmer.iter().map(|user| user.uid).collect() }
 }
 
 struct Helper {

@@ -4,21 +4,19 @@
 //! addresses or links; kernel settings change without a word, for them there is only looking.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lvs::control::realserver::{Notice, Request, SPEAKS, Status};
 use lvs::daemon::detach::Readiness;
-use lvs::daemon::node_name;
-use lvs::daemon::pidfile::{ClaimError, PidFile};
+use lvs::daemon::pidfile::PidFile;
 use lvs::daemon::privilege;
 use lvs::daemon::signals::{Signal, Signals};
+use lvs::daemon::{StartError, node_name};
 use lvs::diag::chain;
-use lvs::ipc::{Call, Fault, Greeting, Listen, ListenError, Operate, Policy, Server, VERSION};
+use lvs::ipc::{Call, Fault, Greeting, Listen, Operate, Policy, Server, VERSION};
 use lvs::netlink::watch::Watch;
-use lvs::settings::SettingsError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cli::Places;
@@ -38,29 +36,15 @@ const REST: Duration = Duration::from_secs(1);
 /// The daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Another one runs.
+    /// What any daemon may meet.
     #[error(transparent)]
-    PidFile(#[from] ClaimError),
-    /// The settings of all daemons cannot be used.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The control socket.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
+    Start(#[from] StartError),
     /// The kernel.
     #[error(transparent)]
     Host(#[from] HostError),
     /// The memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// Signals, events, the terminal.
-    #[error("cannot {what}")]
-    System {
-        /// What was attempted.
-        what: &'static str,
-        /// The system's reason.
-        source: io::Error,
-    },
 }
 
 /// Runs until it is told to stop. `fixed` says that the addresses came from the command line.
@@ -68,10 +52,11 @@ pub enum RunError {
 /// # Errors
 /// If it cannot start; nothing has been changed then.
 pub async fn run(places: &Places, config: Config, fixed: bool, background: Option<Readiness>) -> Result<(), RunError> {
-    let system = |what| move |source| RunError::System { what, source };
-    let _pidfile = claim(&places.pidfile)?;
+    let system = StartError::system;
+    let _pidfile = PidFile::claim(&places.pidfile, SPEAKS).map_err(StartError::from)?;
     let mut signals = Signals::new().map_err(system("take signals"))?;
-    let mut server = Server::bind(listen(places.socket()?)).await?;
+    let mut server =
+        Server::bind(listen(places.socket().map_err(StartError::from)?)).await.map_err(StartError::from)?;
     let mut events = Events(Some(Watch::open().map_err(system("hear of changes of addresses"))?));
     let mut keeper = Keeper::new(Host::open(&places.state)?, config);
     // A damaged memory must be seen to before it is written over.
@@ -108,14 +93,6 @@ pub async fn run(places: &Places, config: Config, fixed: bool, background: Optio
             () = sleep_until(next) => next = keeper.look(&server),
         }
     }
-}
-
-fn claim(path: &Path) -> Result<PidFile, ClaimError> {
-    if let Some(directory) = path.parent() {
-        let failed = |source| ClaimError::Write { path: path.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(failed)?;
-    }
-    PidFile::claim(path, SPEAKS)
 }
 
 fn listen(path: PathBuf) -> Listen {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lab::{Cluster, LAN, Node, Plan, Process, Result, wait_until};
 use lvs::control::lvsctl::{Applied, Counters, Entry, Notice, Outcome, Request, SPEAKS, Status};
 use lvs::daemon::privilege::{self, CapabilitySet, User};
-use lvs::ipc::{CallError, Client, Fault};
+use lvs::ipc::{CallError, Client, Fault, MAX_CONNECTIONS};
 use lvs::ipvs::{Change, Destination, Forward, Service, ServiceKey, SyncDaemon, SyncRole, Table, VirtualService};
 use lvs::programmer::{Kernel, Programmer, Remote, apply};
 use rustix::process::Signal;
@@ -111,6 +111,53 @@ fn the_programmer_may_change_the_table_and_a_stranger_may_only_look() -> Result<
         }
     });
     assert_eq!(in_kernel(node)?, table_with(1..=3));
+    Ok(())
+}
+
+#[test]
+fn silent_connections_of_others_keep_neither_root_nor_the_programmer_out() -> Result<()> {
+    let cluster = director()?;
+    let node = cluster.node("lvs1");
+    let _helper = start(node)?;
+    let socket = node.path(SOCKET)?;
+    let silent: Vec<UnixStream> = as_user(STRANGER, async {
+        (0..MAX_CONNECTIONS).map(|_| UnixStream::connect(&socket).expect("the helper listens")).collect()
+    });
+    as_user(STRANGER, async { assert!(Client::connect(&socket, SPEAKS).await.is_err(), "no place is left") });
+    as_user(PROGRAMMER, async {
+        apply(&mut Remote::new(&socket), &table_with(1..=2)).await.expect("there is a place");
+    });
+    block_on(async { connect(&socket).await.call::<Status>(&Request::Status {}).await.expect("an answer") });
+    drop(silent);
+    assert_eq!(in_kernel(node)?, table_with(1..=2));
+    Ok(())
+}
+
+#[test]
+fn a_helper_that_reads_its_settings_again_serves_another_user() -> Result<()> {
+    let cluster = director()?;
+    let node = cluster.node("lvs1");
+    let helper = start(node)?;
+    let socket = node.path(SOCKET)?;
+    let tell = |text: &str, answer: &str| -> Result<()> {
+        node.write("/etc/ha.d/lvs.toml", text)?;
+        for pid in node.processes("lvsctl")? {
+            lab::kill(pid, Signal::HUP);
+        }
+        wait_until("the settings are read", SOON, || helper.output().contains(answer))?;
+        Ok(())
+    };
+    let may = |user| {
+        as_user(user, async {
+            let changes = vec![Change::Flush];
+            connect(&socket).await.call::<Vec<Outcome>>(&Request::Change { changes }).await.is_ok()
+        })
+    };
+    assert_eq!((may(PROGRAMMER), may(STRANGER)), (true, false));
+    tell("[ldirectord]\nuser = \"bin\"\n", "uid 2 and root may program the table")?;
+    assert_eq!((may(PROGRAMMER), may(STRANGER)), (false, true));
+    tell("[ldirectord]\nuser = \"nobody-of-that-name\"\n", "there is no user \"nobody-of-that-name\"")?;
+    assert_eq!((may(PROGRAMMER), may(STRANGER)), (false, true));
     Ok(())
 }
 

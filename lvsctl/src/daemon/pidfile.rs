@@ -58,7 +58,8 @@ pub enum ClaimError {
 }
 
 impl PidFile {
-    /// Writes this process's pid, decimal with a newline, and locks the file.
+    /// Writes this process's pid, decimal with a newline, and locks the file. Its directory is created where
+    /// missing.
     ///
     /// # Errors
     /// If the daemon already runs or the file cannot be written. The file of a running daemon
@@ -67,6 +68,9 @@ impl PidFile {
         let fail = |source| ClaimError::Write { path: path.to_owned(), source };
         if let Running::Yes { pid } = probe(path, program).map_err(fail)? {
             return Err(ClaimError::Running { pid, path: path.to_owned() });
+        }
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(fail)?;
         }
         let mut file = OpenOptions::new()
             .read(true)

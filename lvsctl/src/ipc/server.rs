@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener as Inherited;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::caller::Needs;
-use super::{BACKLOG, Caller, Fault, Greeting, MAX_CONNECTIONS, MAX_LINE, PATIENCE, Permit, Policy};
+use super::{
+    BACKLOG, Caller, Fault, Greeting, MAX_CONNECTIONS, MAX_LINE, PATIENCE, Permit, Policy, RESERVED_CONNECTIONS, Rank,
+};
 
 /// Where and as whom to listen.
 #[derive(Debug, Clone)]
@@ -119,13 +122,22 @@ impl<R> Call<R> {
     }
 }
 
-/// A listening socket; the file goes when it is dropped.
+/// A listening socket; the file goes when it is dropped, unless somebody else made it.
 #[derive(Debug)]
 pub struct Server<R> {
     calls: mpsc::Receiver<Call<R>>,
     feed: Feed,
-    path: PathBuf,
+    policy: SharedPolicy,
+    /// The file that is ours to remove.
+    path: Option<PathBuf>,
     accepting: JoinHandle<()>,
+}
+
+/// Read for each request: a new policy counts for connections that there are, too.
+type SharedPolicy = Arc<RwLock<Arc<Policy>>>;
+
+fn current(policy: &SharedPolicy) -> Arc<Policy> {
+    policy.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 impl<R: DeserializeOwned + Send + 'static> Server<R> {
@@ -137,18 +149,48 @@ impl<R: DeserializeOwned + Send + 'static> Server<R> {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn bind(listen: Listen) -> Result<Self, ListenError> {
-        let Listen { path, mode, group, greeting, policy } = listen;
-        if UnixStream::connect(&path).await.is_ok() {
-            return Err(ListenError::InUse { path });
+        let Listen { path, mode, group, .. } = &listen;
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(ListenError::InUse { path: path.clone() });
         }
-        let listener = open(&path, mode, group).map_err(|source| ListenError::Bind { path: path.clone(), source })?;
+        let listener = open(path, *mode, *group).map_err(|source| ListenError::Bind { path: path.clone(), source })?;
+        Ok(Self::start(listener, Some(path.clone()), listen))
+    }
+
+    /// Listens on a socket that the service manager has opened, and gives its file group and mode. The file is
+    /// the manager's: it stays when the server goes.
+    ///
+    /// # Errors
+    /// If it is no socket that can be listened on, or its file cannot be changed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn adopt(listener: Inherited, listen: Listen) -> Result<Self, ListenError> {
+        let Listen { path, mode, group, .. } = &listen;
+        let adopted = || {
+            listener.set_nonblocking(true)?;
+            let listener = UnixListener::from_std(listener)?;
+            admit(path, *mode, *group)?;
+            Ok(listener)
+        };
+        let listener = adopted().map_err(|source| ListenError::Bind { path: path.clone(), source })?;
+        Ok(Self::start(listener, None, listen))
+    }
+
+    fn start(listener: UnixListener, path: Option<PathBuf>, Listen { greeting, policy, .. }: Listen) -> Self {
         let greeting = serde_json::to_string(&greeting).expect("a greeting is four plain fields") + "\n";
         let (calls_in, calls) = mpsc::channel(32);
         let (lines, _) = broadcast::channel(BACKLOG);
         let feed = Feed { lines, sequence: Arc::default() };
-        let door = Door { greeting: greeting.into(), policy: Arc::new(policy), calls: calls_in, feed: feed.clone() };
+        let policy: SharedPolicy = Arc::new(RwLock::new(Arc::new(policy)));
+        let door = Door { greeting: greeting.into(), policy: policy.clone(), calls: calls_in, feed: feed.clone() };
         let accepting = tokio::spawn(door.accept_all(listener));
-        Ok(Self { calls, feed, path, accepting })
+        Self { calls, feed, policy, path, accepting }
+    }
+
+    /// From now on these have their ranks, on connections that there are, too.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// The next request. Cancel-safe.
@@ -179,7 +221,9 @@ impl<R: DeserializeOwned + Send + 'static> Server<R> {
 impl<R> Drop for Server<R> {
     fn drop(&mut self) {
         self.accepting.abort();
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -196,17 +240,22 @@ fn open(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> 
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     let listener = listener?;
+    admit(path, mode, group)?;
+    Ok(listener)
+}
+
+/// Decides who may connect.
+fn admit(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
     if let Some(group) = group {
         chown(path, None, Some(group))?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    Ok(listener)
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// What every connection needs.
 struct Door<R> {
     greeting: Arc<str>,
-    policy: Arc<Policy>,
+    policy: SharedPolicy,
     calls: mpsc::Sender<Call<R>>,
     feed: Feed,
 }
@@ -220,26 +269,31 @@ impl<R> Clone for Door<R> {
 
 impl<R: DeserializeOwned + Send + 'static> Door<R> {
     async fn accept_all(self, listener: UnixListener) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS - RESERVED_CONNECTIONS));
+        let reserved = Arc::new(Semaphore::new(RESERVED_CONNECTIONS));
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 // Out of descriptors: wait for some to come back instead of spinning.
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             };
-            let Ok(place) = room.clone().try_acquire_owned() else { continue };
+            let Ok(peer) = stream.peer_cred() else { continue };
+            let caller = Caller { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
+            let mut place = room.clone().try_acquire_owned();
+            if place.is_err() && current(&self.policy).rank(&caller) == Rank::Program {
+                place = reserved.clone().try_acquire_owned();
+            }
+            let Ok(place) = place else { continue };
             let door = self.clone();
             tokio::spawn(async move {
                 // The connection ends either way; a client that went away is no event.
-                let _ = door.serve(stream).await;
+                let _ = door.serve(stream, caller).await;
                 drop(place);
             });
         }
     }
 
-    async fn serve(self, stream: UnixStream) -> io::Result<()> {
-        let peer = stream.peer_cred()?;
-        let caller = Caller { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
+    async fn serve(self, stream: UnixStream, caller: Caller) -> io::Result<()> {
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
         send(&mut write, &self.greeting).await?;
@@ -253,7 +307,7 @@ impl<R: DeserializeOwned + Send + 'static> Door<R> {
                 }
             };
             let (reply, answer) = oneshot::channel();
-            let call = Call { request, caller, policy: self.policy.clone(), feed: self.feed.clone(), reply };
+            let call = Call { request, caller, policy: current(&self.policy), feed: self.feed.clone(), reply };
             if self.calls.send(call).await.is_err() {
                 return Ok(());
             }

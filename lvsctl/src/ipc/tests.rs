@@ -33,10 +33,14 @@ impl Room {
         self.directory.path().join("run/test.sock")
     }
 
-    async fn server(&self) -> Result<Server<Ask>, ListenError> {
+    fn listen(&self) -> Listen {
         let greeting =
             Greeting { speaks: "test".into(), version: VERSION, program: "test 0".into(), node: "here".into() };
-        Server::bind(Listen { path: self.path(), mode: 0o600, group: None, greeting, policy: Policy::default() }).await
+        Listen { path: self.path(), mode: 0o600, group: None, greeting, policy: Policy::default() }
+    }
+
+    async fn server(&self) -> Result<Server<Ask>, ListenError> {
+        Server::bind(self.listen()).await
     }
 }
 
@@ -143,5 +147,59 @@ fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
         assert!(matches!(room.server().await, Err(ListenError::InUse { .. })));
         drop(server);
         assert!(!room.path().exists());
+    });
+}
+
+/// Connects with a first line heard, or is turned away.
+async fn knock(path: &std::path::Path) -> Option<UnixStream> {
+    let mut stream = UnixStream::connect(path).await.expect("somebody listens");
+    let mut first = [0];
+    matches!(stream.read(&mut first).await, Ok(1)).then_some(stream)
+}
+
+#[test]
+fn silent_connections_leave_room_for_those_who_program() {
+    /// Nobody's connections are this process's own: so its uid gets the rank while they are open.
+    fn programmer() -> Policy {
+        Policy { programmers: vec![rustix::process::geteuid().as_raw()], ..Policy::default() }
+    }
+    run(async {
+        let room = Room::new();
+        let server = room.server().await.expect("listens");
+        let root = rustix::process::geteuid().is_root();
+        let mut silent = Vec::new();
+        let common = if root { MAX_CONNECTIONS } else { MAX_CONNECTIONS - RESERVED_CONNECTIONS };
+        for _ in 0..common {
+            silent.push(knock(&room.path()).await.expect("there is room"));
+        }
+        assert!(knock(&room.path()).await.is_none(), "more than {common} connections");
+        if !root {
+            server.set_policy(programmer());
+            for _ in 0..RESERVED_CONNECTIONS {
+                silent.push(knock(&room.path()).await.expect("a reserved place"));
+            }
+            assert!(knock(&room.path()).await.is_none(), "more than the reserved places");
+        }
+        drop(silent);
+    });
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_taken_over_and_left_there() {
+    run(async {
+        let room = Room::new();
+        std::fs::create_dir_all(room.path().parent().expect("a directory")).expect("made");
+        let listener = std::os::unix::net::UnixListener::bind(room.path()).expect("listens");
+        // Waits in the queue of the socket before there is a server.
+        let early = UnixStream::connect(room.path()).await.expect("connects");
+        let server = Server::<Ask>::adopt(listener, room.listen()).expect("adopted");
+        let mode = std::fs::metadata(room.path()).expect("the socket").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut early = tokio::io::BufReader::new(early);
+        let mut greeting = String::new();
+        tokio::io::AsyncBufReadExt::read_line(&mut early, &mut greeting).await.expect("greeted");
+        assert!(greeting.contains("\"speaks\":\"test\""), "{greeting}");
+        drop(server);
+        assert!(room.path().exists());
     });
 }

@@ -8,9 +8,8 @@ use super::{FAILED, fail};
 use crate::control;
 use crate::daemon::detach::{self, Half, Launched};
 use crate::daemon::logging::{self, Facility, Sink};
-use crate::daemon::privilege;
-use crate::serve::Serve;
-use crate::settings::{self, Settings};
+use crate::serve::{Serve, programmer};
+use crate::settings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -29,13 +28,6 @@ pub(super) struct Arguments {
     /// The pid file
     #[arg(long, value_name = "FILE", default_value = "/run/lvs/lvsctl.pid")]
     pidfile: PathBuf,
-}
-
-/// What went wrong before there was a helper.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("{}: there is no user {user:?} for ldirectord", settings.display())]
-    NoUser { settings: PathBuf, user: String },
 }
 
 pub(super) fn run(arguments: Arguments) -> u8 {
@@ -59,13 +51,10 @@ fn start(arguments: Arguments) -> Result<u8, Box<dyn std::error::Error>> {
     };
     // The background half runs in another directory than the one where the names were typed.
     let from = readiness.as_ref().map(|readiness| readiness.started_in().to_owned()).unwrap_or_default();
-    let settings = Settings::read(&from.join(&path))?;
-    let programmer = match settings.ldirectord.user {
-        None => None,
-        Some(user) => Some(privilege::user(&user).ok_or(StartError::NoUser { settings: path, user })?),
-    };
+    let path = from.join(path);
+    let (settings, programmer) = programmer(&path)?;
     let socket = socket.map_or_else(|| control::socket(&settings.sockets, control::lvsctl::SPEAKS), |s| from.join(s));
-    let serve = Serve { socket, pidfile: from.join(pidfile), programmer };
+    let serve = Serve { socket, pidfile: from.join(pidfile), programmer, settings: path };
     let sink = if debug { Sink::Stderr } else { Sink::System(Facility::LOG_DAEMON) };
     logging::install("lvsctl", sink, LevelFilter::Info)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
