@@ -48,6 +48,19 @@ pub struct Report {
     pub took: Duration,
     /// What monitor files say about it, if it has words for them (spec chapter 11).
     pub words: Option<String>,
+    /// What a good check says about the server's weight.
+    pub advice: Option<Advice>,
+}
+
+/// What a check may say beyond up and down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// This weight.
+    Weight(u32),
+    /// So many per cent of the weight in the file.
+    Percent(u32),
+    /// No new connections.
+    Drain,
 }
 
 /// What all checks share.
@@ -82,7 +95,7 @@ impl Default for Tools {
 /// Of a [`Check::Combined`] the negotiation is made: whose turn it is is not decided here.
 pub async fn run(check: &Check, tools: &Tools) -> Report {
     let begin = Instant::now();
-    let mut words = None;
+    let (mut words, mut advice) = (None, None);
     let result = match check {
         Check::On => Ok("not checked".to_owned()),
         Check::Off => Err("checktype=off: not checked".to_owned()),
@@ -95,11 +108,11 @@ pub async fn run(check: &Check, tools: &Tools) -> Report {
         Check::Ping(target) => ping::check(target, &tools.pinger).await,
         Check::Negotiate(negotiate) | Check::Combined { negotiate, .. } => converse(negotiate, tools, &mut words).await,
         // The program has its deadline, and is ended when it passes.
-        Check::External(target) => external::check(target).await,
+        Check::External(target) => external::check(target, &mut advice).await,
         Check::ExternalPerl(target) => external::check_perl(target).await,
     };
     let took = begin.elapsed();
-    Report { result: result.map_err(|why| format!("{why}, after {}", Took(took))), took, words }
+    Report { result: result.map_err(|why| format!("{why}, after {}", Took(took))), took, words, advice }
 }
 
 async fn converse(

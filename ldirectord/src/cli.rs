@@ -21,6 +21,8 @@ pub enum Command {
         debug: bool,
         /// Everything behind the options, for the log.
         arguments: Vec<OsString>,
+        /// `status --json`: what the daemon knows, as one JSON object.
+        json: bool,
     },
     /// `check`, which the original does not have: is this file right?
     Check {
@@ -93,6 +95,7 @@ pub const VERSION: &str = concat!(
 /// Printed where the command line makes no sense.
 pub const USAGE: &str = "\
 Usage: ldirectord [-d|--debug] [--] [CONFIG] VERB
+       ldirectord [CONFIG] status --json
        ldirectord check [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
@@ -110,7 +113,8 @@ Without it the file is ldirectord.cf and the instance is called ldirectord.
   try-restart   restart, but only if it runs
   reload        check the file, tell the daemon to read it again
   force-reload  the same
-  status        tell whether it runs: exit status 0, 3 if stopped, 1 if it died
+  status        tell whether it runs: exit status 0, 3 if stopped, 1 if it died;
+                and what it knows of every server, with --json as one object
   check         check the file and do nothing else: exit status 0 or 2
 
   -d, --debug   start in the foreground and log to standard error
@@ -159,13 +163,16 @@ fn complaint(text: String) -> UsageError {
 
 /// One argument is the verb; of more the first is the configuration.
 fn verb(positional: Vec<OsString>, debug: bool) -> Result<Command, UsageError> {
+    let json = |word: &OsString| word == "--json";
     let (config, word) = match positional.as_slice() {
         [] => return Err(UsageError { complaint: None }),
         [word] => (None, word),
+        [word, option] if word == "status" && json(option) => (None, word),
         [config, word, ..] => (Some(config), word),
     };
     if let Some(verb) = Verb::from_name(word) {
-        return Ok(Command::Verb { verb, config: config.cloned(), debug, arguments: positional });
+        let json = verb == Verb::Status && positional.last().is_some_and(json);
+        return Ok(Command::Verb { verb, config: config.cloned(), debug, json, arguments: positional });
     }
     match (config, word) {
         (config, word) if word == "check" => Ok(Command::Check { config: config.cloned() }),
@@ -221,6 +228,18 @@ mod tests {
         for line in ["", "begin", "web.cf begin", "web.cf", "-d"] {
             assert_eq!(parsed(line), Err(UsageError { complaint: None }), "{line}");
         }
+    }
+
+    #[test]
+    fn the_status_may_be_wanted_as_json() {
+        let json = |line| match parsed(line) {
+            Ok(Command::Verb { verb: Verb::Status, config, json, .. }) => (config.is_some(), json),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(json("status"), (false, false));
+        assert_eq!(json("status --json"), (false, true));
+        assert_eq!(json("web.cf status"), (true, false));
+        assert_eq!(json("web.cf status --json"), (true, true));
     }
 
     #[test]

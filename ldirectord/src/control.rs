@@ -12,8 +12,12 @@ impl Director {
     /// Answers a request, or keeps it until it can be answered.
     pub(crate) fn answer(&mut self, call: Call<Request>) {
         match &call.request {
-            Request::Status {} => call.answer(Ok(self.status())),
-            Request::Watch {} => call.answer_watch(&self.status()),
+            Request::Status {} => call.answer(Ok(self.status(0))),
+            Request::More { from } => {
+                let page = self.status(*from);
+                call.answer(Ok(page));
+            }
+            Request::Watch {} => call.answer_watch(&self.status(0)),
             Request::Ready {} => call.answer(Ok(self.ready())),
             Request::Reload {} => match call.permit::<Operate>() {
                 Ok(permit) => {
@@ -81,13 +85,17 @@ impl Director {
         }
     }
 
-    fn status(&self) -> Status {
+    /// A page of it.
+    fn status(&self, from: usize) -> Status {
+        let page = self.farm.page(Instant::now(), from);
         Status {
             config: self.path.display().to_string(),
             ready: self.farm.is_ready(),
             active: self.active,
             ipvs: self.access.to_owned(),
-            virtuals: self.farm.status(Instant::now()),
+            generation: self.farm.generation(),
+            virtuals: page.virtuals,
+            next: page.next,
         }
     }
 }

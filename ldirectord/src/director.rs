@@ -144,6 +144,10 @@ impl Director {
         let posted = outside.begin(&config);
         let (mut farm, mut notices) = Farm::new(now, config);
         notices.extend(farm.post(posted));
+        let mut seed = [0; 8];
+        // Without chance every start has the same jitter, which is still a jitter.
+        let _ = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::NONBLOCK);
+        farm.seed(u64::from_ne_bytes(seed));
         let mut director = Self {
             farm,
             server,
@@ -207,6 +211,9 @@ impl Director {
                 Ok(Err(error)) => log::error!("The virtual services stay in the table: {}", chain(&error)),
                 Err(_) => log::error!("The virtual services stay in the table: it did not answer within 5 s"),
             }
+        }
+        for errand in self.farm.last_errands() {
+            self.outside.run(errand);
         }
         if tokio::time::timeout(FAREWELL, self.outside.finish()).await.is_err() {
             log::warn!("Mails, commands or other instances were not done within {} s", FAREWELL.as_secs());

@@ -8,6 +8,7 @@
 
 mod drain;
 mod errand;
+mod gradual;
 mod maintenance;
 mod monitored;
 mod reload;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use lvs::ipvs::{Refusal, ServiceKey};
 
-use crate::check::Report;
+use crate::check::{Advice, Report};
 use crate::config::Config;
 use crate::config::model::{Check, Real, Virtual};
 use crate::maintenance::Posted;
@@ -94,6 +95,10 @@ struct Server {
     last: Option<Last>,
     /// The file in the maintenance directory that takes it out.
     maintenance: Option<String>,
+    /// What its last good check said about its weight.
+    advice: Option<Advice>,
+    /// It came back, and its weight grows.
+    ramp: Option<gradual::Ramp>,
 }
 
 /// The last check of a server.
@@ -169,12 +174,20 @@ impl Farm {
         (farm, notices)
     }
 
+    /// Where the chance in `jitter` begins.
+    pub fn seed(&mut self, seed: u64) {
+        self.schedule.seed(seed);
+    }
+
     /// The checks to start now. Each has to be answered with [`Farm::heard`].
     #[must_use]
     pub fn due(&mut self, now: Instant) -> Vec<Order> {
         for held in self.virtuals.iter_mut().filter(|held| held.grace.is_some_and(|until| until <= now)) {
             held.grace = None;
             held.review_fallback();
+        }
+        for held in &mut self.virtuals {
+            held.climb(now);
         }
         let due = self.schedule.due(now).into_iter();
         due.filter_map(|id| self.probes.get(&id).map(|probing| Order { id, step: probing.step() })).collect()
@@ -193,7 +206,12 @@ impl Farm {
         for (v, r) in probing.users.clone() {
             let held = &mut self.virtuals[v];
             held.servers[r].last = Some(Last { ended: now, report: report.clone() });
+            held.take_advice(r, report);
+            let was_down = held.servers[r].verdict.is_down();
             held.judge(r, &report.result, &mut notices);
+            if was_down {
+                held.begin_ramp(now, r);
+            }
         }
         notices
     }
@@ -202,7 +220,8 @@ impl Farm {
     #[must_use]
     pub fn next_check(&self) -> Option<Instant> {
         let graces = self.virtuals.iter().filter(|held| held.fallback_waits()).filter_map(|held| held.grace);
-        graces.chain(self.schedule.deadline()).min()
+        let steps = self.virtuals.iter().filter_map(Held::next_step);
+        graces.chain(steps).chain(self.schedule.deadline()).min()
     }
 
     /// When something that the kernel refused is to be tried again.
@@ -256,6 +275,10 @@ impl Held {
     /// Notes what a check found about one server.
     fn judge(&mut self, r: usize, result: &Result<String, String>, notices: &mut Vec<Notice>) {
         let limit: NonZeroU32 = self.service.failure_count;
+        let rise = self.service.extensions.rise.unwrap_or(NonZeroU32::MIN);
+        if !self.servers[r].verdict.may_rise(result.is_ok(), rise) {
+            return;
+        }
         let mut noted = Noted::Unchanged;
         self.update(r, |server| noted = server.verdict.note(result.is_ok(), limit));
         let (service, real) = (self.name.clone(), ServerName::real(&self.service.reals[r]));
@@ -321,7 +344,8 @@ impl Held {
     }
 
     fn target(&self, r: usize) -> Target {
-        Target::of(&self.service, self.real(r), &self.servers[r].verdict)
+        let server = &self.servers[r];
+        server.adjusted(Target::of(&self.service, self.real(r), &server.verdict))
     }
 
     fn is_dirty(&self) -> bool {

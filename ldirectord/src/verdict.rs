@@ -22,6 +22,8 @@ enum State {
 pub struct Verdict {
     state: State,
     failures: u32,
+    /// Good checks in a row while it is down.
+    passes: u32,
     drained: bool,
     maintained: bool,
 }
@@ -52,7 +54,7 @@ pub enum Noted {
 
 impl Default for Verdict {
     fn default() -> Self {
-        Self { state: State::Unknown, failures: 0, drained: false, maintained: false }
+        Self { state: State::Unknown, failures: 0, passes: 0, drained: false, maintained: false }
     }
 }
 
@@ -82,6 +84,13 @@ impl Verdict {
                 Noted::WentDown { first: false }
             }
         }
+    }
+
+    /// Whether a good check is enough, to be asked before it is noted: a server that went down has to
+    /// pass `rise` checks in a row.
+    pub fn may_rise(&mut self, passed: bool, rise: NonZeroU32) -> bool {
+        self.passes = if passed && self.state == State::Down { self.passes.saturating_add(1) } else { 0 };
+        !passed || self.state != State::Down || self.passes >= rise.get()
     }
 
     /// Found serving in the table at start: up until a check says otherwise (spec 7.2). Means
@@ -126,6 +135,12 @@ impl Verdict {
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.state == State::Unknown
+    }
+
+    /// The checks say that it does not work.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.state == State::Down
     }
 
     /// The checks say that it works, whether or not it is drained.

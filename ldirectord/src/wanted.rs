@@ -195,6 +195,12 @@ impl Intent<'_> {
         let (real, weight) = (ServerName::real(found), found.weight_as_written.clone());
         let notice = match (self.servers.get(n)?.target, added) {
             (Target::Quiesce(_), _) => Notice::RealQuiescent { service, real, again: added && self.readd_quiescent },
+            (Target::Serve(now), false) if now.weight != found.destination.weight => {
+                Notice::WeightSet { service, real, weight: now.weight }
+            }
+            (Target::Serve(now), true) if now.weight != found.destination.weight => {
+                Notice::RealAdded { service, real, weight: now.weight.to_string() }
+            }
             (_, true) => Notice::RealAdded { service, real, weight },
             (_, false) => Notice::RealRestored { service, real, weight },
         };

@@ -40,7 +40,7 @@ fn after_first_round(config: Config) -> Table {
     };
     program(&mut farm, &mut table);
     for order in farm.due(now) {
-        let report = Report { result: Err("nobody answers".into()), took: Duration::ZERO, words: None };
+        let report = Report { result: Err("nobody answers".into()), took: Duration::ZERO, words: None, advice: None };
         let _ = farm.heard(now, order.id, &report);
         program(&mut farm, &mut table);
     }

@@ -30,6 +30,8 @@ impl Done {
     fn exit(&self) -> Option<u8> {
         match self.next {
             Next::Exit(code) => Some(code),
+            // It shows what the daemon knows, and that is all.
+            Next::Show { .. } => Some(0),
             Next::Launch | Next::Serve(_) => None,
         }
     }

@@ -4,7 +4,9 @@
 //! Exit status 0 is up; any other, death by a signal (B9), no end in time, and a program that is
 //! not there are down.
 
-use super::reason;
+use lvs::ipvs::MAX_WEIGHT;
+
+use super::{Advice, reason};
 use crate::command::{Command, Ended, Outcome};
 use crate::config::model::External;
 
@@ -14,10 +16,27 @@ const QUOTED: usize = 120;
 /// Who runs Perl files: each is a program of its own here.
 const PERL: &str = "perl";
 
-/// Runs the program itself, without a shell: the whole of `checkcommand` is its name.
-pub async fn check(target: &External) -> Result<String, String> {
-    let command = Command::new(&target.command, &target.arguments, target.timeout);
-    judge(target, &command.run().await)
+/// Runs the program itself, without a shell: the whole of `checkcommand` is its name. A good check
+/// may print advice.
+pub async fn check(target: &External, advice: &mut Option<Advice>) -> Result<String, String> {
+    let outcome = Command::new(&target.command, &target.arguments, target.timeout).run().await;
+    if outcome.is_success() {
+        *advice = outcome.output.lines().find_map(advised);
+    }
+    judge(target, &outcome)
+}
+
+/// `weight 5`, `weight 50%` or `drain`, alone on its line.
+fn advised(line: &str) -> Option<Advice> {
+    let line = line.trim();
+    if line == "drain" {
+        return Some(Advice::Drain);
+    }
+    let value = line.strip_prefix("weight ")?.trim_start();
+    match value.strip_suffix('%') {
+        Some(percent) => percent.parse().ok().filter(|&percent| percent <= 1000).map(Advice::Percent),
+        None => value.parse().ok().filter(|&weight| weight <= MAX_WEIGHT).map(Advice::Weight),
+    }
 }
 
 /// Runs the Perl file with the same arguments.
@@ -87,6 +106,23 @@ mod tests {
             let missing = External { command: "/no/such/check -v".into(), ..program("", LONG).1 };
             let why = report(&Check::External(missing)).await.expect_err("the arguments are part of its name");
             assert!(why.starts_with("cannot run /no/such/check -v (No such file or directory), after "), "{why}");
+        });
+    }
+
+    #[test]
+    fn a_good_check_may_print_a_weight() {
+        use super::super::{Advice, Tools, run as check};
+        run(async {
+            let said = async |line: &str, status: u8| {
+                let (_kept, target) = program(&format!("#!/bin/sh\necho '{line}'\nexit {status}\n"), LONG);
+                check(&Check::External(target), &Tools::new()).await.advice
+            };
+            assert_eq!(said("weight 5", 0).await, Some(Advice::Weight(5)));
+            assert_eq!(said("weight 40%", 0).await, Some(Advice::Percent(40)));
+            assert_eq!(said("drain", 0).await, Some(Advice::Drain));
+            for (line, status) in [("weight five", 0), ("weight 99999999999", 0), ("drained", 0), ("weight 5", 1)] {
+                assert_eq!(said(line, status).await, None, "{line}");
+            }
         });
     }
 

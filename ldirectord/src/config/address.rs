@@ -66,10 +66,13 @@ pub fn virtual_address<'a>(value: Span<'a>, family: Family, findings: &mut Findi
             return None;
         }
         let Some((host, Some(port))) = bracketed(value).map(|(host, rest)| (host, port_after(rest))) else {
-            let help = "write it as [ADDRESS]:PORT";
-            findings.error_with_help(value.trim_end(), "invalid ipv6 address for virtual server", help);
+            findings.error_with_help(value.trim_end(), INVALID, "write it as [ADDRESS]:PORT");
             return None;
         };
+        if host.text().parse::<std::net::Ipv6Addr>().is_err() {
+            findings.error(host, "invalid ipv6 address for virtual server");
+            return None;
+        }
         return Some(VirtualAddress::Address { host, port });
     }
     let (host, rest) = value.split_run(is_host);
@@ -79,7 +82,8 @@ pub fn virtual_address<'a>(value: Span<'a>, family: Family, findings: &mut Findi
         return Some(VirtualAddress::Address { host, port });
     }
     let (digits, rest) = value.split_run(|c| c.is_ascii_digit());
-    let alone = rest.is_empty() || rest.text().starts_with(char::is_whitespace);
+    // `8x` is mark 8, but an address that was not finished is no mark.
+    let alone = !rest.text().starts_with('.');
     if digits.is_empty() || !alone {
         let help = if is_quad(host.text()) {
             format!("a port is missing: {}:80", host.text())
@@ -92,6 +96,9 @@ pub fn virtual_address<'a>(value: Span<'a>, family: Family, findings: &mut Findi
     let mark = digits.text().parse().ok().and_then(Mark::new);
     if mark.is_none() {
         findings.error_with_help(digits, INVALID, format!("firewall marks are 1 to {}", u32::MAX));
+    }
+    if mark.is_some() && !rest.is_empty() && !rest.text().starts_with(char::is_whitespace) {
+        findings.warning(rest.trim_end(), format!("this is firewall mark {}; the rest is ignored", digits.text()));
     }
     mark.map(VirtualAddress::Mark)
 }
@@ -123,7 +130,14 @@ pub fn real_line<'a>(value: Span<'a>, findings: &mut Findings) -> Option<RealLin
         lower_threshold: 0,
         upper_threshold: 0,
     };
-    thresholds(rest, &mut line, findings)?;
+    for part in rest {
+        thresholds(part, &mut line, findings)?;
+    }
+    if line.lower_threshold > line.upper_threshold && line.upper_threshold > 0 {
+        let message = "the lower connection threshold is above the upper one";
+        findings.error_with_help(value.trim(), message, "the kernel would refuse the server");
+        return None;
+    }
     Some(line)
 }
 
@@ -139,6 +153,11 @@ pub fn fallback_line<'a>(value: Span<'a>, family: Family, findings: &mut Finding
         return None;
     };
     let forward = if rest.trim().is_empty() { Forward::Gate } else { method(rest, findings)?.0 };
+    if rest.trim().text().contains(|c| !is_word(c)) {
+        // Weight and thresholds are for real servers.
+        findings.error(rest.trim(), "forward method must be gate, masq or ipip");
+        return None;
+    }
     Some(FallbackLine { host, port, forward })
 }
 
@@ -181,7 +200,7 @@ fn host_and_port(text: Span<'_>) -> Option<(Span<'_>, Option<Span<'_>>)> {
 /// What stands between `[` and `]`, and what follows.
 fn bracketed(text: Span<'_>) -> Option<(Span<'_>, Span<'_>)> {
     let (host, rest) = text.of(text.text().strip_prefix('[')?).split_once("]")?;
-    let address = host.text().chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.'));
+    let address = host.text().chars().all(|c| c.is_ascii_hexdigit() || c == ':');
     (address && !host.is_empty()).then_some((host, rest))
 }
 
@@ -234,10 +253,11 @@ fn weight<'a>(text: Span<'a>, findings: &mut Findings) -> Option<(Option<At<'a, 
     Some((Some(At { value: weight?, span: digits }), rest))
 }
 
-/// A pair of quoted strings with a comma or a blank between them, and what follows.
-fn probe(text: Span<'_>) -> (Option<(Span<'_>, Span<'_>)>, Span<'_>) {
+/// A pair of quoted strings with a comma or a blank between them, and what stands before and after.
+fn probe(text: Span<'_>) -> (Option<(Span<'_>, Span<'_>)>, [Span<'_>; 2]) {
+    let (before, _) = text.split_run(|c| c != '"');
     let pair = || {
-        let opening = text.trim_start().text().strip_prefix('"')?;
+        let opening = text.text()[before.text().len()..].strip_prefix('"')?;
         let (request, rest) = text.of(opening).split_once("\"")?;
         let between = rest.split_run(|c| c == ',' || c.is_whitespace());
         let receive = between.1.text().strip_prefix('"').filter(|_| !between.0.is_empty())?;
@@ -245,8 +265,8 @@ fn probe(text: Span<'_>) -> (Option<(Span<'_>, Span<'_>)>, Span<'_>) {
         Some(((request, text.of(&receive[..end])), text.of(&receive[end + 1..])))
     };
     match pair() {
-        Some((pair, rest)) => (Some(pair), rest),
-        None => (None, text),
+        Some((pair, rest)) => (Some(pair), [before, rest]),
+        None => (None, [text, text.of(&text.text()[text.text().len()..])]),
     }
 }
 
@@ -268,11 +288,6 @@ fn thresholds<'a>(text: Span<'a>, line: &mut RealLine<'a>, findings: &mut Findin
             }
         }
         rest = after;
-    }
-    if line.lower_threshold > line.upper_threshold && line.upper_threshold > 0 {
-        let message = "the lower connection threshold is above the upper one";
-        findings.error_with_help(text.trim(), message, "the kernel would refuse the server");
-        return None;
     }
     Some(())
 }
@@ -309,6 +324,7 @@ mod tests {
             ("[2001:DB8::01]:80", Inet6, "2001:DB8::01 port 80"),
             ("8", Inet, "mark 8"),
             ("8 # web", Inet6, "mark 8"),
+            ("8x", Inet, "mark 8"),
         ];
         for (text, family, expected) in cases {
             assert_eq!(address(text, family).as_deref(), Ok(expected), "{text}");
@@ -319,12 +335,14 @@ mod tests {
     fn an_address_without_port_is_not_a_mark() {
         let cases = [
             ("10.0.0.1", Family::Inet, "invalid address for virtual server"),
-            ("8x", Family::Inet, "invalid address for virtual server"),
+            ("8.x", Family::Inet, "invalid address for virtual server"),
             ("0", Family::Inet, "invalid address for virtual server"),
             ("4294967296", Family::Inet, "invalid address for virtual server"),
             ("", Family::Inet, "invalid address for virtual server"),
-            ("[2001:db8::1]", Family::Inet6, "invalid ipv6 address for virtual server"),
-            ("[web]:80", Family::Inet6, "invalid ipv6 address for virtual server"),
+            ("[2001:db8::1]", Family::Inet6, "invalid address for virtual server"),
+            ("[web]:80", Family::Inet6, "invalid address for virtual server"),
+            ("[::ffff:192.0.2.1]:80", Family::Inet6, "invalid address for virtual server"),
+            ("[1:2]:80", Family::Inet6, "invalid ipv6 address for virtual server"),
             ("[::1]:80", Family::Inet, "cannot specify an IPv6 address here. please use \"virtual6\" instead."),
         ];
         for (text, family, message) in cases {
@@ -355,6 +373,8 @@ mod tests {
         assert_eq!(weight(r#"192.0.2.1 masq "health 9", "OK 9""#), Ok(1));
         assert_eq!(weight(r#"192.0.2.1 masq "a" "b""#), Ok(1));
         assert_eq!(real("[2001:db8::1] masq").unwrap().host.text(), "2001:db8::1");
+        let line = real(r#"192.0.2.155:80 masq 4 l:1 "a", "b" u:2"#).unwrap();
+        assert_eq!((line.lower_threshold, line.upper_threshold, line.probe.is_some()), (1, 2, true));
         let line = real("192.0.2.155:80 masq 4 u:30 l:10").unwrap();
         assert_eq!((line.lower_threshold, line.upper_threshold), (10, 30));
     }
@@ -396,6 +416,10 @@ mod tests {
         assert_eq!((line.port.unwrap().text(), line.forward), ("8080", Forward::Masq));
         let empty = "invalid IPv4 address or could not resolve for fallback server: ";
         assert_eq!(read(""), Err(vec![empty.to_owned()]));
+        let method = "forward method must be gate, masq or ipip";
+        for extra in ["web masq 5", "web masq, x", "web -masq"] {
+            assert_eq!(read(extra), Err(vec![method.to_owned()]), "{extra}");
+        }
         assert_eq!(read("web nat"), Err(vec!["forward method must be gate, masq or ipip".to_owned()]));
     }
 }

@@ -9,7 +9,7 @@ use lvs::diag::nearest;
 use lvs::ipvs::{Destination, Family, Netmask, Persistence, SchedulerFlags, Service, ServiceKey};
 
 use super::checks::{Plan, Server};
-use super::model::{Alert, AlertDuring, Check, Config, Globals, Line, LogTarget, Real, Virtual};
+use super::model::{Alert, AlertDuring, Check, Config, Extensions, Globals, Line, LogTarget, Real, Virtual};
 use super::resolve::{FallbackServer, Servers, fallback_server, mapped_port, servers, service_key};
 use super::span::{At, Findings, Span};
 use super::surroundings::Surroundings;
@@ -75,6 +75,17 @@ fn seconds(value: &Once<'_, NonZeroU32>) -> Option<Duration> {
 
 fn yes(value: &Once<'_, bool>) -> bool {
     value.as_ref().is_some_and(|at| at.value)
+}
+
+fn extensions(section: &Section<'_>) -> Extensions {
+    let slow_start = cloned(section.slow_start.as_ref()).filter(|&seconds| seconds > 0);
+    Extensions {
+        rise: cloned(section.rise.as_ref()),
+        jitter: cloned(section.jitter.as_ref()).unwrap_or(0),
+        slow_start: slow_start.map(|seconds| Duration::from_secs(seconds.into())),
+        notify: cloned(section.notify.as_ref()),
+        stop_fallback: yes(&section.stop_fallback),
+    }
 }
 
 /// The section's value, else the global one.
@@ -199,7 +210,8 @@ impl<'a> Builder<'_, 'a> {
             key,
             service,
             check_interval: self.check_interval(section),
-            failure_count: cloned(either(&shared.failure_count, &global.failure_count)).unwrap_or(NonZeroU32::MIN),
+            failure_count: cloned(section.fall.as_ref().or(either(&shared.failure_count, &global.failure_count)))
+                .unwrap_or(NonZeroU32::MIN),
             quiescent: cloned(either(&shared.quiescent, &global.quiescent)).unwrap_or(false),
             clean_stop: cloned(either(&shared.clean_stop, &global.clean_stop)).unwrap_or(true),
             fallback: fallback.map(|server| server.for_service(&key)),
@@ -209,6 +221,7 @@ impl<'a> Builder<'_, 'a> {
             service_name: cloned(section.service_name.as_ref()),
             comment: cloned(section.comment.as_ref()),
             reals,
+            extensions: extensions(section),
             line: Line(section.header.line),
         };
         if let Some(at) = &section.shared.check_interval

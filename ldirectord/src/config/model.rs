@@ -90,8 +90,25 @@ pub struct Virtual {
     pub comment: Option<String>,
     /// The real servers in the file's order, ranges spelled out; their `at` differ.
     pub reals: Vec<Real>,
+    /// What the original does not have.
+    pub extensions: Extensions,
     /// The `virtual` line, from 1. Not part of what the file means; for messages.
     pub line: Line,
+}
+
+/// What a virtual may ask for beyond the original; nothing of it is on unless it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// `rise`: good checks in a row until a server that went down is up again; 1 without.
+    pub rise: Option<NonZeroU32>,
+    /// `jitter`: by how much of the interval checks are moved at random, per cent, at most 50.
+    pub jitter: u32,
+    /// `slowstart`: how long a server that comes back takes to its full weight.
+    pub slow_start: Option<Duration>,
+    /// `notify`: a shell command that reads each change of state as JSON.
+    pub notify: Option<String>,
+    /// `stopfallback`: the fallback command is told `stop` when the program stops.
+    pub stop_fallback: bool,
 }
 
 impl Virtual {

@@ -52,11 +52,14 @@ const SECTION_ONLY: &[&str] = &[
     "checktype",
     "comment",
     "database",
+    "fall",
     "httpmethod",
+    "jitter",
     "load",
     "login",
     "monitorfile",
     "netmask",
+    "notify",
     "ops",
     "passwd",
     "persistent",
@@ -65,11 +68,14 @@ const SECTION_ONLY: &[&str] = &[
     "real6",
     "receive",
     "request",
+    "rise",
     "schedflags",
     "scheduler",
     "secret",
     "service",
     "servicename",
+    "slowstart",
+    "stopfallback",
     "virtualhost",
 ];
 
@@ -222,14 +228,17 @@ fn read_global<'a>(line: Span<'a>, globals: &mut Globals<'a>, findings: &mut Fin
             Some(span) => globals.callback = Some(At { value: span.text().to_owned(), span }),
             None => return Known::without_quotes("callback"),
         },
-        "logfile" => match statement.quoted().filter(|span| !span.is_empty()) {
+        "logfile" => match statement.quoted() {
+            Some(span) if span.is_empty() => {
+                findings.warning_with_help(name, "logfile names no file", "the default file is used");
+            }
             Some(span) => globals.log = Some(At { value: log_target(span.text()), span }),
             None => return Known::without_quotes("logfile"),
         },
         "execute" => {
             let span = value.trim();
             if span.is_empty() {
-                findings.error(span, "invalid execute: no configuration file is named");
+                findings.warning(name, "execute names no configuration and does nothing");
             } else {
                 globals.execute.push(At { value: span.text().trim_matches('"').to_owned(), span });
             }
@@ -356,7 +365,9 @@ fn read_shared<'a>(
 fn alert_status<'a>(value: Span<'a>, findings: &mut Findings) -> Option<At<'a, AlertDuring>> {
     let mut during = AlertDuring { starting: false, running: false, stopping: false, reloading: false };
     let (mut none, mut other) = (false, None);
-    let words: Vec<&str> = value.text().split(',').collect();
+    let mut words: Vec<&str> = value.text().split(',').collect();
+    // Nothing behind the last comma is nothing: no state at all is none.
+    while words.pop_if(|word| word.is_empty()).is_some() {}
     for (index, word) in words.iter().enumerate() {
         // Blanks are allowed around commas, and nowhere else.
         let word = if index > 0 { word.trim_start() } else { word };

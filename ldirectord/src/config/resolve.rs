@@ -128,11 +128,8 @@ fn range(
     };
     let (low, high) = (u32::from(from), u32::from(to));
     if low > high {
-        let message = format!(
-            "Invalid Range: {}-{}: First value must be greater than or equal to the second value",
-            first.text(),
-            last.text()
-        );
+        let message =
+            format!("Invalid Range: {from}-{to}: First value must be greater than or equal to the second value");
         findings.error_with_help(first, message, "the lower address comes first");
         return None;
     }

@@ -34,14 +34,22 @@ pub fn read<'a>(statement: Statement<'a>, section: &mut Section<'a>, findings: &
         "request" => return quoted(statement, "no request string specified", &mut section.request, findings),
         "receive" => {
             let Some(span) = statement.quoted() else { return Known::without_quotes("receive") };
+            if span.is_empty() {
+                findings.error_with_help(
+                    value.trim_end(),
+                    "invalid receive string",
+                    "leave the line out to take any answer",
+                );
+                return Known::Yes;
+            }
             set(&mut section.receive, pattern(span, findings));
         }
         "httpmethod" => set(&mut section.method, method(statement, findings)),
         "virtualhost" => section.virtual_host = virtual_host(value, findings),
         "login" => return quoted(statement, "invalid login string", &mut section.login, findings),
-        "passwd" => return secret(statement, &mut section.password),
+        "passwd" => return secret(statement, "invalid password", &mut section.password, findings),
         "database" => return quoted(statement, "invalid database", &mut section.database, findings),
-        "secret" => return secret(statement, &mut section.secret),
+        "secret" => return secret(statement, "invalid secret", &mut section.secret, findings),
         "load" => match statement.quoted() {
             Some(span) if span.first_run(is_word).is_none() => {
                 findings.error(span, "invalid string for load testing");
@@ -62,11 +70,27 @@ pub fn read<'a>(statement: Statement<'a>, section: &mut Section<'a>, findings: &
             let file = text(statement.maybe_quoted(), "invalid monitorfile", findings);
             set(&mut section.monitor_file, file.map(|At { value, span }| At { value: PathBuf::from(value), span }));
         }
+        "rise" => set(&mut section.rise, statement.positive(findings, "invalid rise")),
+        "fall" => set(&mut section.fall, statement.positive(findings, "invalid fall")),
+        "jitter" => set(&mut section.jitter, percent(statement, findings)),
+        "slowstart" => set(&mut section.slow_start, statement.number(findings, "invalid slowstart")),
+        "notify" => set(&mut section.notify, text(statement.maybe_quoted(), "invalid notify", findings)),
+        "stopfallback" => set(&mut section.stop_fallback, statement.yes_no(findings)),
         "servicename" => section.service_name = Some(verbatim(value)),
         "comment" => section.comment = Some(verbatim(value)),
         _ => return Known::Unknown(None),
     }
     Known::Yes
+}
+
+/// A part of a whole; a `%` may follow.
+fn percent<'a>(statement: Statement<'a>, findings: &mut Findings) -> Option<At<'a, u32>> {
+    let found = statement.number(findings, "invalid jitter")?;
+    if found.value > 50 {
+        findings.error_with_help(found.span, "invalid jitter", "from 0 to 50 per cent of checkinterval");
+        return None;
+    }
+    Some(found)
 }
 
 /// The rest of the line, quotes included.
@@ -86,8 +110,12 @@ fn quoted<'a>(statement: Statement<'a>, message: &str, slot: &mut Once<'a, Strin
     Known::Yes
 }
 
-fn secret<'a>(statement: Statement<'a>, slot: &mut Once<'a, Secret>) -> Known {
+fn secret<'a>(statement: Statement<'a>, message: &str, slot: &mut Once<'a, Secret>, findings: &mut Findings) -> Known {
     let Some(span) = statement.quoted() else { return Known::without_quotes(statement.name.text()) };
+    if span.is_empty() {
+        findings.error_with_help(statement.name, message, "leave the line out if there is none");
+        return Known::Yes;
+    }
     *slot = Some(At { value: Secret::new(span.text().to_owned()), span });
     Known::Yes
 }
@@ -158,7 +186,7 @@ fn virtual_host<'a>(value: Span<'a>, findings: &mut Findings) -> Once<'a, String
     if host.is_empty() {
         return None;
     }
-    if !host.text().bytes().all(|b| b.is_ascii_graphic()) {
+    if !host.text().bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
         findings.error_with_help(host, "invalid virtualhost", "a Host header has visible ASCII characters only");
         return None;
     }

@@ -94,6 +94,12 @@ pub struct Section<'a> {
     pub monitor_file: Once<'a, PathBuf>,
     pub service_name: Once<'a, String>,
     pub comment: Once<'a, String>,
+    pub rise: Once<'a, NonZeroU32>,
+    pub fall: Once<'a, NonZeroU32>,
+    pub jitter: Once<'a, u32>,
+    pub slow_start: Once<'a, u32>,
+    pub notify: Once<'a, String>,
+    pub stop_fallback: Once<'a, bool>,
 }
 
 impl<'a> Section<'a> {
@@ -127,6 +133,12 @@ impl<'a> Section<'a> {
             monitor_file: None,
             service_name: None,
             comment: None,
+            rise: None,
+            fall: None,
+            jitter: None,
+            slow_start: None,
+            notify: None,
+            stop_fallback: None,
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Outside {
     news: mpsc::UnboundedReceiver<News>,
     /// Services whose command runs, and what is to be run afterwards.
     errands: HashMap<String, Option<Errand>>,
+    /// Who is told of the changes of a service, by `notify`.
+    listeners: HashMap<String, Listener>,
     children: Vec<String>,
     telling: JoinSet<()>,
     config_file: PathBuf,
@@ -90,6 +92,7 @@ impl Outside {
             news_in,
             news,
             errands: HashMap::new(),
+            listeners: HashMap::new(),
             children: Vec::new(),
             telling: JoinSet::new(),
             config_file,
@@ -140,6 +143,7 @@ impl Outside {
     }
 
     fn watch(&mut self, config: &Config) -> Posted {
+        self.listen(config);
         self.watching.drain(..).for_each(|task| task.abort());
         let tell = self.news_in.clone();
         let interval = config.globals.check_interval;
@@ -204,8 +208,24 @@ impl Outside {
         &self.config_file
     }
 
-    /// Mails what somebody wants to be told.
+    /// One listener for each service with a command; one whose command stays goes on.
+    fn listen(&mut self, config: &Config) {
+        let mut before = std::mem::take(&mut self.listeners);
+        for service in &config.virtuals {
+            let Some(command) = &service.extensions.notify else { continue };
+            let known = before.remove(&service.id()).filter(|listener| listener.command == *command);
+            let listener = known.unwrap_or_else(|| Listener::start(command, service.id(), self.news_in.clone()));
+            self.listeners.insert(service.id(), listener);
+        }
+    }
+
+    /// Mails what somebody wants to be told, and tells whoever listens.
     pub fn note(&mut self, now: Instant, notice: &Notice) {
+        if let Some(service) = notice.concerns()
+            && let Some(listener) = self.listeners.get(service.id())
+        {
+            listener.tell(notice);
+        }
         if let Some(letter) = self.alerts.note(now, self.phase, notice) {
             self.post.send(letter);
         }
@@ -277,6 +297,46 @@ impl Outside {
             }
         }
         self.post.finish().await;
+    }
+}
+
+/// Runs a command for each change, one after the other, with the change as JSON on its standard input.
+#[derive(Debug)]
+struct Listener {
+    command: String,
+    changes: mpsc::Sender<Vec<u8>>,
+}
+
+/// Changes that wait for a command; further ones are not told.
+const BACKLOG: usize = 64;
+
+impl Listener {
+    fn start(command: &str, service: String, tell: mpsc::UnboundedSender<News>) -> Self {
+        let (changes, mut told) = mpsc::channel::<Vec<u8>>(BACKLOG);
+        let line = command.to_owned();
+        tokio::spawn(async move {
+            while let Some(change) = told.recv().await {
+                let outcome = Command::shell(&line, &[], PATIENCE).reading(change).run().await;
+                let what = format!("notify of {service} {line}");
+                if tell.send(News::CommandDone { what, outcome }).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { command: command.to_owned(), changes }
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let mut change = match serde_json::to_value(notice) {
+            Ok(change) => change,
+            Err(error) => return log::error!("cannot put a change in JSON: {error}"),
+        };
+        change["node"] = node_name().into();
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        change["time"] = time.as_secs().into();
+        if self.changes.try_send((change.to_string() + "\n").into_bytes()).is_err() {
+            log::warn!("notify {}: {BACKLOG} changes wait already; this one is not told", self.command);
+        }
     }
 }
 

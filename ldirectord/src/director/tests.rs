@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use super::{Director, Outside, Parts, Reread};
 use crate::config::Config;
-use crate::config::model::{Check, Connect, Globals, Line, LogTarget, Real, Virtual};
+use crate::config::model::{Check, Connect, Extensions, Globals, Line, LogTarget, Real, Virtual};
 
 /// How long a story waits for something before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,6 +86,7 @@ fn web(reals: &[SocketAddr]) -> Config {
         monitor_file: None,
         service_name: None,
         comment: None,
+        extensions: Extensions::default(),
         reals: reals.iter().map(real).collect(),
         line: Line(1),
     };

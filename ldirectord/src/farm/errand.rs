@@ -44,6 +44,20 @@ impl Farm {
     }
 }
 
+impl Farm {
+    /// The commands to run as the program stops: where `stopfallback` asks for it, a fallback command
+    /// that was told `start` last is told `stop` (B23).
+    #[must_use]
+    pub fn last_errands(&self) -> Vec<Errand> {
+        let on = |held: &&Held| held.service.extensions.stop_fallback && held.told == Some(Turned::ToFallback);
+        let errand = |held: &Held| {
+            let command = held.service.fallback_command.clone()?;
+            Some(Errand { service: held.name.clone(), command, words: words(&held.service, Turned::ToServers) })
+        };
+        self.virtuals.iter().filter(on).filter_map(errand).collect()
+    }
+}
+
 impl Held {
     /// Once for each change of what it is told.
     fn errand(&mut self) -> Option<Errand> {

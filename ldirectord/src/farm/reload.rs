@@ -72,7 +72,11 @@ impl Farm {
             known.add(&probing.check, id);
         }
         self.round.clear();
+        let jitter = |users: &[(usize, usize)]| {
+            users.iter().map(|&(v, _)| self.virtuals[v].service.extensions.jitter).max().unwrap_or(0)
+        };
         for (check, interval, users) in needed {
+            let percent = jitter(&users);
             let same = known.find(&check, |id| before.get(id).is_some_and(|probing| probing.check == check));
             let (id, turn) = match same.and_then(|id| Some((id, before.remove(&id)?.turn))) {
                 Some((id, turn)) => {
@@ -86,6 +90,7 @@ impl Farm {
                     (id, Turn::default())
                 }
             };
+            self.schedule.set_jitter(id, percent);
             self.round.insert(id);
             self.probes.insert(id, Probing { check, turn, users });
         }

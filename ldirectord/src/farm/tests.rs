@@ -1,6 +1,7 @@
 //! Farms in virtual time: the director's part is played by [`Room`], the kernel's by a
 //! [`Table`] that refuses what the kernel refuses. Rows are those of spec/ldirectord.md 16.
 
+mod outside;
 mod property;
 mod story;
 mod table;
@@ -17,7 +18,9 @@ use lvs::ipvs::{Change, Destination, Forward, Refusal, Service, ServiceKey, Tabl
 use super::{Farm, Order};
 use crate::check::Report;
 use crate::config::Config;
-use crate::config::model::{Check, Connect, Fallback, Globals, Line, LogTarget, Negotiate, Probe, Real, Virtual};
+use crate::config::model::{
+    Check, Connect, Extensions, Fallback, Globals, Line, LogTarget, Negotiate, Probe, Real, Virtual,
+};
 use crate::notice::Notice;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,6 +82,7 @@ fn service(vip: &str, reals: &[Real]) -> Virtual {
         monitor_file: None,
         service_name: None,
         comment: None,
+        extensions: Extensions::default(),
         reals: reals.to_vec(),
         line: Line(1),
     }
@@ -200,7 +204,7 @@ impl Room {
             other => panic!("not a check of these stories: {other:?}"),
         };
         let result = if self.dead.contains(&address) { Err("dead".to_owned()) } else { Ok("fine".to_owned()) };
-        let report = Report { result, took: Duration::ZERO, words: None };
+        let report = Report { result, took: Duration::ZERO, words: None, advice: None };
         let notices = self.farm.heard(self.now, order.id, &report);
         self.tell(notices);
     }

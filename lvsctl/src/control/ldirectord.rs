@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ipc::{CallError, Client, Fault};
+
 /// Name in the greeting and of the socket; further instances are `ldirectord.NAME`.
 pub const SPEAKS: &str = "ldirectord";
 
@@ -9,9 +11,14 @@ pub const SPEAKS: &str = "ldirectord";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// [`Status`]. Rank read.
+    /// [`Status`], or its beginning; [`status`] asks for all of it. Rank read.
     Status {},
-    /// [`Status`], then notices. Rank read.
+    /// [`Status`] from [`Status::next`] on. Rank read.
+    More {
+        /// The place to go on from.
+        from: usize,
+    },
+    /// [`Status`] or its beginning, then notices. Rank read.
     Watch {},
     /// [`Ready`]. Rank read.
     Ready {},
@@ -64,8 +71,48 @@ pub struct Status {
     pub active: Option<bool>,
     /// How the table is programmed: `helper` or `direct`.
     pub ipvs: String,
-    /// The virtual services in the file's order.
+    /// Grows with each reload: pages of different generations do not belong together.
+    #[serde(default)]
+    pub generation: u64,
+    /// The virtual services in the file's order. Where the last one has more servers than are
+    /// here, the next page begins with it.
     pub virtuals: Vec<VirtualStatus>,
+    /// There is more: ask for it with [`Request::More`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
+}
+
+/// Asks for the whole status, page by page.
+///
+/// # Errors
+/// If a page cannot be had, or the daemon reloads faster than its status can be read.
+pub async fn status(client: &mut Client) -> Result<Status, CallError> {
+    for _ in 0..5 {
+        let mut whole: Status = client.call(&Request::Status {}).await?;
+        loop {
+            let Some(from) = whole.next.take() else { return Ok(whole) };
+            let page: Status = client.call(&Request::More { from }).await?;
+            if page.generation != whole.generation {
+                break;
+            }
+            whole.append(page);
+        }
+    }
+    Err(Fault::new("failed", "it was reloaded while its status was read").into())
+}
+
+impl Status {
+    fn append(&mut self, page: Self) {
+        let mut virtuals = page.virtuals.into_iter().peekable();
+        if let (Some(last), Some(first)) = (self.virtuals.last_mut(), virtuals.peek_mut())
+            && last.id == first.id
+        {
+            last.reals.append(&mut first.reals);
+            virtuals.next();
+        }
+        self.virtuals.extend(virtuals);
+        self.next = page.next;
+    }
 }
 
 /// One virtual service.

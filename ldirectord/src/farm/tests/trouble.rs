@@ -146,7 +146,7 @@ fn a_table_that_cannot_be_reached_is_made_up_for_later() {
     let (mut farm, _) = Farm::new(now, config(&[service(VIP, &[real("192.0.2.1:80 masq")])]));
     assert!(farm.wants_table(now));
     let order = farm.due(now).remove(0);
-    let report = Report { result: Ok("fine".into()), took: Duration::ZERO, words: None };
+    let report = Report { result: Ok("fine".into()), took: Duration::ZERO, words: None, advice: None };
     let _ = farm.heard(now, order.id, &report);
     assert!(farm.became_ready(now).is_none(), "nothing was programmed");
     let changes = farm.plan(now, &Table::new()).expect("no batch");

@@ -106,7 +106,7 @@ pub(super) fn status(at: &Where, json: bool) -> u8 {
 fn read(at: &Where) -> Result<Cluster, Error> {
     Ok(Cluster {
         heartbeatd: if_running(ask(at, heartbeatd::SPEAKS, None, &heartbeatd::Request::Status {}))?,
-        ldirectord: if_running(ask(at, ldirectord::SPEAKS, None, &ldirectord::Request::Status {}))?,
+        ldirectord: if_running(checker(at, None))?,
     })
 }
 
@@ -131,6 +131,27 @@ fn done<T>(answer: Result<T, Error>) -> u8 {
     }
 }
 
+/// Everything that ldirectord knows, however many pages that is.
+pub(super) fn checker(at: &Where, instance: Option<&str>) -> Result<ldirectord::Status, Error> {
+    let speaks = ldirectord::SPEAKS;
+    let name = instance.map_or_else(|| speaks.to_owned(), |instance| format!("{speaks}.{instance}"));
+    let path = control::socket(&at.directory()?, &name);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut daemon = Client::connect(&path, ldirectord::SPEAKS).await?;
+        Ok(ldirectord::status(&mut daemon).await?)
+    })
+}
+
+impl Where {
+    fn directory(&self) -> Result<PathBuf, SettingsError> {
+        match &self.sockets {
+            Some(directory) => Ok(directory.clone()),
+            None => Ok(Settings::read(&self.settings)?.sockets),
+        }
+    }
+}
+
 /// Asks a daemon one thing.
 pub(super) fn ask<T: DeserializeOwned>(
     at: &Where,
@@ -138,11 +159,7 @@ pub(super) fn ask<T: DeserializeOwned>(
     instance: Option<&str>,
     request: &impl Serialize,
 ) -> Result<T, Error> {
-    let Where { settings, sockets } = at;
-    let directory = match sockets {
-        Some(directory) => directory.clone(),
-        None => Settings::read(settings)?.sockets,
-    };
+    let directory = at.directory()?;
     let name = instance.map_or_else(|| speaks.to_owned(), |instance| format!("{speaks}.{instance}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

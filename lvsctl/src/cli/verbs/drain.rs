@@ -98,14 +98,12 @@ impl Which {
             return Ok(false);
         }
         let instance = self.instance.as_deref();
-        let status = cluster::ask(&self.at, ldirectord::SPEAKS, instance, &Request::Status {});
+        let status = cluster::checker(&self.at, instance);
         // An instance that is asked for by name has to be there.
         let status: ldirectord::Status = match (cluster::if_running(status), instance) {
             (Ok(Some(status)), _) => status,
             (Ok(None), None) => return Ok(false),
-            (Ok(None), Some(_)) => {
-                cluster::ask(&self.at, ldirectord::SPEAKS, instance, &Request::Status {}).map_err(Error::Ask)?
-            }
+            (Ok(None), Some(_)) => cluster::checker(&self.at, instance).map_err(Error::Ask)?,
             (Err(error), _) => return Err(Error::Ask(error)),
         };
         let ids: Vec<&str> = status.virtuals.iter().map(|service| service.id.as_str()).collect();

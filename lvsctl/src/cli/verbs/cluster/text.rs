@@ -56,7 +56,7 @@ fn link(LinkStatus { name, up, trouble }: &LinkStatus) -> String {
 }
 
 fn services(out: &mut String, status: &ldirectord::Status) {
-    let ldirectord::Status { config, ready, active, ipvs, virtuals } = status;
+    let ldirectord::Status { config, ready, active, ipvs, virtuals, .. } = status;
     let ready = if *ready { "all checked" } else { "first checks under way" };
     let active = match active {
         Some(true) => ", active",

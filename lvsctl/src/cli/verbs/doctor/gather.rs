@@ -150,7 +150,7 @@ fn schedulers(table: Option<&Path>, at: &Where) -> Result<BTreeMap<String, Strin
             wanted.insert(service.service.scheduler.to_string(), path.display().to_string());
         }
     }
-    match cluster::ask(at, ldirectord::SPEAKS, None, &ldirectord::Request::Status {}) {
+    match cluster::checker(at, None) {
         Ok(ldirectord::Status { virtuals, config, .. }) => {
             wanted.extend(virtuals.into_iter().map(|service| (service.scheduler, config.clone())));
         }

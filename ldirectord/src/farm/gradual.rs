@@ -1,0 +1,83 @@
+//! Weights that are not those of the file: a server that came back climbs to its own in steps
+//! (`slowstart`), and a check may say what it should be.
+
+use std::time::{Duration, Instant};
+
+use lvs::ipvs::{Destination, MAX_WEIGHT};
+
+use super::{Held, Server};
+use crate::check::{Advice, Report};
+use crate::wanted::Target;
+
+/// Steps from nothing to the full weight.
+const STEPS: u32 = 10;
+
+/// A climb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ramp {
+    began: Instant,
+    /// From 1 to [`STEPS`] - 1.
+    step: u32,
+}
+
+impl Server {
+    /// What a verdict asks for, with the weight that counts now.
+    pub(super) fn adjusted(&self, target: Target) -> Target {
+        let Target::Serve(destination) = target else { return target };
+        let advised = match self.advice {
+            None => destination.weight,
+            Some(Advice::Weight(weight)) => weight,
+            Some(Advice::Percent(percent)) => part(destination.weight, percent, 100),
+            Some(Advice::Drain) => return Target::Quiesce(Destination { weight: 0, ..destination }),
+        };
+        let weight = match self.ramp {
+            Some(ramp) if advised > 0 => part(advised, ramp.step, STEPS).max(1),
+            _ => advised,
+        };
+        Target::Serve(Destination { weight, ..destination })
+    }
+}
+
+fn part(weight: u32, of: u32, all: u32) -> u32 {
+    let share = u64::from(weight) * u64::from(of) / u64::from(all);
+    u32::try_from(share).unwrap_or(MAX_WEIGHT).min(MAX_WEIGHT)
+}
+
+impl Held {
+    /// A failed check says nothing about weights.
+    pub(super) fn take_advice(&mut self, r: usize, report: &Report) {
+        if report.result.is_ok() && self.servers[r].advice != report.advice {
+            self.update(r, |server| server.advice = report.advice);
+        }
+    }
+
+    /// A server that was down before this result climbs if it is up now.
+    pub(super) fn begin_ramp(&mut self, now: Instant, r: usize) {
+        if self.service.extensions.slow_start.is_some() && self.servers[r].verdict.passes() {
+            self.update(r, |server| server.ramp = Some(Ramp { began: now, step: 1 }));
+        }
+    }
+
+    /// Takes the steps that are due.
+    pub(super) fn climb(&mut self, now: Instant) {
+        let total = self.service.extensions.slow_start;
+        for r in 0..self.servers.len() {
+            let Some(ramp) = self.servers[r].ramp else { continue };
+            let next = total.and_then(|total| {
+                let passed = now.saturating_duration_since(ramp.began).as_millis() * u128::from(STEPS);
+                let step = 1 + u32::try_from(passed / total.as_millis().max(1)).unwrap_or(STEPS);
+                (step < STEPS && self.servers[r].verdict.passes()).then_some(Ramp { step, ..ramp })
+            });
+            if next != Some(ramp) {
+                self.update(r, |server| server.ramp = next);
+            }
+        }
+    }
+
+    /// When [`Self::climb`] has something to do.
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        let step: Duration = self.service.extensions.slow_start? / STEPS;
+        let ramps = self.servers.iter().filter_map(|server| server.ramp);
+        ramps.map(|ramp| ramp.began + step * ramp.step).min()
+    }
+}
