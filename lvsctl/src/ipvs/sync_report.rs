@@ -119,7 +119,9 @@ impl SyncReport {
         }
         if self.number("sync_persist_mode") == Some(1) && self.number("sloppy_tcp") == Some(0) {
             remarks.push(
-                "sync_persist_mode 1 sends templates only; without sloppy_tcp 1 a takeover breaks connections".into(),
+                "sync_persist_mode 1 sends only the templates of persistent services; without sloppy_tcp 1 a takeover breaks \
+                 their connections"
+                    .into(),
             );
         }
         if self.daemons.iter().any(|daemon| daemon.role == SyncRole::Master) {
@@ -140,21 +142,30 @@ fn at(SyncDaemon { interface, sync_id, max_length, group, port, ttl, .. }: &Sync
     text + &max_length.map_or_else(String::new, |length| format!(", messages of at most {length} bytes"))
 }
 
-/// `3 50`: at packets 3, 53, 103, ... of a connection. With a refresh period mostly by time instead.
+/// `3 50`: at packets 3, 53, 103, ... of a connection; a refresh period then holds back what would change little.
+/// `3 0` with a refresh period: by time alone (`ip_vs_sync_conn_needed`, net/netfilter/ipvs/ip_vs_sync.c; the
+/// kernel's Documentation/networking/ipvs-sysctl.rst).
 fn threshold(value: &str, refresh: Option<u64>) -> String {
     let mut words = value.split_ascii_whitespace().map(str::parse::<u64>);
-    let when = match (words.next(), words.next()) {
-        (Some(Ok(threshold)), Some(Ok(0))) => {
-            format!("at packet {threshold} of a connection and at each change of state")
+    let changed = refresh
+        .filter(|&seconds| seconds > 0)
+        .map(|seconds| format!("its timer changed by {seconds} s (or by half its timeout, if that is less)"));
+    match (words.next(), words.next(), changed) {
+        (Some(Ok(_)), Some(Ok(0)), Some(changed)) => {
+            format!("sent: at changes of state of a connection, and when {changed} since the last time")
         }
-        (Some(Ok(threshold)), Some(Ok(period))) => {
-            format!("at packet {threshold} of a connection, every {period} packets after it, and at changes of state")
+        (Some(Ok(threshold)), Some(Ok(0)), None) => {
+            format!("sent: at packet {threshold} of a connection and at each change of state")
         }
-        _ => format!("as sync_threshold says ({value})"),
-    };
-    match refresh {
-        Some(seconds) if seconds > 0 => format!("sent: {when}, or when its timer changed by {seconds} s"),
-        _ => format!("sent: {when}"),
+        (Some(Ok(threshold)), Some(Ok(period)), changed) => {
+            let but = changed.map_or_else(String::new, |changed| {
+                format!("; without a change of state not unless {changed} since the last time")
+            });
+            format!(
+                "sent: at packet {threshold} of a connection, every {period} packets after it, and at changes of state{but}"
+            )
+        }
+        _ => format!("sent: as sync_threshold says ({value})"),
     }
 }
 
@@ -209,6 +220,17 @@ note: a backup gets what is sent while it runs; there is no full copy for one th
     }
 
     #[test]
+    fn a_refresh_period_holds_back_or_stands_in_for_the_packets() {
+        let timer = "its timer changed by 10 s (or by half its timeout, if that is less) since the last time";
+        let packets = "sent: at packet 3 of a connection, every 50 packets after it, and at changes of state";
+        assert_eq!(threshold("3 50", Some(10)), format!("{packets}; without a change of state not unless {timer}"));
+        assert_eq!(threshold("3 50", None), packets);
+        assert_eq!(threshold("3 0", Some(10)), format!("sent: at changes of state of a connection, and when {timer}"));
+        assert_eq!(threshold("3 0", Some(0)), "sent: at packet 3 of a connection and at each change of state");
+        assert_eq!(threshold("?", Some(10)), "sent: as sync_threshold says (?)");
+    }
+
+    #[test]
     fn what_is_odd_is_told() {
         let told = |report: &SyncReport, text: &str| report.remarks().iter().any(|remark| remark.contains(text));
         assert!(told(&report(vec![]), "no daemon runs"));
@@ -222,6 +244,6 @@ note: a backup gets what is sent while it runs; there is no full copy for one th
         assert!(told(&pair, "nothing has been received"));
         pair.settings.insert("sync_persist_mode".into(), "1".into());
         pair.settings.insert("sloppy_tcp".into(), "0".into());
-        assert!(told(&pair, "a takeover breaks connections"));
+        assert!(told(&pair, "of persistent services; without sloppy_tcp 1 a takeover breaks their connections"));
     }
 }
