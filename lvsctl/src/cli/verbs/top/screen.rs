@@ -25,7 +25,8 @@ struct Screen(DefaultTerminal);
 impl Screen {
     fn open() -> io::Result<Self> {
         // This also hooks panics, which would otherwise print into the alternate screen.
-        ratatui::try_init().map(Self)
+        // Where it fails halfway the terminal may be in raw mode already.
+        ratatui::try_init().map(Self).inspect_err(|_| drop(ratatui::try_restore()))
     }
 }
 
