@@ -105,8 +105,13 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
 
 /// Tells what went wrong.
 fn fail(error: &dyn std::error::Error) -> u8 {
-    eprintln!("lvsctl: {}", crate::diag::chain(error));
+    complain(&format_args!("lvsctl: {}", crate::diag::chain(error)));
     FAILED
+}
+
+/// Says a line on standard error. Where nobody reads it the exit status still tells.
+fn complain(line: &dyn std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Prints an object; the exit status.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::print_json;
 use super::table::{Plan, changes_as_json, print_changes, read_file};
+use super::{complain, print_json};
 use crate::ipvs::Refusal;
 use crate::state::Wanted;
 
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// Only show what would be changed
     #[arg(long)]
     dry_run: bool,
-    /// When the kernel refuses a change, go back to what was before; this is the default
+    /// When the kernel refuses a change, make no further ones and take back those that were made; this is the default
     #[arg(long, conflicts_with = "keep_going")]
     rollback: bool,
     /// When the kernel refuses a change, keep the others
@@ -83,7 +83,7 @@ fn run(arguments: &Arguments, whole: impl Fn(Wanted) -> Wanted) -> u8 {
 }
 
 fn carry_out(plan: &mut Plan, keep_going: bool) -> Outcome {
-    let refusals = plan.carry_out();
+    let refusals = plan.carry_out(keep_going);
     if refusals.is_empty() {
         return Outcome::Changed;
     }
@@ -99,11 +99,13 @@ fn tell_people(plan: &Plan, outcome: &Outcome) {
         Outcome::Unchanged | Outcome::Changed => {}
         Outcome::WouldChange => print_changes(plan.before(), &plan.changes),
         Outcome::Refused(refusals, others) => {
-            refusals.iter().for_each(|refusal| eprintln!("lvsctl: {refusal}"));
+            refusals.iter().for_each(|refusal| complain(&format_args!("lvsctl: {refusal}")));
             match others {
                 Others::Kept => {}
-                Others::TakenBack => eprintln!("lvsctl: the table is as it was before"),
-                Others::Left(why) => eprintln!("lvsctl: the table could not be put back as it was: {why}"),
+                Others::TakenBack => complain(&"lvsctl: the table is as it was before"),
+                Others::Left(why) => {
+                    complain(&format_args!("lvsctl: the table could not be put back as it was: {why}"));
+                }
             }
         }
     }

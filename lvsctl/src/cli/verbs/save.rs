@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::table::{Error, TROUBLE, read_file, state_of};
-use super::{fail, print_json};
+use super::{complain, fail, print_json};
 use crate::netlink::ipvs::Client;
 use crate::state::document::{to_json, to_toml};
 use crate::state::lines::to_lines;
@@ -51,7 +51,7 @@ pub(super) fn run(Arguments { format, json, merge }: &Arguments) -> u8 {
         fail(&error);
         return TROUBLE;
     }
-    lost.iter().for_each(|what| eprintln!("lvsctl: not saved: {what}; --format toml can"));
+    lost.iter().for_each(|what| complain(&format_args!("lvsctl: not saved: {what}; --format toml can")));
     if lost.is_empty() { 0 } else { LOST }
 }
 

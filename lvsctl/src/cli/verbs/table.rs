@@ -1,5 +1,6 @@
 //! What `save`, `diff`, `apply` and `restore` share: the kernel's state, and files that say what it should be.
 
+mod carry;
 mod lines;
 mod show;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use show::{changes_as_json, print_changes};
 
+use super::complain;
 use crate::cli::names::System;
 use crate::diag::{Diagnostic, chain};
 use crate::ipvs::{Change, Refusal};
@@ -41,8 +43,8 @@ impl Error {
     /// Tells it; the exit status.
     pub(super) fn tell(&self) -> u8 {
         match self {
-            Self::Mistakes(_) => eprintln!("{self}"),
-            _ => eprintln!("lvsctl: {}", chain(self)),
+            Self::Mistakes(_) => complain(self),
+            _ => complain(&format_args!("lvsctl: {}", chain(self))),
         }
         TROUBLE
     }
@@ -59,7 +61,7 @@ pub(super) fn read_file(path: &Path) -> Result<Wanted, Error> {
         return lines::read(path, &text, &mut System::default()).map_err(Error::Mistakes);
     }
     let reading = document::read(path, &text).map_err(Error::Mistakes)?;
-    reading.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    reading.warnings.iter().for_each(|warning| complain(warning));
     Ok(reading.wanted)
 }
 
@@ -88,6 +90,8 @@ pub(super) struct Plan {
     kernel: Client,
     before: State,
     pub(super) changes: Vec<Change>,
+    /// Those that were made.
+    done: Vec<Change>,
 }
 
 impl Plan {
@@ -97,21 +101,26 @@ impl Plan {
         let mut kernel = Client::open()?;
         let before = state_of(&mut kernel)?;
         let changes = state::plan(&before, wanted);
-        Ok(Self { kernel, before, changes })
+        Ok(Self { kernel, before, changes, done: Vec::new() })
     }
 
-    /// Makes the changes; those that were refused.
-    pub(super) fn carry_out(&mut self) -> Vec<Refusal> {
-        self.kernel.change(&self.changes).into_iter().filter_map(Result::err).collect()
+    /// Makes the changes, all that can be made or all up to the first that is refused; those that were refused.
+    pub(super) fn carry_out(&mut self, keep_going: bool) -> Vec<Refusal> {
+        if keep_going {
+            return self.kernel.change(&self.changes).into_iter().filter_map(Result::err).collect();
+        }
+        let carried = carry::until_refused(&self.changes, |batch| self.kernel.change(batch));
+        self.done = carried.done;
+        carried.refusals
     }
 
-    /// Puts back what there was before.
+    /// Takes back the changes that were made, and leaves alone what somebody else has changed since.
     ///
     /// # Errors
     /// In words, what could not be put back.
     pub(super) fn go_back(&mut self) -> Result<(), String> {
         let now = state_of(&mut self.kernel).map_err(|error| chain(&error))?;
-        let changes = state::plan(&now, &self.before.clone().into());
+        let changes = carry::undo(&self.before, &self.done, now);
         let results = self.kernel.change(&changes);
         let refusals: Vec<String> =
             results.into_iter().filter_map(Result::err).map(|refusal| refusal.to_string()).collect();

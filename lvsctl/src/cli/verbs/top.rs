@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{fail, print_json};
+use super::{complain, fail, print_json};
 use crate::netlink::ipvs::Client;
 use crate::top::{Top, to_text};
 
@@ -46,7 +46,7 @@ pub(super) fn run(Arguments { once, json, interval }: &Arguments) -> u8 {
         return print_once(&mut kernel, *interval, *json);
     }
     if !io::stdout().is_terminal() {
-        eprintln!("lvsctl: standard output is no terminal; \"lvsctl top --once\" prints text");
+        complain(&"lvsctl: standard output is no terminal; \"lvsctl top --once\" prints text");
         return super::FAILED;
     }
     match screen::run(&mut kernel, *interval) {
