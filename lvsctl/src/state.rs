@@ -8,6 +8,7 @@ mod address;
 mod comments;
 pub mod document;
 pub mod lines;
+pub(crate) mod values;
 
 pub use address::{ServiceName, ServiceNameError};
 pub use comments::Comments;

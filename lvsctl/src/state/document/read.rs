@@ -10,6 +10,7 @@ use super::{server, service, written};
 use crate::diag::{Diagnostic, Severity};
 use crate::ipvs::{Family, SyncDaemon, SyncRole, Timeouts};
 use crate::state::Wanted;
+use crate::state::values::{MIXED_FAMILIES, names_interface, runs_daemon};
 
 /// The kernel counts timeouts in ticks, of which there are 100 to 1000 in a second, in 31 bits.
 const LONGEST_TIMEOUT: u32 = 0x7fff_ffff / 100;
@@ -89,7 +90,7 @@ impl Reader<'_> {
             let daemons = roles.into_iter().filter_map(|(role, daemon)| Some(self.daemon(role, daemon.as_ref()?)));
             wanted.daemons = Some(daemons.collect());
         }
-        let daemon_runs = wanted.daemons.as_ref().is_some_and(|daemons| !daemons.is_empty());
+        let daemon_runs = runs_daemon(&wanted);
         for written in file.service {
             let span = written.span();
             let written = written.into_inner();
@@ -107,7 +108,7 @@ impl Reader<'_> {
                 let place = server.get_ref().address.span();
                 if daemon_runs && Family::of(at.ip()) != key.family() {
                     let help = "take [sync.master] and [sync.backup] out, or the server";
-                    self.wrong_but(place.clone(), "a sync daemon runs only where all families agree", help);
+                    self.wrong_but(place.clone(), MIXED_FAMILIES, help);
                 }
                 if destinations.insert(at, destination).is_some() {
                     self.wrong(place, format!("{key} has the real server {at} already"));
@@ -126,7 +127,7 @@ impl Reader<'_> {
 
     fn daemon(&mut self, role: SyncRole, daemon: &written::Daemon) -> SyncDaemon {
         let interface = daemon.interface.get_ref();
-        if interface.is_empty() || interface.len() > 15 || interface.contains(['\0', '/', ' ']) {
+        if !names_interface(interface) {
             self.wrong(daemon.interface.span(), format!("{interface:?} is no name of an interface"));
         }
         let group = daemon.group.as_ref().and_then(|group| match group.get_ref().parse::<IpAddr>() {

@@ -8,6 +8,7 @@ use super::read::Reader;
 use super::written::{Checksum, Server};
 use crate::diag::nearest;
 use crate::ipvs::{Destination, Family, Forward, MAX_WEIGHT, ServiceKey, Tunnel, TunnelChecksum};
+use crate::state::values::could_serve;
 
 const METHODS: [&str; 8] = ["direct", "masquerade", "ipip", "gue", "gre", "local", "bypass", "tunnel"];
 
@@ -56,14 +57,6 @@ fn address(reader: &mut Reader<'_>, key: &ServiceKey, written: &Spanned<String>)
         return None;
     }
     Some(at)
-}
-
-/// What the kernel refuses whatever networks this machine has (spec/ipvs.md B.4).
-fn could_serve(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
-        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local()),
-    }
 }
 
 fn forward(reader: &mut Reader<'_>, written: &Server) -> Option<Forward> {

@@ -10,6 +10,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::ipvs::text::Names;
 use crate::ipvs::{Change, apply_to};
 use crate::state::Wanted;
+use crate::state::values::{self, MIXED_FAMILIES};
 
 /// Whether the text is in this form: its first word outside of comments is an option, or `ipvsadm`.
 pub(super) fn are_in(text: &str) -> bool {
@@ -25,6 +26,8 @@ pub(super) fn read(path: &Path, text: &str, names: &mut dyn Names) -> Result<Wan
     let mut wanted = Wanted::default();
     let mut mistakes = Vec::new();
     let mut above: Vec<&str> = Vec::new();
+    // Servers that are wrong only if a daemon is spoken of, be it further down.
+    let mut mixed = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let trimmed = line.trim_start();
         if let Some(comment) = trimmed.strip_prefix('#') {
@@ -41,38 +44,53 @@ pub(super) fn read(path: &Path, text: &str, names: &mut dyn Names) -> Result<Wan
             }
             continue;
         }
-        if let Err(message) = add(&mut wanted, words, comment, names) {
-            let from = line.chars().take_while(|c| c.is_whitespace()).count() + 1;
-            let to = line.trim_end().chars().count() + 1;
-            mistakes.push(Diagnostic {
-                severity: Severity::Error,
-                path: path.to_owned(),
-                line: number,
-                columns: from..to,
-                source: line.to_owned(),
-                message,
-                help: None,
-            });
+        match add(&mut wanted, words, comment, names) {
+            Ok(change) if values::mixes_families(&change) => mixed.push((number, line)),
+            Ok(_) => {}
+            Err(message) => mistakes.push(mistake(path, number, line, message)),
         }
+    }
+    if values::runs_daemon(&wanted) {
+        let mixed = mixed.into_iter();
+        mistakes.extend(mixed.map(|(number, line)| mistake(path, number, line, MIXED_FAMILIES.to_owned())));
+        mistakes.sort_by_key(|mistake| mistake.line);
     }
     if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
 }
 
-fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mut dyn Names) -> Result<(), String> {
+fn mistake(path: &Path, number: usize, line: &str, message: String) -> Diagnostic {
+    let from = line.chars().take_while(|c| c.is_whitespace()).count() + 1;
+    let to = line.trim_end().chars().count() + 1;
+    Diagnostic {
+        severity: Severity::Error,
+        path: path.to_owned(),
+        line: number,
+        columns: from..to,
+        source: line.to_owned(),
+        message,
+        help: None,
+    }
+}
+
+/// Takes a line's change into what is wanted.
+fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mut dyn Names) -> Result<Change, String> {
     let command = parse(words, false, names).map_err(|usage| usage.text())?;
+    if let Command::Change(change) = &command {
+        values::check(change)?;
+    }
     let change = match command {
         Command::Change(change @ (Change::AddService(..) | Change::AddDestination(..))) => change,
         Command::Change(Change::SetTimeouts(timeouts)) => {
             wanted.timeouts = timeouts;
-            return Ok(());
+            return Ok(Change::SetTimeouts(timeouts));
         }
         Command::Change(Change::StartDaemon(daemon)) => {
             let daemons = wanted.daemons.get_or_insert_default();
             if daemons.iter().any(|other| other.role == daemon.role) {
                 return Err("at most one daemon of each role can run".to_owned());
             }
-            daemons.push(daemon);
-            return Ok(());
+            daemons.push(daemon.clone());
+            return Ok(Change::StartDaemon(daemon));
         }
         _ => return Err("a table is made of -A and -a lines, --set and --start-daemon".to_owned()),
     };
@@ -82,13 +100,13 @@ fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mu
         (Change::AddDestination(key, ..), _) => format!("no line above this one adds {key}"),
         (other, errno) => format!("cannot {other}: {}", std::io::Error::from_raw_os_error(errno)),
     })?;
-    let about = match change {
-        Change::AddService(key, _) => Some((key, None)),
-        Change::AddDestination(key, at, _) => Some((key, Some(at))),
+    let about = match &change {
+        Change::AddService(key, _) => Some((*key, None)),
+        Change::AddDestination(key, at, _) => Some((*key, Some(*at))),
         _ => None,
     };
     wanted.comments.entries.extend(about.zip(comment));
-    Ok(())
+    Ok(change)
 }
 
 #[cfg(test)]
@@ -159,5 +177,36 @@ mod tests {
                 "7:1..6 -q: unknown option",
             ]
         );
+    }
+
+    #[test]
+    fn what_every_kernel_refuses_is_told_with_its_line() {
+        let text = "\
+-A -t 10.0.0.1:80
+-a -t 10.0.0.1:80 -r 10.1.0.1 -x 5 -y 9
+-a -t 10.0.0.1:80 -r 224.0.0.1
+-a -t 10.0.0.1:80 -r 0.0.0.0
+-a -t 10.0.0.1:80 -r [fe80::1]:80 -i
+-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -i
+--start-daemon master --mcast-interface eth/0
+--start-daemon backup --mcast-interface eth0
+";
+        let told = |text: &str| -> Vec<String> {
+            let mistakes = read(Path::new("table"), text, &mut Numeric).err().unwrap_or_default();
+            mistakes.iter().map(|m| format!("{} {}", m.line, m.message)).collect()
+        };
+        assert_eq!(
+            told(text),
+            [
+                "2 the lower threshold 9 is above the upper one, 5",
+                "3 224.0.0.1 cannot be a real server: the kernel takes unicast only",
+                "4 0.0.0.0 cannot be a real server: the kernel takes unicast only",
+                "5 fe80::1 cannot be a real server: the kernel takes unicast only",
+                "6 a sync daemon runs only where all families agree",
+                "7 \"eth/0\" is no name of an interface",
+            ]
+        );
+        let without_daemon = "-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -i\n";
+        assert_eq!(told(without_daemon), [""; 0]);
     }
 }
