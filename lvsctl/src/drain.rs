@@ -134,6 +134,8 @@ pub enum Step {
     Late(Left),
     /// Somebody else gave it a weight again.
     Revived(u32),
+    /// Whoever was told to take its weight has not done so.
+    Unchanged(u32),
     /// Somebody else deleted it.
     Gone,
 }
@@ -151,6 +153,25 @@ pub fn step(listing: Option<&DestinationListing>, elapsed: Duration, timeout: Op
         Step::Late(left)
     } else {
         Step::Wait(left)
+    }
+}
+
+/// How long another program may take from accepting an order to drain until the table says so.
+pub const PROGRAMMED_WITHIN: Duration = Duration::from_secs(15);
+
+/// As [`step`], where another program takes the weight and has only accepted the order: until the weight was 0
+/// once (`quiet`), a weight is one that is still there, and not one that somebody gave.
+#[must_use]
+pub fn step_behind(
+    listing: Option<&DestinationListing>,
+    quiet: bool,
+    elapsed: Duration,
+    timeout: Option<Duration>,
+) -> Step {
+    match (step(listing, elapsed, timeout), listing) {
+        (Step::Revived(weight), _) if !quiet && elapsed >= PROGRAMMED_WITHIN => Step::Unchanged(weight),
+        (Step::Revived(_), Some(listing)) if !quiet => Step::Wait(Left::of(listing)),
+        (step, _) => step,
     }
 }
 
@@ -224,7 +245,7 @@ impl Memory {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UndrainError {
     /// Its service is gone.
-    #[error("{0} is not in the table any more")]
+    #[error("{0} is not in the table any more, nor are its real servers")]
     NoService(ServiceKey),
     /// Nobody drained it here, and it has gone.
     #[error("{0} was not drained here")]
@@ -234,7 +255,8 @@ pub enum UndrainError {
     NoWeight(Target),
 }
 
-/// The change that gives a server back, or none if it has a weight already. `weight` overrides what is remembered.
+/// The change that gives a server back, or none if it has a weight already. `weight` overrides what is remembered;
+/// a remembered weight of 0 says only that somebody had taken it before.
 ///
 /// # Errors
 /// If there is nothing to give back, or nothing to give it back to.
@@ -246,8 +268,9 @@ pub fn undrain(
 ) -> Result<Option<Change>, UndrainError> {
     let service = table.get(&target.service).ok_or(UndrainError::NoService(target.service))?;
     let Target { service: key, server } = *target;
+    let known = weight.or(remembered.map(|old| old.weight).filter(|&weight| weight > 0));
     match (service.destinations.get(&server), remembered) {
-        (Some(now), remembered) => match weight.or(remembered.map(|old| old.weight)) {
+        (Some(now), _) => match known {
             Some(weight) if weight == now.weight => Ok(None),
             // Somebody gave it another weight since: that one counts, unless a weight is asked for.
             Some(_) if now.weight > 0 && weight.is_none() => Ok(None),
@@ -256,11 +279,33 @@ pub fn undrain(
             None => Err(UndrainError::NoWeight(*target)),
         },
         (None, Some(old)) => {
-            let weight = weight.unwrap_or(old.weight);
+            let weight = known.ok_or(UndrainError::NoWeight(*target))?;
             Ok(Some(Change::AddDestination(key, server, Destination { weight, ..*old })))
         }
         (None, None) => Err(UndrainError::Unknown(*target)),
     }
+}
+
+/// What to do about each server that is given back. Those whose service is gone are forgotten: there is nothing
+/// that they could be given back to.
+#[must_use]
+pub fn undrain_all(
+    table: &Table,
+    memory: &mut Memory,
+    namespace: &str,
+    targets: &[Target],
+    weight: Option<u32>,
+) -> Vec<(Target, Result<Option<Change>, UndrainError>)> {
+    let mut what = Vec::new();
+    for target in targets {
+        let remembered = memory.recall(namespace, target).map(|old| old.destination);
+        let outcome = undrain(table, target, remembered.as_ref(), weight);
+        if matches!(outcome, Err(UndrainError::NoService(_))) {
+            memory.forget(namespace, target);
+        }
+        what.push((*target, outcome));
+    }
+    what
 }
 
 #[cfg(test)]

@@ -129,3 +129,51 @@ fn a_server_gets_back_what_it_had() {
     table.clear();
     assert_eq!(undrain(&table, &target, Some(&old), None), Err(UndrainError::NoService(target.service)));
 }
+
+#[test]
+fn a_weight_of_0_from_before_is_no_weight_to_give_back() {
+    let mut table = table();
+    let target = target(1, "10.1.0.1:80");
+    let old = Destination::new(Forward::Masq, 0);
+    let give = |weight| Destination { weight, ..old };
+    table.get_mut(&target.service).expect("a service").destinations.insert(target.server, old);
+    assert_eq!(undrain(&table, &target, Some(&old), None), Err(UndrainError::NoWeight(target)));
+    let edit = Change::EditDestination(target.service, target.server, give(2));
+    assert_eq!(undrain(&table, &target, Some(&old), Some(2)), Ok(Some(edit)));
+    table.get_mut(&target.service).expect("a service").destinations.remove(&target.server);
+    assert_eq!(undrain(&table, &target, Some(&old), None), Err(UndrainError::NoWeight(target)));
+    let add = Change::AddDestination(target.service, target.server, give(2));
+    assert_eq!(undrain(&table, &target, Some(&old), Some(2)), Ok(Some(add)));
+}
+
+#[test]
+fn a_service_that_is_gone_keeps_no_other_from_getting_its_server_back() {
+    let mut table = table();
+    let targets = [target(1, "10.1.0.1:80"), target(2, "10.1.0.1:80")];
+    let destination = Destination::new(Forward::Masq, 3);
+    let mut memory = Memory::default();
+    for target in targets {
+        memory.remember(Drained { namespace: "net:[1]".into(), target, destination, since: 0 });
+    }
+    table.remove(&key(1));
+    let quiet = Destination { weight: 0, ..destination };
+    table.get_mut(&key(2)).expect("a service").destinations.insert(targets[1].server, quiet);
+    let expected = [
+        (targets[0], Err(UndrainError::NoService(key(1)))),
+        (targets[1], Ok(Some(Change::EditDestination(key(2), targets[1].server, destination)))),
+    ];
+    assert_eq!(undrain_all(&table, &mut memory, "net:[1]", &targets, None), expected);
+    assert_eq!(memory.of("net:[1]"), [targets[1]], "it is forgotten when it has its weight");
+}
+
+#[test]
+fn behind_an_order_the_weight_may_be_there_for_a_while() {
+    let soon = Duration::from_secs(1);
+    let left = Left { active: 1, inactive: 0, persistent: 0 };
+    let heavy = listed(4, 1, 0, 0);
+    assert_eq!(step_behind(Some(&heavy), false, soon, None), Step::Wait(left));
+    assert_eq!(step_behind(Some(&heavy), false, PROGRAMMED_WITHIN, None), Step::Unchanged(4));
+    assert_eq!(step_behind(Some(&heavy), true, soon, None), Step::Revived(4), "it was 0 before");
+    assert_eq!(step_behind(Some(&listed(0, 1, 0, 0)), false, soon, None), Step::Wait(left));
+    assert_eq!(step_behind(Some(&listed(0, 0, 0, 0)), false, soon, None), Step::Empty(Left::default()));
+}

@@ -3,11 +3,14 @@
 mod direct;
 mod report;
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::de::IgnoredAny;
 
 use super::cluster::{self, Where};
 use super::fail;
 use crate::control::ldirectord::{self, Request};
+use crate::drain::Target;
 use crate::state::ServiceName;
 
 #[derive(Debug, clap::Args)]
@@ -92,26 +95,51 @@ impl Which {
         }
     }
 
-    /// Asks ldirectord, if it runs; whether it does.
-    fn ask_ldirectord(&self, named: &Named, request: fn(String, Option<String>) -> Request) -> Result<bool, Error> {
+    /// Asks ldirectord, if it runs; the servers that are meant, with the weights that they had before.
+    fn ask_ldirectord(
+        &self,
+        named: &Named,
+        request: fn(String, Option<String>) -> Request,
+    ) -> Result<Option<Vec<(Target, u32)>>, Error> {
         if self.direct {
-            return Ok(false);
+            return Ok(None);
         }
         let instance = self.instance.as_deref();
         let status = cluster::checker(&self.at, instance);
         // An instance that is asked for by name has to be there.
         let status: ldirectord::Status = match (cluster::if_running(status), instance) {
             (Ok(Some(status)), _) => status,
-            (Ok(None), None) => return Ok(false),
+            (Ok(None), None) => return Ok(None),
             (Ok(None), Some(_)) => cluster::checker(&self.at, instance).map_err(Error::Ask)?,
             (Err(error), _) => return Err(Error::Ask(error)),
         };
         let ids: Vec<&str> = status.virtuals.iter().map(|service| service.id.as_str()).collect();
         let service = named.service.as_ref().map(|service| id_of(service, &ids)).transpose()?;
+        let meant = meant(&status, service.as_deref(), &named.server);
         let request = request(named.server.clone(), service);
         cluster::ask::<IgnoredAny>(&self.at, ldirectord::SPEAKS, instance, &request).map_err(Error::Refused)?;
-        Ok(true)
+        Ok(Some(meant))
     }
+}
+
+/// The servers that ldirectord means by a name, with their weights; 0 for one that is not in the table.
+fn meant(status: &ldirectord::Status, service: Option<&str>, server: &str) -> Vec<(Target, u32)> {
+    let mut found = Vec::new();
+    for virtual_service in status.virtuals.iter().filter(|it| service.is_none_or(|service| it.id == service)) {
+        let Ok(ServiceName::Key(key)) = virtual_service.id.parse() else { continue };
+        for real in &virtual_service.reals {
+            let Ok(at) = real.real.parse::<SocketAddr>() else { continue };
+            let named = match (server.parse::<SocketAddr>(), server.parse::<IpAddr>()) {
+                (Ok(whole), _) => whole == at,
+                (_, Ok(ip)) => ip == at.ip(),
+                _ => false,
+            };
+            if named {
+                found.push((Target { service: key, server: at }, real.weight.unwrap_or(0)));
+            }
+        }
+    }
+    found
 }
 
 /// What ldirectord calls a service: for an address without a protocol the one that it has there.
@@ -141,29 +169,30 @@ pub(super) fn drain(arguments: &Drain) -> u8 {
         Ok(asked) => asked,
         Err(error) => return fail(&error),
     };
-    let returns_at_once = if ldirectord { !*wait && timeout.is_none() } else { *no_wait };
-    if ldirectord && returns_at_once {
-        return 0;
+    let returns_at_once = if ldirectord.is_some() { !*wait && timeout.is_none() } else { *no_wait };
+    let mut report = report::Report::new(which.json);
+    for &(target, weight) in ldirectord.iter().flatten() {
+        report.tell(&report::Event::Draining { target, weight });
     }
-    direct::drain(&direct::Order {
+    let order = direct::Order {
         named: &named,
         timeout: timeout.map(std::time::Duration::from_secs),
         // What ldirectord wants in the table is not ours to delete: it would be put back.
-        delete: !ldirectord && !keep && !returns_at_once,
+        delete: ldirectord.is_none() && !keep && !returns_at_once,
         follow: !returns_at_once,
-        ldirectord,
-        json: which.json,
-    })
+        ldirectord: ldirectord.is_some(),
+    };
+    direct::drain(&order, &mut report)
 }
 
 pub(super) fn undrain(Undrain { which, weight }: &Undrain) -> u8 {
     let asked = which.named().and_then(|named| {
         let asked = which.ask_ldirectord(&named, |real, service| Request::Undrain { real, service })?;
-        if asked && weight.is_some() { Err(Error::Weight) } else { Ok((named, asked)) }
+        if asked.is_some() && weight.is_some() { Err(Error::Weight) } else { Ok((named, asked)) }
     });
     match asked {
-        Ok((_, true)) => 0,
-        Ok((named, false)) => direct::undrain(&named, *weight, which.json),
+        Ok((_, Some(_))) => 0,
+        Ok((named, None)) => direct::undrain(&named, *weight, which.json),
         Err(error) => fail(&error),
     }
 }
@@ -195,6 +224,29 @@ mod tests {
         assert_eq!(twice, "the virtual service is named twice: a and b");
         assert!(named(&[]).is_err());
         assert!(named(&["a", "b", "c"]).is_err());
+    }
+
+    #[test]
+    fn what_ldirectord_drains_is_told_with_the_weight_that_it_had() {
+        let real =
+            |real: &str, weight| serde_json::json!({"real": real, "state": "up", "weight": weight, "failures": 0});
+        let service = |id: &str| {
+            let reals = [real("10.1.0.1:80", Some(3)), real("10.1.0.1:81", None), real("10.1.0.2:80", Some(1))];
+            serde_json::json!({"id": id, "scheduler": "rr", "fallback_active": false, "reals": reals})
+        };
+        let virtuals = [service("tcp:10.0.0.1:80"), service("fwm:7")];
+        let status = serde_json::json!({"config": "x", "ready": true, "ipvs": "helper", "virtuals": virtuals});
+        let status: ldirectord::Status = serde_json::from_value(status).expect("a status");
+        let told = |service, server| -> Vec<String> {
+            let meant = meant(&status, service, server).into_iter();
+            meant.map(|(target, weight)| format!("{target}: {weight}")).collect()
+        };
+        assert_eq!(
+            told(Some("tcp:10.0.0.1:80"), "10.1.0.1"),
+            ["real server 10.1.0.1:80 of tcp 10.0.0.1:80: 3", "real server 10.1.0.1:81 of tcp 10.0.0.1:80: 0"]
+        );
+        assert_eq!(told(None, "10.1.0.2:80").len(), 2);
+        assert_eq!(told(None, "web"), [""; 0]);
     }
 
     #[test]

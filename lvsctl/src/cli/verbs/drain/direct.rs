@@ -1,6 +1,6 @@
 //! Draining in the kernel's table itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::report::{Event, Report};
 use super::{Named, fail};
+use crate::diag::chain;
 use crate::drain::store::{self, Store, StoreError};
 use crate::drain::{self, Drained, Left, SelectError, Step, Target, UndrainError};
 use crate::ipvs::{Change, Destination, DestinationListing, Refusal, Table};
@@ -26,9 +27,8 @@ pub(super) struct Order<'a> {
     pub timeout: Option<Duration>,
     pub delete: bool,
     pub follow: bool,
-    /// The weight is ldirectord's business; only the waiting is ours.
+    /// The weight is ldirectord's business, which has the order; only the waiting is ours.
     pub ldirectord: bool,
-    pub json: bool,
 }
 
 /// Why it was not done.
@@ -50,12 +50,13 @@ enum Error {
     Undrain(#[from] UndrainError),
     #[error("cannot tell in which network namespace this is")]
     Namespace(#[source] std::io::Error),
+    #[error("ldirectord drains it, but the end of that cannot be awaited here")]
+    Unseen(#[source] Box<Error>),
 }
 
 /// `lvsctl drain` without ldirectord, or behind it.
-pub(super) fn drain(order: &Order<'_>) -> u8 {
-    let mut report = Report::new(order.json);
-    match try_drain(order, &mut report) {
+pub(super) fn drain(order: &Order<'_>, report: &mut Report) -> u8 {
+    match try_drain(order, report) {
         Ok(true) => 0,
         Ok(false) => super::super::FAILED,
         Err(error) => fail(&error),
@@ -64,22 +65,36 @@ pub(super) fn drain(order: &Order<'_>) -> u8 {
 
 /// Whether every server was drained, and none taken back by somebody else.
 fn try_drain(order: &Order<'_>, report: &mut Report) -> Result<bool, Error> {
-    let mut kernel = Client::open()?;
-    let table = kernel.table()?;
-    let targets = select(&table, &[], order.named)?;
-    let namespace = namespace()?;
-    if !order.ldirectord {
-        set_aside(&mut kernel, &table, &targets, &namespace, report)?;
+    let (mut kernel, table, targets) = match look(order.named) {
+        Ok(seen) => seen,
+        Err(error) if order.ldirectord && order.follow => return Err(Error::Unseen(Box::new(error))),
+        // The server is drained all the same.
+        Err(error) if order.ldirectord => {
+            report.tell(&Event::Unseen { why: chain(&error) });
+            return Ok(true);
+        }
+        Err(error) => return Err(error),
+    };
+    let namespace = if order.ldirectord { None } else { Some(namespace()?) };
+    if let Some(namespace) = &namespace {
+        set_aside(&mut kernel, &table, &targets, namespace, report)?;
     }
     let expires = fs::read_to_string(EXPIRES).ok().map(|text| text.trim() != "0");
-    for service in targets.iter().map(|t| t.service).collect::<std::collections::BTreeSet<_>>() {
+    for service in targets.iter().map(|t| t.service).collect::<BTreeSet<_>>() {
         let sticky = table.get(&service).and_then(|entry| drain::sticky(&entry.service, expires));
         sticky.into_iter().for_each(|warning| report.tell(&Event::Warning { service, warning }));
     }
     if !order.follow {
         return Ok(true);
     }
-    follow(&mut kernel, &targets, &namespace, order, report)
+    follow(&mut kernel, &targets, namespace.as_deref(), order, report)
+}
+
+fn look(named: &Named) -> Result<(Client, Table, Vec<Target>), Error> {
+    let mut kernel = Client::open()?;
+    let table = kernel.table()?;
+    let targets = select(&table, &[], named)?;
+    Ok((kernel, table, targets))
 }
 
 fn select(table: &Table, also: &[Target], Named { service, server }: &Named) -> Result<Vec<Target>, Error> {
@@ -119,19 +134,24 @@ fn set_aside(
 fn follow(
     kernel: &mut Client,
     targets: &[Target],
-    namespace: &str,
+    namespace: Option<&str>,
     order: &Order<'_>,
     report: &mut Report,
 ) -> Result<bool, Error> {
     let start = Instant::now();
     let mut open: Vec<Target> = targets.to_vec();
     let mut drained = true;
+    let mut quiet = BTreeSet::new();
     while !open.is_empty() {
         let listed = listings(kernel, &open)?;
         let mut left = BTreeMap::new();
         let mut still = Vec::new();
         for target in open {
-            match drain::step(listed.get(&target), start.elapsed(), order.timeout) {
+            let listing = listed.get(&target);
+            if !order.ldirectord || listing.is_some_and(|listing| listing.destination.weight == 0) {
+                quiet.insert(target);
+            }
+            match drain::step_behind(listing, quiet.contains(&target), start.elapsed(), order.timeout) {
                 Step::Wait(count) => {
                     left.insert(target, count);
                     still.push(target);
@@ -140,8 +160,14 @@ fn follow(
                 Step::Gone => report.tell(&Event::Gone { target }),
                 Step::Revived(weight) => {
                     drained = false;
-                    forget(namespace, &target)?;
+                    if let Some(namespace) = namespace {
+                        forget(namespace, &target)?;
+                    }
                     report.tell(&Event::Revived { target, weight });
+                }
+                Step::Unchanged(weight) => {
+                    drained = false;
+                    report.tell(&Event::Unchanged { target, weight });
                 }
             }
         }
@@ -157,7 +183,7 @@ fn follow(
 
 fn listings(kernel: &mut Client, targets: &[Target]) -> Result<BTreeMap<Target, DestinationListing>, Error> {
     let mut found = BTreeMap::new();
-    for service in targets.iter().map(|target| target.service).collect::<std::collections::BTreeSet<_>>() {
+    for service in targets.iter().map(|target| target.service).collect::<BTreeSet<_>>() {
         let servers = kernel.destinations(&service)?;
         found.extend(servers.into_iter().map(|listing| (Target { service, server: listing.at }, listing)));
     }
@@ -193,26 +219,40 @@ fn namespace() -> Result<String, Error> {
 pub(super) fn undrain(named: &Named, weight: Option<u32>, json: bool) -> u8 {
     let mut report = Report::new(json);
     match try_undrain(named, weight, &mut report) {
-        Ok(()) => 0,
+        Ok(true) => 0,
+        Ok(false) => super::super::FAILED,
         Err(error) => fail(&error),
     }
 }
 
-fn try_undrain(named: &Named, weight: Option<u32>, report: &mut Report) -> Result<(), Error> {
+/// Whether every server that is meant serves again; why one does not has been told.
+fn try_undrain(named: &Named, weight: Option<u32>, report: &mut Report) -> Result<bool, Error> {
     let mut kernel = Client::open()?;
     let table = kernel.table()?;
     let namespace = namespace()?;
     let mut store = Store::open(Path::new(store::PATH))?;
     let targets = select(&table, &store.memory.of(&namespace), named)?;
-    for target in targets {
-        let remembered = store.memory.recall(&namespace, &target).map(|old| old.destination);
-        let change = drain::undrain(&table, &target, remembered.as_ref(), weight)?;
-        if let Some(change) = &change {
-            kernel.change(std::slice::from_ref(change)).into_iter().collect::<Result<Vec<()>, Refusal>>()?;
+    let outcomes = drain::undrain_all(&table, &mut store.memory, &namespace, &targets, weight);
+    let mut all = true;
+    for (target, outcome) in outcomes {
+        let change = outcome.map_err(Error::from).and_then(|change| {
+            let results = kernel.change(change.as_slice());
+            results.into_iter().collect::<Result<Vec<()>, Refusal>>()?;
+            Ok(change)
+        });
+        match change {
+            Ok(change) => {
+                store.memory.forget(&namespace, &target);
+                store.save()?;
+                report.tell(&Event::Undrained { target, change });
+            }
+            Err(error) => {
+                all = false;
+                fail(&error);
+            }
         }
-        store.memory.forget(&namespace, &target);
-        store.save()?;
-        report.tell(&Event::Undrained { target, change });
     }
-    Ok(())
+    // Those whose service is gone are forgotten too.
+    store.save()?;
+    Ok(all)
 }

@@ -24,6 +24,10 @@ pub(super) enum Event {
     Gone { target: Target },
     /// Somebody else gave it a weight.
     Revived { target: Target, weight: u32 },
+    /// ldirectord has the order and has not programmed it.
+    Unchanged { target: Target, weight: u32 },
+    /// ldirectord has the order, and the table cannot be read here: why.
+    Unseen { why: String },
     /// It serves again; no change if it did already.
     Undrained { target: Target, change: Option<Change> },
 }
@@ -111,6 +115,14 @@ fn words(event: &Event) -> String {
         Event::Revived { target, weight } => {
             format!("{target} was given weight {weight} by somebody else, and is left alone")
         }
+        Event::Unchanged { target, weight } => {
+            format!("{target} still has weight {weight}, although ldirectord has the order: see its log")
+        }
+        Event::Unseen { why } => {
+            format!(
+                "ldirectord drains it; what is left, and whether persistence is in the way, is not seen here: {why}"
+            )
+        }
         Event::Undrained { target, change: None } => format!("{target} has a weight already"),
         Event::Undrained { target, change: Some(change) } => match weight(change) {
             Some(weight) => format!("{target} has weight {weight} again"),
@@ -147,6 +159,8 @@ fn object(event: &Event) -> Value {
         }
         Event::Gone { target } => about("gone", target),
         Event::Revived { target, weight } => with(about("revived", target), "weight", json!(weight)),
+        Event::Unchanged { target, weight } => with(about("unchanged", target), "weight", json!(weight)),
+        Event::Unseen { why } => json!({"event": "unseen", "text": why}),
         Event::Undrained { target, change } => {
             with(about("undrained", target), "weight", json!(change.as_ref().and_then(weight)))
         }
