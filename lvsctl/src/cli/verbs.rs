@@ -74,14 +74,14 @@ enum Verb {
     Man(paper::Man),
 }
 
-/// Runs a verb; the exit status. 2 for a command line that makes no sense.
+/// Runs a verb; the exit status. 2 for a command line that makes no sense, but 3 for one of "doctor".
 pub(super) fn run(arguments: &[OsString]) -> u8 {
     let Arguments { verb } = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help is an "error" too, and goes to standard output with status 0.
             let _ = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(FAILED);
+            return misused(arguments, error.exit_code());
         }
     };
     match verb {
@@ -100,6 +100,16 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Completions(arguments) => paper::completions(&arguments, Arguments::command()),
         Verb::Man(arguments) => paper::man(&arguments),
+    }
+}
+
+/// The exit status of a command line that is no verb's, by what the parser says. What runs "doctor" as a monitoring
+/// plugin would take 2 for errors that were found.
+fn misused(arguments: &[OsString], status: i32) -> u8 {
+    match u8::try_from(status) {
+        Ok(0) => 0,
+        _ if arguments.get(1).is_some_and(|verb| verb == "doctor") => doctor::UNKNOWN,
+        status => status.unwrap_or(FAILED),
     }
 }
 
@@ -129,5 +139,18 @@ mod tests {
     #[test]
     fn the_verbs_contradict_themselves_nowhere() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_monitor_does_not_take_a_wrong_command_line_for_errors() {
+        let status = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let error = Arguments::try_parse_from(&words).expect_err("it makes no sense, or asks for help");
+            misused(&words, error.exit_code())
+        };
+        assert_eq!(status(&["lvsctl", "doctor", "--nonsense"]), 3);
+        assert_eq!(status(&["lvsctl", "doctor", "--help"]), 0);
+        assert_eq!(status(&["lvsctl", "status", "--nonsense"]), 2);
+        assert_eq!(status(&["lvsctl", "doctors"]), 2);
     }
 }

@@ -26,8 +26,12 @@ pub struct Facts {
     pub services: Vec<ServiceListing>,
     /// The sync daemons that run.
     pub daemons: Vec<SyncDaemon>,
+    /// IPVS is in the kernel, loaded or built in.
+    pub ipvs: bool,
     /// How packets leave for each real server.
     pub ways: BTreeMap<IpAddr, Way>,
+    /// The interface whose network a virtual address lies in, where there is one: its neighbours are asked there.
+    pub networks: BTreeMap<IpAddr, u32>,
     /// The interface of the default route.
     pub default_interface: Option<u32>,
     /// Schedulers that a file or ldirectord wants, and who wants them.
@@ -70,6 +74,8 @@ pub struct Probes {
     pub echoes: BTreeMap<(IpAddr, IpAddr), Answer>,
     /// Why nobody could be asked.
     pub failed: Option<String>,
+    /// How many questions were not asked because there were too many.
+    pub left_out: usize,
 }
 
 impl Facts {
@@ -98,6 +104,12 @@ impl Facts {
         self.links.iter().find(|link| link.index == index)
     }
 
+    /// Whether no neighbour is found behind that interface by ARP: lo, dummy interfaces, tunnels.
+    #[must_use]
+    pub fn keeps_to_itself(&self, interface: u32) -> bool {
+        self.link(interface).is_some_and(|link| !link.resolves)
+    }
+
     /// This machine's own state of an address.
     #[must_use]
     pub fn own(&self, ip: IpAddr) -> Option<&AddressState> {
@@ -122,7 +134,7 @@ impl Facts {
         })
     }
 
-    /// Which interface a virtual address is on, or would be reached by: `None` if that is not known.
+    /// Which interface of this machine an address is on: `None` if it has not got it.
     #[must_use]
     pub fn interface_of(&self, ip: IpAddr) -> Option<u32> {
         self.own(ip).map(|state| state.address.interface)

@@ -55,6 +55,30 @@ pub struct Cover {
     pub prefix: u8,
 }
 
+/// Where the kernel sends a packet of this machine next.
+///
+/// ```no_run
+/// use lvs::netlink::route::{Client, Hop};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// if let Hop::Router(interface) = Client::open()?.next_hop("192.0.2.1".parse()?)? {
+///     println!("through a router behind interface {interface:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// To itself: the address is one of this machine's.
+    Own,
+    /// To its destination, a neighbour behind the interface of that index.
+    Neighbour(u32),
+    /// To a router behind the interface of that index, if the kernel names one.
+    Router(Option<u32>),
+    /// Nowhere: there is no route, or one that forbids it.
+    Nowhere,
+}
+
 impl Client {
     /// Connects. Needs no privilege; only changes do.
     ///
@@ -149,6 +173,43 @@ impl Client {
         Ok(covers.max_by_key(|cover| cover.prefix))
     }
 
+    /// Where a packet for an address would go, as `ip route get` tells it: by all rules and tables.
+    ///
+    /// # Errors
+    /// If the kernel refuses the question or its answer is lost.
+    pub fn next_hop(&mut self, ip: IpAddr) -> Result<Hop, RequestError> {
+        let (family, bits, destination) = match ip {
+            IpAddr::V4(v4) => (AddressFamily::Inet, 32, RouteAddress::Inet(v4)),
+            IpAddr::V6(v6) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(v6)),
+        };
+        let mut question = RouteMessage::default();
+        question.header.address_family = family;
+        question.header.destination_prefix_length = bits;
+        question.attributes.push(RouteAttribute::Destination(destination));
+        let question = RouteNetlinkMessage::GetRoute(question);
+        let mut hop = Hop::Nowhere;
+        let answer = self.socket.request(
+            &format_args!("look up the route to {ip}"),
+            question.message_type(),
+            0,
+            |out| append(out, &question),
+            |kind, payload| {
+                if let Some(RouteNetlinkMessage::NewRoute(route)) = parse(kind, payload) {
+                    hop = hop_of(&route);
+                }
+                Ok(())
+            },
+        );
+        match answer {
+            Ok(()) => Ok(hop),
+            // No route, and routes of the types unreachable, prohibit and blackhole (kernel fib_props).
+            Err(error) => match error.errno() {
+                Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL) => Ok(Hop::Nowhere),
+                _ => Err(error),
+            },
+        }
+    }
+
     pub(super) fn list<T>(
         &mut self,
         what: &dyn fmt::Display,
@@ -212,8 +273,25 @@ fn cover_of(route: &RouteMessage, ip: IpAddr) -> Option<Cover> {
     within(ip, network?, prefix).then_some(cover)
 }
 
+fn hop_of(route: &RouteMessage) -> Hop {
+    match route.header.kind {
+        RouteType::Local | RouteType::Anycast => return Hop::Own,
+        RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole | RouteType::Throw => return Hop::Nowhere,
+        _ => {}
+    }
+    let interface = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    let router = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Gateway(_) | RouteAttribute::Via(_));
+    match interface {
+        Some(interface) if !route.attributes.iter().any(router) => Hop::Neighbour(interface),
+        _ => Hop::Router(interface),
+    }
+}
+
 /// Whether two addresses share their first `prefix` bits.
-fn within(ip: IpAddr, network: IpAddr, prefix: u8) -> bool {
+pub(crate) fn within(ip: IpAddr, network: IpAddr, prefix: u8) -> bool {
     let different_bits = match (ip, network) {
         (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()) << 96,
         (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() ^ b.to_bits(),
@@ -238,6 +316,30 @@ mod tests {
         assert!(within(ip("2001:db8::1"), ip("2001:db8::2"), 64));
         assert!(!within(ip("2001:db8:1::1"), ip("2001:db8::2"), 64));
         assert!(!within(ip("2001:db8::1"), ip("32.1.13.184"), 0));
+    }
+
+    #[test]
+    fn the_next_hop_is_read_from_a_route() {
+        let router = RouteAttribute::Gateway(RouteAddress::Inet([192, 0, 2, 1].into()));
+        let hop = |kind, attributes: &[RouteAttribute]| {
+            let mut route = RouteMessage::default();
+            route.header.kind = kind;
+            route.attributes = attributes.to_vec();
+            hop_of(&route)
+        };
+        assert_eq!(hop(RouteType::Unicast, &[RouteAttribute::Oif(2)]), Hop::Neighbour(2));
+        assert_eq!(hop(RouteType::Unicast, &[RouteAttribute::Oif(2), router.clone()]), Hop::Router(Some(2)));
+        assert_eq!(hop(RouteType::Unicast, &[router]), Hop::Router(None));
+        assert_eq!(hop(RouteType::Local, &[RouteAttribute::Oif(1)]), Hop::Own);
+        assert_eq!(hop(RouteType::Prohibit, &[RouteAttribute::Oif(1)]), Hop::Nowhere);
+    }
+
+    #[test]
+    fn the_kernel_looks_a_route_up() {
+        let mut client = Client::open().expect("a socket");
+        for own in ["127.0.0.1", "127.0.0.2"] {
+            assert_eq!(client.next_hop(own.parse().expect("an address")).expect("an answer"), Hop::Own);
+        }
     }
 
     #[test]

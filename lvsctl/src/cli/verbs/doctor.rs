@@ -30,8 +30,8 @@ pub(super) struct Arguments {
     at: Where,
 }
 
-/// Some rules had nothing to look at.
-const UNKNOWN: u8 = 3;
+/// It cannot be told whether something is wrong.
+pub(super) const UNKNOWN: u8 = 3;
 
 pub(super) fn run(Arguments { table, no_probe, json, at }: &Arguments) -> u8 {
     let gathered = match gather::facts(table.as_deref(), at) {

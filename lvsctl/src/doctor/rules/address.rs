@@ -10,6 +10,10 @@ pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
     for vip in facts.virtual_addresses() {
         let holder = facts.probes.holders.get(&vip).copied();
         match facts.own(vip) {
+            Some(state) if facts.keeps_to_itself(state.address.interface) => {
+                held(facts, vip, None, found);
+                hidden(facts, vip, holder.flatten(), found);
+            }
             Some(_) => held(facts, vip, holder.flatten(), found),
             None => missing(facts, vip, holder, found),
         }
@@ -24,6 +28,14 @@ pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
                 .read("packet socket", why)
                 .means("double addresses, and real servers without the virtual address, would not be noticed")
                 .fix("run lvsctl doctor as root"),
+        );
+    }
+    if facts.probes.left_out > 0 {
+        let count = facts.probes.left_out;
+        found.push(
+            Finding::new("not-all-probed", Severity::Note, "there are too many neighbours to ask all of them")
+                .read("questions left out", count.to_string())
+                .means("of those virtual addresses and real servers mistakes on other machines were not looked for"),
         );
     }
 }
@@ -56,7 +68,8 @@ fn held(facts: &Facts, vip: IpAddr, other: Option<[u8; 6]>, found: &mut Vec<Find
                 .fix(format!("ip link set dev {name} up")),
         );
     }
-    let Some(other) = other else { return };
+    // Another interface of this machine in the same segment answers too; the rules about ARP speak of that.
+    let Some(other) = other.filter(|other| facts.links.iter().all(|link| link.mac != Some(*other))) else { return };
     let seen = format!("{} answers for {vip}", mac(other));
     found.push(match server_of(facts, other) {
         Some(server) => arp_flux(vip, server, seen),
@@ -77,21 +90,40 @@ fn arp_flux(vip: IpAddr, server: IpAddr, seen: String) -> Finding {
         .fix(format!("on {server}: realserver start, which does this and the address on lo"))
 }
 
+/// On lo or the like, as on a real server that stands by as a director: right if another machine answers for it.
+fn hidden(facts: &Facts, vip: IpAddr, other: Option<[u8; 6]>, found: &mut Vec<Finding>) {
+    let Some(other) = other.filter(|other| facts.links.iter().all(|link| link.mac != Some(*other))) else { return };
+    found.push(somebody(facts, vip, other));
+}
+
+fn somebody(facts: &Facts, vip: IpAddr, other: [u8; 6]) -> Finding {
+    let seen = format!("{} answers for {vip}", mac(other));
+    match server_of(facts, other) {
+        Some(server) => arp_flux(vip, server, seen),
+        None => Finding::new("vip-elsewhere", Severity::Note, format!("another machine has {vip}"))
+            .read("ARP or neighbour discovery", seen)
+            .means("right on a director that stands by"),
+    }
+}
+
 fn missing(facts: &Facts, vip: IpAddr, holder: Option<Option<[u8; 6]>>, found: &mut Vec<Finding>) {
     let here = format!("not on any interface: {vip}");
+    let behind = facts.networks.get(&vip).and_then(|&interface| facts.link(interface));
+    let askable = behind.is_some_and(|link| link.running && link.resolves);
     found.push(match holder {
-        Some(Some(other)) => match server_of(facts, other) {
-            Some(server) => arp_flux(vip, server, format!("{} answers for {vip}", mac(other))),
-            None => Finding::new("vip-elsewhere", Severity::Note, format!("another machine has {vip}"))
-                .read("ARP or neighbour discovery", format!("{} answers for {vip}", mac(other)))
-                .means("right on a director that stands by"),
-        },
-        Some(None) => Finding::new("vip-missing", Severity::Error, format!("no machine has {vip}"))
+        Some(Some(other)) => somebody(facts, vip, other),
+        Some(None) if askable => Finding::new("vip-missing", Severity::Error, format!("no machine has {vip}"))
             .read("ip address", here)
             .read("ARP or neighbour discovery", format!("nobody answers for {vip}"))
             .means("its services are in the table and no client reaches them")
             .fix("lvsctl takeover, where heartbeatd runs")
             .fix(format!("ip address add {vip}/{} dev INTERFACE, where it does not", whole(vip))),
+        // Silence on an interface whose network is another one says nothing.
+        Some(None) => Finding::new("vip-missing", Severity::Warning, format!("{vip} is not on this machine"))
+            .read("ip address", here)
+            .read("ip route", format!("no working interface of this machine has a network with {vip}"))
+            .means("right on a director that stands by; whether another machine has it cannot be asked from here")
+            .fix("lvsctl status --cluster, which tells who has it"),
         None => Finding::new("vip-missing", Severity::Warning, format!("{vip} is not on this machine"))
             .read("ip address", here)
             .means("right on a director that stands by; nobody could be asked whether another machine has it"),
@@ -139,7 +171,7 @@ fn on_servers(facts: &Facts, found: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{OTHER_MAC, SERVER_MAC, VIP, director, found, ip};
+    use super::super::testing::{ETH1, OTHER_MAC, SERVER_MAC, VIP, director, found, ip, link, set};
     use super::*;
 
     #[test]
@@ -156,8 +188,37 @@ mod tests {
         facts.probes.holders.insert(ip(VIP), None);
         assert_eq!(found(&facts), ["vip-missing"]);
         assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Error);
+        facts.networks.clear();
+        assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Warning, "asked in another network");
         facts.probes.holders.clear();
         assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Warning, "it may be elsewhere");
+    }
+
+    #[test]
+    fn an_interface_of_this_machine_is_no_other_director() {
+        let mut facts = director();
+        facts.links.push(link(ETH1, "eth1"));
+        facts.probes.holders.insert(ip(VIP), facts.links[2].mac);
+        assert_eq!(found(&facts), [""; 0]);
+    }
+
+    #[test]
+    fn a_real_server_that_stands_by_has_the_address_on_lo() {
+        let mut facts = director();
+        set(&mut facts, "net/ipv4/conf/all/arp_ignore", "1");
+        set(&mut facts, "net/ipv4/conf/all/arp_announce", "2");
+        facts.addresses[1].address.interface = 1;
+        assert_eq!(found(&facts), [""; 0]);
+        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        assert_eq!(found(&facts), ["vip-elsewhere"]);
+    }
+
+    #[test]
+    fn that_not_everybody_was_asked_is_told() {
+        let mut facts = director();
+        facts.probes.left_out = 3;
+        assert_eq!(found(&facts), ["not-all-probed"]);
+        assert_eq!(crate::doctor::examine(&facts)[0].evidence[0].value, "3");
     }
 
     #[test]

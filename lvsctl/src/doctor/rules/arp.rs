@@ -5,17 +5,44 @@ use std::net::IpAddr;
 use super::{file, set};
 use crate::doctor::{Facts, Finding, Severity};
 use crate::netlink::link::Link;
+use crate::netlink::route::within;
 
 pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
     as_real_server(facts, found);
     as_director(facts, found);
 }
 
-/// Addresses on lo that are nobody's loopback: virtual ones of a real server.
-fn hidden(facts: &Facts) -> Vec<IpAddr> {
-    let on_lo = |index| facts.link(index).is_some_and(|link| link.loopback);
-    let addresses = facts.addresses.iter().map(|state| &state.address).filter(|address| on_lo(address.interface));
-    addresses.map(|address| address.ip).filter(|ip| ip.is_ipv4() && !ip.is_loopback()).collect()
+/// Where real servers have virtual addresses besides lo. Other interfaces without ARP, such as those of a VPN, have
+/// addresses of their own.
+const KEEPERS: [&str; 5] = ["dummy", "tunl", "gre", "fou", "ipip"];
+
+/// The address that a real server hides from ARP, where it is, and how sure that is.
+///
+/// A machine that balances has such addresses for other reasons too: a router's own, or virtual ones that are routed
+/// to it. Only one for which another machine answers has to be hidden there.
+fn hidden(facts: &Facts) -> Option<(IpAddr, &Link, Severity)> {
+    let vips = facts.virtual_addresses();
+    let addresses = facts.addresses.iter().map(|state| &state.address);
+    let addresses = addresses.filter(|address| address.ip.is_ipv4() && !address.ip.is_loopback());
+    let judged = addresses.filter_map(|address| {
+        let link = facts.link(address.interface).filter(|link| !link.resolves)?;
+        let keeper = link.loopback || KEEPERS.iter().any(|kind| link.name.starts_with(kind));
+        let severity = match facts.probes.holders.get(&address.ip) {
+            _ if facts.services.is_empty() => {
+                if facts.ipvs {
+                    Severity::Warning
+                } else {
+                    Severity::Error
+                }
+            }
+            Some(None) => return None,
+            Some(Some(_)) => Severity::Error,
+            None => Severity::Warning,
+        };
+        let wanted = vips.contains(&address.ip) || (keeper && facts.services.is_empty());
+        wanted.then_some((address.ip, link, severity))
+    });
+    judged.max_by_key(|(ip, _, severity)| (*severity, std::cmp::Reverse(*ip)))
 }
 
 fn neighbours(facts: &Facts) -> impl Iterator<Item = &Link> {
@@ -23,7 +50,7 @@ fn neighbours(facts: &Facts) -> impl Iterator<Item = &Link> {
 }
 
 fn as_real_server(facts: &Facts, found: &mut Vec<Finding>) {
-    let Some(vip) = hidden(facts).first().copied() else { return };
+    let Some((vip, place, severity)) = hidden(facts) else { return };
     let rules = [
         ("arp-ignore", "arp_ignore", 1, "it answers the ARP questions that are meant for the director"),
         ("arp-announce", "arp_announce", 2, "its own ARP questions tell routers that the virtual address is here"),
@@ -34,10 +61,10 @@ fn as_real_server(facts: &Facts, found: &mut Vec<Finding>) {
             (value < enough).then_some((link, value))
         });
         if let Some((link, value)) = loose {
-            let text = format!("{vip} is on lo, and {name} lets {} speak of it", link.name);
+            let text = format!("{vip} is on {}, and {name} lets {} speak of it", place.name, link.name);
             let all = format!("net/ipv4/conf/all/{name}");
             found.push(
-                Finding::new(id, Severity::Error, text)
+                Finding::new(id, severity, text)
                     .read(file(&format!("net/ipv4/conf/{{all,{}}}/{name}", link.name)), format!("{value} at most"))
                     .means(meaning)
                     .fix(set(&all, u32::try_from(enough).unwrap_or_default()))
@@ -55,7 +82,7 @@ fn as_director(facts: &Facts, found: &mut Vec<Finding>) {
             other.interface != first.interface
                 && first.prefix < 31
                 && other.prefix == first.prefix
-                && network(other.ip, other.prefix) == network(first.ip, first.prefix)
+                && within(other.ip, first.ip, first.prefix)
         };
         let other = own[n + 1..].iter().find(same).and_then(|other| facts.link(other.interface));
         let Some(other) = other.filter(|other| other.up && other.resolves) else { continue };
@@ -78,17 +105,11 @@ fn as_director(facts: &Facts, found: &mut Vec<Finding>) {
     }
 }
 
-fn network(ip: IpAddr, prefix: u8) -> Option<u32> {
-    match ip {
-        IpAddr::V4(ip) => Some(ip.to_bits().checked_shr(32 - u32::from(prefix)).unwrap_or(0)),
-        IpAddr::V6(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ETH1, VIP, director, found, link, own, set};
+    use super::super::testing::{ETH1, OTHER_MAC, VIP, director, found, ip, link, own, set};
     use super::*;
+    use crate::doctor::examine;
 
     #[test]
     fn a_real_server_keeps_silent_about_the_address_on_lo() {
@@ -109,6 +130,39 @@ mod tests {
         set(&mut facts, "net/ipv4/conf/all/arp_ignore", "0");
         facts.addresses.remove(1);
         assert_eq!(found(&facts), [""; 0], "no real server");
+    }
+
+    #[test]
+    fn tunnels_and_dummies_keep_addresses_too_and_those_of_a_vpn_are_its_own() {
+        let server = |name: &str| {
+            let mut facts = Facts {
+                links: vec![link(1, "lo"), link(2, "eth0"), Link { resolves: false, ..link(3, name) }],
+                addresses: vec![own(2, "192.168.60.132", 24), own(3, VIP, 32)],
+                ..Facts::default()
+            };
+            set(&mut facts, "net/ipv4/conf/all/arp_ignore", "0");
+            facts
+        };
+        assert_eq!(found(&server("tunl0")), ["arp-ignore"]);
+        assert_eq!(found(&server("dummy0")), ["arp-ignore"]);
+        assert_eq!(found(&server("wg0")), [""; 0]);
+        assert_eq!(examine(&server("tunl0"))[0].severity, Severity::Error);
+        let loaded = Facts { ipvs: true, ..server("tunl0") };
+        assert_eq!(examine(&loaded)[0].severity, Severity::Warning, "it may be a director before its table is filled");
+    }
+
+    #[test]
+    fn what_a_director_has_on_lo_is_its_affair_unless_another_machine_answers_for_it() {
+        let mut facts = director();
+        facts.addresses.push(own(1, "10.255.0.1", 32));
+        assert_eq!(found(&facts), [""; 0], "a router's own address");
+        facts.addresses.remove(1);
+        facts.addresses.push(own(1, VIP, 32));
+        assert_eq!(found(&facts), [""; 0], "nobody else has it: it answers, and shall");
+        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        assert_eq!(found(&facts), ["arp-ignore", "arp-announce", "vip-elsewhere"]);
+        facts.probes.holders.clear();
+        assert_eq!(examine(&facts)[0].severity, Severity::Warning, "nobody was asked");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{file, set};
 use crate::doctor::{Facts, Finding, Severity, Way};
+use crate::ipvs::{Protocol, ServiceKey};
 
 /// As many connections without one packet back are no chance.
 const ENOUGH: u64 = 3;
@@ -39,17 +40,29 @@ fn forwarding(facts: &Facts, found: &mut Vec<Finding>) {
 
 fn no_answers(facts: &Facts, found: &mut Vec<Finding>) {
     for (service, server) in facts.masqueraded() {
+        let severity = match &service.key {
+            // Its answers are not counted.
+            _ if service.service.one_packet => continue,
+            ServiceKey::Address { protocol: Protocol::Tcp | Protocol::Sctp, .. } => Severity::Error,
+            // Much that is sent by UDP, as logs are, is never answered.
+            ServiceKey::Address { .. } | ServiceKey::Mark { .. } => Severity::Note,
+        };
         let stats = &server.stats;
         if stats.connections >= ENOUGH && stats.packets_in > 0 && stats.packets_out == 0 {
             let ip = server.at.ip();
             let text = format!("no answer of the real server {} has come through this machine", server.at);
+            let meaning = if severity == Severity::Error {
+                "it answers past the director, or not at all: its default route has to lead here"
+            } else {
+                "right where clients want no answer, as for logs; else its default route has to lead here"
+            };
             found.push(
-                Finding::new("nat-return", Severity::Error, text)
+                Finding::new("nat-return", severity, text)
                     .read(
                         format!("counters of {} in {}", server.at, service.key),
                         format!("{} connections, {} packets in, 0 out", stats.connections, stats.packets_in),
                     )
-                    .means("it answers past the director, or not at all: its default route has to lead here")
+                    .means(meaning)
                     .fix(format!("on {ip}: ip route replace default via ADDRESS, one of this machine in its network"))
                     .fix("lvsctl -Z, then look again: the counters are those since the last time"),
             );
@@ -148,6 +161,18 @@ mod tests {
         let stats = &mut facts.services[0].destinations[0].stats;
         *stats = Stats { connections: 2, packets_in: 2, ..Stats::default() };
         assert_eq!(found(&facts), [""; 0], "too early to tell");
+    }
+
+    #[test]
+    fn datagrams_may_stay_without_an_answer() {
+        let mut facts = nat_director();
+        facts.services[0].destinations[0].stats = Stats { connections: 9, packets_in: 9, ..Stats::default() };
+        assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Error);
+        facts.services[0].key = ServiceKey::udp(([192, 168, 60, 200], 514).into());
+        assert_eq!(found(&facts), ["nat-return"]);
+        assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Note);
+        facts.services[0].service.one_packet = true;
+        assert_eq!(found(&facts), [""; 0], "nobody counts its answers");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{file, set};
 use crate::doctor::{Facts, Finding, Severity, Way};
-use crate::ipvs::{Forward, Tunnel, TunnelChecksum};
+use crate::ipvs::{Family, Forward, Tunnel, TunnelChecksum};
 use crate::netlink::link::Link;
 
 pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
@@ -27,13 +27,15 @@ fn unreachable(facts: &Facts, found: &mut Vec<Finding>) {
                 .fix(format!("ip route add {ip} via ROUTER")),
             );
         } else if server.destination.forward == Forward::Gate
-            && matches!(facts.ways.get(&server.at.ip()), Some(Way::Routed(_)))
+            && let Some(Way::Routed(interface)) = facts.ways.get(&server.at.ip())
         {
+            let behind = interface.and_then(|interface| facts.link(interface));
+            let behind = behind.map_or_else(String::new, |link| format!(" behind {}", link.name));
             let ip = server.at.ip();
             let text = format!("{} is directly routed, and a router is in between", server.at);
             found.push(
                 Finding::new("direct-through-router", Severity::Error, text)
-                    .read(format!("ip route get {ip}"), "via a router")
+                    .read(format!("ip route get {ip}"), format!("via a router{behind}"))
                     .means("the router gets packets for the virtual address and sends them back to the director")
                     .fix("reach this server by a tunnel: forward = \"ipip\" (ipvsadm -i)"),
             );
@@ -52,20 +54,28 @@ fn reverse_path(facts: &Facts, found: &mut Vec<Finding>) {
     let clients = facts.virtual_addresses().into_iter().filter(std::net::IpAddr::is_ipv4);
     let clients = clients.filter_map(|vip| facts.link(facts.interface_of(vip)?));
     let clients =
-        clients.filter(|link| !link.loopback && facts.default_interface.is_some_and(|default| default != link.index));
+        clients.filter(|link| link.resolves && facts.default_interface.is_some_and(|default| default != link.index));
+    let tunnels = tunnels.map(|link| (link, Severity::Error));
+    // Clients may all be behind the interface that has the virtual address, away from the default route.
+    let clients = clients.map(|link| (link, Severity::Warning));
     let mut seen: Vec<&str> = Vec::new();
-    for link in tunnels.chain(clients).filter(strict) {
+    for (link, severity) in tunnels.chain(clients).filter(|(link, _)| strict(link)) {
         if seen.contains(&link.name.as_str()) {
             continue;
         }
         seen.push(&link.name);
         let name = format!("net/ipv4/conf/{}/rp_filter", link.name);
         let text = format!("{} drops packets of clients that are not behind it", link.name);
+        let meaning = if severity == Severity::Error {
+            "connections time out, and nothing is logged; the larger of the two values counts"
+        } else {
+            "other clients' connections time out unlogged; right if there are none. The larger of the two values counts"
+        };
         found.push(
-            Finding::new("rp-filter", Severity::Error, text)
+            Finding::new("rp-filter", severity, text)
                 .read(file("net/ipv4/conf/all/rp_filter"), value(facts, "net/ipv4/conf/all/rp_filter"))
                 .read(file(&name), value(facts, &name))
-                .means("connections time out, and nothing is logged; the larger of the two values counts")
+                .means(meaning)
                 .fix(set(&name, 2)),
         );
     }
@@ -103,6 +113,8 @@ fn tunnel_room(facts: &Facts, found: &mut Vec<Finding>) {
         if out.mtu == 0 || out.mtu >= needed {
             continue;
         }
+        // The headers of IPv4 or IPv6, and of TCP, that are in each packet inside.
+        let (ip, headers) = if service.key.family() == Family::Inet6 { ("ip -6", 60) } else { ("ip", 40) };
         let text = format!("packets of {inside} bytes do not fit into the tunnel to {}", server.at.ip());
         found.push(
             Finding::new("tunnel-mtu", Severity::Warning, text)
@@ -110,8 +122,8 @@ fn tunnel_room(facts: &Facts, found: &mut Vec<Finding>) {
                 .means("large requests need fragments, or path MTU discovery that firewalls often break")
                 .fix(format!("ip link set dev {} mtu {needed}, if the network can, on the server too", out.name))
                 .fix(format!(
-                    "on the servers: ip route change default via ROUTER advmss {}",
-                    out.mtu.saturating_sub(needed - inside + 40)
+                    "on the servers: {ip} route change default via ROUTER advmss {}",
+                    out.mtu.saturating_sub(needed - inside + headers)
                 )),
         );
         return;
@@ -157,6 +169,10 @@ mod tests {
         assert_eq!(found(&facts), [""; 0]);
         facts.default_interface = Some(ETH1);
         assert_eq!(found(&facts), ["rp-filter"]);
+        assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Warning, "clients may be behind eth0 alone");
+        facts.links[1].resolves = false;
+        facts.probes = crate::doctor::Probes::default();
+        assert!(!found(&facts).contains(&"rp-filter"), "no client is behind a dummy interface");
     }
 
     #[test]
@@ -171,5 +187,14 @@ mod tests {
         facts.links.push(Link { mtu: 1520, ..link(ETH1, "eth1") });
         facts.ways = [(ip("10.2.0.1"), Way::Routed(Some(ETH1)))].into();
         assert_eq!(found(&facts), [""; 0]);
+
+        let mut facts = director();
+        let servers = vec![server("[2001:db8:2::1]:80", Forward::Tunnel(Tunnel::Ipip))];
+        facts.services = vec![service("[2001:db8::1]:80", servers)];
+        facts.addresses.push(own(ETH0, "2001:db8::1", 128));
+        facts.ways = [(ip("2001:db8:2::1"), Way::Routed(Some(ETH0)))].into();
+        assert_eq!(found(&facts), ["tunnel-mtu"]);
+        let fix = &crate::doctor::examine(&facts)[0].fix[1];
+        assert!(fix.contains("ip -6 route") && fix.contains("advmss 1400"), "{fix}");
     }
 }

@@ -32,9 +32,12 @@ fn no_destination(facts: &Facts, found: &mut Vec<Finding>) {
     }
     let is_udp = |key: &ServiceKey| matches!(key, ServiceKey::Address { protocol: Protocol::Udp, .. });
     let udp = facts.services.iter().find(|service| is_udp(&service.key) && !service.service.one_packet);
-    let mut finding = Finding::new("expire-nodest-conn", Severity::Warning, "connections of a deleted server are kept")
+    let mut finding = Finding::new("expire-nodest-conn", Severity::Warning, "connections of a deleted server hang")
         .read(file("net/ipv4/vs/expire_nodest_conn"), "0")
-        .means("when a dead server is taken out, its clients go on sending to it until their connections time out");
+        .means(
+            "when a dead server is deleted (quiescent=no), packets of its clients are dropped in silence until their \
+             connections time out, instead of going to another one; it does nothing for weight 0 (quiescent=yes)",
+        );
     if let Some(service) = udp {
         finding = finding.read("IPVS table", format!("{} is UDP, where clients do not notice", service.key));
     }
@@ -65,14 +68,16 @@ fn quiescent(facts: &Facts, found: &mut Vec<Finding>) {
 
 fn reuse(facts: &Facts, found: &mut Vec<Finding>) {
     let Some(mode) = facts.vs("conn_reuse_mode") else { return };
-    if mode == 0 {
+    let delayed = facts.vs("conntrack") == Some(1) && facts.kernel.is_some_and(|kernel| kernel < REUSE_WITHOUT_DELAY);
+    // With that delay 0 is the better of two evils, and what is advised below.
+    if mode == 0 && !delayed {
         found.push(
             Finding::new("conn-reuse-mode", Severity::Warning, "a client that uses a port again gets its old server")
                 .read(file("net/ipv4/vs/conn_reuse_mode"), "0")
                 .means("behind a proxy or NAT, drained and new servers get too much and too little")
                 .fix(set("net/ipv4/vs/conn_reuse_mode", 1)),
         );
-    } else if facts.vs("conntrack") == Some(1) && facts.kernel.is_some_and(|kernel| kernel < REUSE_WITHOUT_DELAY) {
+    } else if mode != 0 && delayed {
         let (major, minor) = facts.kernel.unwrap_or_default();
         let text = "on this kernel a client that uses a port again waits for a second";
         found.push(
@@ -176,6 +181,12 @@ mod tests {
         assert_eq!(found(&facts), [""; 0]);
         facts.kernel = Some((5, 4));
         assert_eq!(found(&facts), ["conn-reuse-delay"]);
+        set(&mut facts, "net/ipv4/vs/conn_reuse_mode", "0");
+        assert_eq!(found(&facts), [""; 0], "the advice is followed");
+        facts.kernel = Some((5, 9));
+        assert_eq!(found(&facts), ["conn-reuse-mode"]);
+        facts.kernel = Some((5, 4));
+        set(&mut facts, "net/ipv4/vs/conn_reuse_mode", "1");
         set(&mut facts, "net/ipv4/vs/conntrack", "0");
         assert_eq!(found(&facts), [""; 0]);
     }

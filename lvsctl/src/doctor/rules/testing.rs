@@ -68,7 +68,9 @@ pub fn director() -> Facts {
         addresses: vec![own(ETH0, "192.168.60.130", 24), own(ETH0, VIP, 32)],
         services: vec![service("192.168.60.200:80", vec![server("192.168.60.132:80", Forward::Gate)])],
         ways: [(ip("192.168.60.132"), Way::Neighbour(ETH0))].into(),
+        networks: [(ip(VIP), ETH0)].into(),
         default_interface: Some(ETH0),
+        ipvs: true,
         ..Facts::default()
     };
     for (name, value) in [

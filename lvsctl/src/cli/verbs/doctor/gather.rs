@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::cli::verbs::cluster::{self, Where};
@@ -11,7 +11,7 @@ use crate::cli::verbs::table::{Error, read_file};
 use crate::control::ldirectord;
 use crate::doctor::{Facts, Way};
 use crate::netlink::ipvs::Client;
-use crate::netlink::route;
+use crate::netlink::route::{self, Hop};
 
 /// A file below /proc/sys is a few bytes.
 const LARGEST_VALUE: u64 = 4096;
@@ -27,22 +27,24 @@ const FAR_AWAY: &str = "192.0.2.1";
 /// If the table file cannot be read, or the kernel has IPVS and does not tell.
 pub(super) fn facts(table: Option<&Path>, at: &Where) -> Result<(Facts, &'static str), Error> {
     let mut facts = Facts { kernel: kernel(), modules: modules(), loadable: loadable(), ..Facts::default() };
-    if let Ok(mut kernel) = route::Client::open() {
+    let mut routes = route::Client::open().ok();
+    if let Some(kernel) = &mut routes {
         facts.links = kernel.links().unwrap_or_default();
         facts.addresses = kernel.addresses().unwrap_or_default();
     }
     // Asking a kernel that has not loaded ip_vs loads it, and a real server has no use for it.
-    let director = Path::new("/proc/net/ip_vs").exists();
-    if director {
+    facts.ipvs = Path::new("/proc/net/ip_vs").exists();
+    if facts.ipvs {
         let mut kernel = Client::open()?;
         facts.services = kernel.listing()?;
         facts.daemons = kernel.daemons()?;
     }
     facts.sysctls = sysctls(&facts);
-    facts.default_interface = FAR_AWAY.parse().ok().and_then(source_of).and_then(|ip| on(&facts, ip));
-    let servers: BTreeSet<IpAddr> = facts.servers().map(|(_, server)| server.at.ip()).collect();
-    facts.ways = servers.into_iter().map(|ip| (ip, way(&facts, ip))).collect();
+    if let Some(kernel) = &mut routes {
+        ways(kernel, &mut facts);
+    }
     facts.schedulers = schedulers(table, at)?;
+    let director = facts.ipvs;
     Ok((facts, if director { "a director" } else { "a real server (no IPVS is loaded)" }))
 }
 
@@ -106,40 +108,34 @@ fn sysctls(facts: &Facts) -> BTreeMap<String, String> {
     names.into_iter().filter_map(|name| Some((name.clone(), value(&format!("/proc/sys/{name}"))?))).collect()
 }
 
-/// The address that packets for `ip` would have as their source. A UDP socket that is connected sends nothing.
-fn source_of(ip: IpAddr) -> Option<IpAddr> {
-    let any: SocketAddr = if ip.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let socket = UdpSocket::bind(any).ok()?;
-    socket.connect((ip, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
-}
-
-fn on(facts: &Facts, own: IpAddr) -> Option<u32> {
-    facts.own(own).map(|state| state.address.interface)
-}
-
-fn way(facts: &Facts, ip: IpAddr) -> Way {
-    if facts.own(ip).is_some() {
-        return Way::Local;
+/// The kernel is asked, as by `ip route get`; what it does not answer is not known.
+fn ways(kernel: &mut route::Client, facts: &mut Facts) {
+    let servers: BTreeSet<IpAddr> = facts.servers().map(|(_, server)| server.at.ip()).collect();
+    for ip in servers {
+        let way = match kernel.next_hop(ip) {
+            Ok(Hop::Own) => Way::Local,
+            Ok(Hop::Neighbour(interface)) => Way::Neighbour(interface),
+            Ok(Hop::Router(interface)) => Way::Routed(interface),
+            Ok(Hop::Nowhere) => Way::Nowhere,
+            Err(_) => continue,
+        };
+        facts.ways.insert(ip, way);
     }
-    let around =
-        facts.addresses.iter().map(|state| &state.address).filter(|address| holds(address.ip, address.prefix, ip));
-    let nearest = around.max_by_key(|address| address.prefix).map(|address| address.interface);
-    match (nearest, source_of(ip)) {
-        (Some(interface), _) => Way::Neighbour(interface),
-        (None, Some(source)) => Way::Routed(on(facts, source)),
-        (None, None) => Way::Nowhere,
+    for vip in facts.virtual_addresses() {
+        let interface = match kernel.next_hop(vip) {
+            Ok(Hop::Neighbour(interface)) => Some(interface),
+            // Where it may be on lo: which network its neighbours are in is told by the routes beside it.
+            Ok(Hop::Own) => kernel.covering(vip).ok().flatten().map(|cover| cover.interface),
+            _ => None,
+        };
+        if let Some(interface) = interface {
+            facts.networks.insert(vip, interface);
+        }
     }
-}
-
-/// Whether the network of an address, if it has one, holds another address.
-fn holds(own: IpAddr, prefix: u8, ip: IpAddr) -> bool {
-    let (different, bits) = match (own, ip) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => ((a.to_bits() ^ b.to_bits()).leading_zeros(), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => ((a.to_bits() ^ b.to_bits()).leading_zeros(), 128),
-        _ => return false,
+    facts.default_interface = match FAR_AWAY.parse().map(|ip| kernel.next_hop(ip)) {
+        Ok(Ok(Hop::Neighbour(interface) | Hop::Router(Some(interface)))) => Some(interface),
+        _ => None,
     };
-    prefix > 0 && u32::from(prefix) < bits && different >= u32::from(prefix)
 }
 
 /// Which schedulers are wanted, by the file that is given, by ldirectord, or by the file that it would read.
@@ -180,11 +176,6 @@ mod tests {
         assert_eq!(scheduler_in("\tscheduler = wrr # by weight").as_deref(), Some("wrr"));
         assert_eq!(scheduler_in("# scheduler = wrr"), None);
         assert_eq!(scheduler_in("checktype = connect"), None);
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert!(holds(ip("10.0.0.1"), 24, ip("10.0.0.9")));
-        assert!(!holds(ip("10.0.0.1"), 24, ip("10.0.1.9")));
-        assert!(!holds(ip("10.0.0.1"), 32, ip("10.0.0.1")), "an address alone is no network");
-        assert!(!holds(ip("10.0.0.1"), 0, ip("2001:db8::1")));
         assert!(kernel().is_some_and(|kernel| kernel > (2, 6)));
     }
 }

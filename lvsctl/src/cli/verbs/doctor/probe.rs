@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::doctor::{Answer, Facts, Probes, Way};
 use crate::ipvs::Forward;
 use crate::netlink::announce::{self, echo};
+use crate::netlink::link::Link;
 
 /// A neighbour answers within milliseconds; questions may be lost and are repeated within this.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -27,14 +28,16 @@ struct Question {
 pub(super) fn ask(facts: &Facts) -> Probes {
     let mut probes = Probes::default();
     let vips: Vec<IpAddr> = facts.virtual_addresses().into_iter().collect();
-    let vip_questions = vips.iter().filter_map(|&vip| question(facts, vip, facts.interface_of(vip)));
+    let vip_questions: Vec<_> =
+        vips.iter().filter_map(|&vip| Question::on(facts.link(place(facts, vip)?)?, vip)).collect();
     let servers: BTreeSet<IpAddr> = facts.servers().map(|(_, server)| server.at.ip()).collect();
     let server_questions = servers.iter().filter_map(|&server| match facts.ways.get(&server) {
-        Some(&Way::Neighbour(interface)) => question(facts, server, Some(interface)),
+        Some(&Way::Neighbour(interface)) => Question::on(usable(facts, interface)?, server),
         _ => None,
     });
-    let (vip_questions, server_questions): (Vec<_>, Vec<_>) =
-        (vip_questions.take(MOST).collect(), server_questions.take(MOST).collect());
+    let (vip_questions, vips_left) = bounded(vip_questions);
+    let (server_questions, servers_left) = bounded(server_questions.collect());
+    probes.left_out = vips_left + servers_left;
     thread::scope(|scope| {
         let holders: Vec<_> = vip_questions.iter().map(|q| scope.spawn(move || (q.ip, who(q)))).collect();
         let macs: Vec<_> = server_questions.iter().map(|q| scope.spawn(move || (q, who(q)))).collect();
@@ -53,14 +56,35 @@ pub(super) fn ask(facts: &Facts) -> Probes {
     probes
 }
 
-/// Where an address is asked for: on the interface that has it, else on the one whose network holds it.
-fn question(facts: &Facts, ip: IpAddr, interface: Option<u32>) -> Option<Question> {
-    let usable = |index| facts.link(index).filter(|link| link.running && link.resolves);
-    let link = interface.and_then(usable).or_else(|| usable(facts.default_interface?)).or_else(|| {
-        let mut links = facts.links.iter().filter(|link| link.running && link.resolves);
-        links.next().filter(|_| links.next().is_none())
-    })?;
-    Some(Question { interface: link.index, mac: link.mac?, ip })
+/// As many as are asked, and how many are left out.
+fn bounded<T>(mut questions: Vec<T>) -> (Vec<T>, usize) {
+    let left = questions.len().saturating_sub(MOST);
+    questions.truncate(MOST);
+    (questions, left)
+}
+
+impl Question {
+    fn on(link: &Link, ip: IpAddr) -> Option<Self> {
+        Some(Self { interface: link.index, mac: link.mac?, ip })
+    }
+}
+
+/// Only there can a neighbour be asked.
+fn usable(facts: &Facts, interface: u32) -> Option<&Link> {
+    facts.link(interface).filter(|link| link.running && link.resolves)
+}
+
+/// Where a virtual address is asked for: on the interface that has it, else on the one whose network holds it. An
+/// address that lies in no network of this machine may be asked for where most clients come from, but silence there
+/// says nothing.
+fn place(facts: &Facts, vip: IpAddr) -> Option<u32> {
+    let known = [facts.interface_of(vip), facts.networks.get(&vip).copied()];
+    if let Some(link) = known.into_iter().flatten().find_map(|interface| usable(facts, interface)) {
+        return Some(link.index);
+    }
+    let mut links = facts.links.iter().filter(|link| link.running && link.resolves);
+    let only = links.next().filter(|_| links.next().is_none());
+    facts.default_interface.and_then(|interface| usable(facts, interface)).or(only).map(|link| link.index)
 }
 
 fn who(Question { interface, mac, ip }: &Question) -> io::Result<Option<[u8; 6]>> {
@@ -90,12 +114,13 @@ fn echoes(facts: &Facts, questions: &[Question], probes: &mut Probes) {
             .collect();
         vips.sort();
         vips.dedup();
-        let all = std::iter::once(server).chain(vips.into_iter().take(MOST));
+        let all = std::iter::once(server).chain(vips);
         asked.extend(
             all.map(|ip| (q.ip, echo::Request { interface: q.interface, from: (q.mac, source), to: (to, ip) })),
         );
     }
-    asked.truncate(MOST);
+    let (asked, left) = bounded(asked);
+    probes.left_out += left;
     thread::scope(|scope| {
         let asked = asked
             .iter()
@@ -116,4 +141,40 @@ fn source(facts: &Facts, interface: u32) -> Option<Ipv4Addr> {
         IpAddr::V4(ip) if address.interface == interface && !vips.contains(&address.ip) => Some(ip),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::address::{Address, AddressState};
+
+    fn link(index: u32) -> Link {
+        let (up, running, resolves) = (true, true, true);
+        let name = format!("eth{index}");
+        Link { index, name, mac: Some([2, 0, 0, 0, 0, 1]), up, running, loopback: false, resolves, mtu: 1500 }
+    }
+
+    #[test]
+    fn an_address_is_asked_for_where_it_belongs() {
+        let vip: IpAddr = [192, 168, 60, 200].into();
+        let mut facts = Facts { links: vec![link(1), link(2), link(3)], ..Facts::default() };
+        assert_eq!(place(&facts, vip), None, "nothing tells which of the three");
+        facts.default_interface = Some(1);
+        assert_eq!(place(&facts, vip), Some(1));
+        facts.networks.insert(vip, 2);
+        assert_eq!(place(&facts, vip), Some(2), "the default route leads elsewhere");
+        let address = Address::new(3, vip, 32);
+        facts.addresses.push(AddressState { address, tentative: false, duplicate: false });
+        assert_eq!(place(&facts, vip), Some(3));
+        facts.links[2].resolves = false;
+        assert_eq!(place(&facts, vip), Some(2), "it is on lo, and its network is behind another interface");
+        assert_eq!(place(&Facts { links: vec![link(1)], ..Facts::default() }, vip), Some(1), "the only one");
+    }
+
+    #[test]
+    fn questions_beyond_the_bound_are_counted() {
+        assert_eq!(bounded(vec![(); MOST]).1, 0);
+        let (asked, left) = bounded(vec![(); MOST + 3]);
+        assert_eq!((asked.len(), left), (MOST, 3));
+    }
 }
