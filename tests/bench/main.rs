@@ -1,8 +1,10 @@
-//! `make bench`: what a client of the cluster goes through, with this toolkit and with keepalived.
+//! `make bench`: what a client of the cluster goes through, with this toolkit and with keepalived; and large tables, with
+//! lvsctl and with ipvsadm (`bench bulk`).
 //!
 //! Same machines, same network, same web servers, same probe; only what runs on the directors differs. In the lab only:
 //! tests/bench/run. Nothing is judged here: the exit status tells whether everything could be measured.
 
+mod bulk;
 mod contender;
 mod course;
 mod table;
@@ -11,14 +13,45 @@ use contender::Contender;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let runs = match std::env::args().nth(1).map(|word| word.parse::<usize>()) {
-        None => 3,
+    let mut words = std::env::args().skip(1).peekable();
+    let bulk = words.next_if_eq("bulk").is_some();
+    let runs = match words.next().map(|word| word.parse::<usize>()) {
+        None => {
+            if bulk {
+                5
+            } else {
+                3
+            }
+        }
         Some(Ok(runs @ 1..=100)) => runs,
         Some(_) => {
-            eprintln!("usage: bench [RUNS], from 1 to 100");
+            eprintln!("usage: bench [bulk] [RUNS], from 1 to 100");
             return ExitCode::from(64);
         }
     };
+    if bulk { large_tables(runs) } else { outages(runs) }
+}
+
+fn large_tables(runs: usize) -> ExitCode {
+    let mut figures = bulk::Figures::default();
+    let measured = lab::program("lvsctl").and_then(|ours| {
+        for run in 1..=runs {
+            println!("run {run} of {runs}, large tables");
+            bulk::run(&ours, "ipvsadm", &mut figures)?;
+        }
+        Ok(())
+    });
+    println!("\n{figures}");
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("breaks off: {}", lvs::diag::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn outages(runs: usize) -> ExitCode {
     let mut table = table::Table::default();
     let mut complete = true;
     // In turn, so that other work on the machine meets all of them alike.
