@@ -7,19 +7,26 @@
 mod ber;
 mod connect;
 mod datagram;
+mod dialogue;
 mod dns;
 mod external;
+mod ftp;
 mod grpc;
 mod http;
+mod imap;
 mod ldap;
 mod mysql;
+mod nntp;
 mod oracle;
 mod pgsql;
 mod ping;
+mod pop;
 mod radius;
 #[cfg(test)]
 mod scripted;
+mod simpletcp;
 mod sip;
+mod smtp;
 mod sql;
 mod stage;
 #[cfg(test)]
@@ -79,7 +86,7 @@ impl Tools {
     /// first needed.
     #[must_use]
     pub fn new() -> Self {
-        Self { tls: Tls::unverified(), pinger: Pinger::default(), keys: Keys::default() }
+        Self { tls: Tls::new(), pinger: Pinger::default(), keys: Keys::default() }
     }
 }
 
@@ -127,12 +134,22 @@ async fn converse(
             *words = Some("500 Timeout Alarm".to_owned());
             within(*timeout, silent, http::check(request, &tools.tls, words)).await
         }
-        Probe::HttpProxy(_) => Err(NotBuilt("http_proxy").to_string()),
-        Probe::Smtp { .. } => Err(NotBuilt("smtp").to_string()),
-        Probe::Pop(_) => Err(NotBuilt("pop").to_string()),
-        Probe::Imap(_) => Err(NotBuilt("imap").to_string()),
-        Probe::Ftp(_) => Err(NotBuilt("ftp").to_string()),
-        Probe::Nntp { .. } => Err(NotBuilt("nntp").to_string()),
+        Probe::HttpProxy(request) => {
+            let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);
+            *words = Some("500 Timeout Alarm".to_owned());
+            within(*timeout, silent, http::check_through(request, &tools.tls, words)).await
+        }
+        Probe::Smtp(smtp) => {
+            stage::within(*timeout, smtp.at, async |stage| smtp::check(smtp, stage, &tools.tls).await).await
+        }
+        Probe::Pop(mailbox) => {
+            stage::within(*timeout, mailbox.at, async |stage| pop::check(mailbox, stage, &tools.tls).await).await
+        }
+        Probe::Imap(mailbox) => {
+            stage::within(*timeout, mailbox.at, async |stage| imap::check(mailbox, stage, &tools.tls).await).await
+        }
+        Probe::Ftp(ftp) => stage::within(*timeout, ftp.at, async |stage| ftp::check(ftp, stage).await).await,
+        Probe::Nntp { at } => stage::within(*timeout, *at, nntp::check).await,
         Probe::Ldap(ldap) => {
             stage::within(*timeout, ldap.at, async |stage| ldap::check(ldap, stage, &tools.tls).await).await
         }
@@ -142,7 +159,9 @@ async fn converse(
             stage::within(*timeout, radius.at, async |stage| radius::check(radius, stage, random()?).await).await
         }
         Probe::Udp(udp) => stage::within(*timeout, udp.at, async |stage| udp::check(udp, stage).await).await,
-        Probe::SimpleTcp(_) => Err(NotBuilt("simpletcp").to_string()),
+        Probe::SimpleTcp(simple) => {
+            stage::within(*timeout, simple.at, async |stage| simpletcp::check(simple, stage).await).await
+        }
         Probe::Sql(sql) => sql::check(sql, *timeout, &tools.tls, &tools.keys).await,
         Probe::Grpc(grpc) => stage::within(*timeout, grpc.at, async |stage| grpc::check(grpc, stage).await).await,
     }
@@ -166,13 +185,6 @@ async fn within(
 ) -> Result<String, String> {
     timeout(limit, check).await.unwrap_or(Err(silent))
 }
-
-/// A kind of check that the configuration knows and this version does not make. Files that ask
-/// for one are refused when they are read ([`crate::config`]), so this is what a check says only
-/// where the two lists differ.
-#[derive(Debug, thiserror::Error)]
-#[error("this version makes no {0} checks")]
-struct NotBuilt(&'static str);
 
 /// A duration for people: `340 us`, `12 ms`, `5.0 s`.
 struct Took(Duration);

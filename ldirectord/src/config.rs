@@ -6,7 +6,6 @@
 
 mod address;
 mod build;
-mod built;
 mod checks;
 mod lines;
 pub mod model;
@@ -42,26 +41,6 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads a configuration that is to be put into effect. `path` is only named in diagnostics.
-///
-/// A directive that this version does not carry out makes the file unusable: ignored, it
-/// would leave unchecked what the administrator believes to be checked.
-///
-/// # Errors
-/// Everything that is wrong, warnings included, in the file's order.
-pub fn load(path: &Path, text: &[u8], surroundings: &dyn Surroundings) -> Result<Loaded, Vec<Diagnostic>> {
-    examine(path, text, surroundings, built::is_built)
-}
-
-/// Reads a configuration by the rules of the language alone: the model may hold what this
-/// version does not do.
-///
-/// # Errors
-/// Everything that is wrong, warnings included, in the file's order.
-pub fn parse(path: &Path, text: &[u8], surroundings: &dyn Surroundings) -> Result<Loaded, Vec<Diagnostic>> {
-    examine(path, text, surroundings, |_| true)
-}
-
 /// Reads a configuration's text; no more than [`load`] would take, and a little, so that it can tell.
 ///
 /// # Errors
@@ -75,12 +54,11 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// No configuration is longer, bytes; a disk image given by mistake is.
 const LONGEST: usize = 16 << 20;
 
-fn examine(
-    path: &Path,
-    text: &[u8],
-    surroundings: &dyn Surroundings,
-    is_built: impl Fn(&str) -> bool,
-) -> Result<Loaded, Vec<Diagnostic>> {
+/// Reads a configuration. `path` is only named in diagnostics.
+///
+/// # Errors
+/// Everything that is wrong, warnings included, in the file's order.
+pub fn load(path: &Path, text: &[u8], surroundings: &dyn Surroundings) -> Result<Loaded, Vec<Diagnostic>> {
     let mut findings = Findings::new(path);
     if text.len() > LONGEST {
         findings.error(Span::whole(1, ""), format!("the file is longer than {LONGEST} bytes"));
@@ -92,11 +70,7 @@ fn examine(
         not_utf8(&rows, &mut findings);
     }
     let written = read::read(&rows, &mut findings);
-    let (config, uses) = build::build(&written, surroundings, &mut findings);
-    for asked in uses.into_iter().filter(|asked| !is_built(&asked.feature)) {
-        let message = format!("{} is not available in this version", asked.feature);
-        findings.error(asked.span, message).help = asked.help;
-    }
+    let config = build::build(&written, surroundings, &mut findings);
     let found = findings.into_sorted();
     let usable = found.iter().all(|d| d.severity == Severity::Warning);
     if usable { Ok(Loaded { config, warnings: found }) } else { Err(found) }

@@ -94,7 +94,7 @@ fn consistent(text: &[u8]) -> Result<(), TestCaseError> {
         ..Fixed::default()
     };
     let lines = String::from_utf8_lossy(text).lines().count().max(1);
-    let found = match config::parse(Path::new("t.cf"), text, &machine) {
+    let found = match config::load(Path::new("t.cf"), text, &machine) {
         Ok(config::Loaded { config, warnings }) => {
             prop_assert!(warnings.iter().all(|d| d.severity == Severity::Warning));
             let mut keys = HashSet::new();

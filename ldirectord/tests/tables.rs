@@ -90,7 +90,7 @@ fn saved(table: &Table) -> Vec<String> {
 }
 
 fn table_of(text: &str) -> Vec<String> {
-    let loaded = config::parse(Path::new("t.cf"), text.as_bytes(), &machine());
+    let loaded = config::load(Path::new("t.cf"), text.as_bytes(), &machine());
     let loaded = loaded.unwrap_or_else(|found| panic!("{text}\n{}", found[0]));
     saved(&after_first_round(loaded.config))
 }
@@ -122,7 +122,7 @@ fn every_accepted_vector_gives_the_recorded_table() {
         }
         expected.sort();
         let text = std::fs::read(&path).expect("readable");
-        let loaded = config::parse(&path, &text, &machine()).unwrap_or_else(|found| panic!("{name}: {}", found[0]));
+        let loaded = config::load(&path, &text, &machine()).unwrap_or_else(|found| panic!("{name}: {}", found[0]));
         assert_eq!(saved(&after_first_round(loaded.config)), expected, "{name}");
         compared += 1;
     }
@@ -210,7 +210,7 @@ fn servers_that_do_not_answer_are_absent_or_quiescent_and_the_fallback_serves() 
 #[test]
 fn row_68_thresholds_are_in_the_table() {
     let text = section(&["real=192.0.2.1:80 masq 4 l:10 u:30", "checktype=on"]);
-    let loaded = config::parse(Path::new("t.cf"), text.as_bytes(), &machine()).expect("good");
+    let loaded = config::load(Path::new("t.cf"), text.as_bytes(), &machine()).expect("good");
     let table = after_first_round(loaded.config);
     let server = table.values().next().and_then(|entry| entry.destinations.values().next()).expect("one server");
     assert_eq!((server.upper_threshold, server.lower_threshold), (30, 10));

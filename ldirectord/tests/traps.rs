@@ -9,7 +9,7 @@ use ldirectord::config::{self, Fixed};
 
 fn load(text: &str) -> Result<Config, Vec<String>> {
     let machine = Fixed { host_name: "lvs1".into(), ..Fixed::default() };
-    let loaded = config::parse(Path::new("t.cf"), text.as_bytes(), &machine);
+    let loaded = config::load(Path::new("t.cf"), text.as_bytes(), &machine);
     loaded.map(|loaded| loaded.config).map_err(|found| found.into_iter().map(|d| d.message).collect())
 }
 

@@ -49,7 +49,7 @@ fn every_vector_is_accepted_or_refused_as_by_the_original_and_at_the_same_line()
         let expected = std::fs::read_to_string(path.with_extension("expected")).unwrap();
         let mut expected = expected.lines();
         let accepted = expected.next() == Some("exit: 0");
-        let result = config::parse(&path, &std::fs::read(&path).unwrap(), &machine());
+        let result = config::load(&path, &std::fs::read(&path).unwrap(), &machine());
         if REFUSED_HERE.contains(&name) {
             assert_eq!(errors(&result.expect_err(name)).len(), 1, "{name}");
         } else if accepted || ACCEPTED_HERE.contains(&name) {

@@ -1,18 +1,22 @@
-//! `service=http` and `https` (spec/ldirectord.md 8.4).
+//! `service=http`, `https` and `http_proxy` (spec/ldirectord.md 8.4).
 //!
 //! The connection goes to the real server and nowhere else, whatever name is in the Host
 //! header and in SNI; only a redirect to another host leads elsewhere. Each check has its
 //! own connection: one that was opened a minute ago says nothing about now.
+//!
+//! Through a proxy, everything goes to the proxy, redirects included, and Host is that of the URL.
 
 use std::error::Error;
 use std::net::SocketAddr;
 
 use reqwest::header::{CONNECTION, HOST, HeaderValue, LOCATION};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, ClientBuilder, Proxy, Response, Url};
+use rustls::ClientConfig;
 
 use super::reason;
 use super::tls::Tls;
-use crate::config::model::{Http, Method};
+use crate::config::Pattern;
+use crate::config::model::{Http, HttpProxy, Method};
 
 /// Most of a body that is looked at, bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -23,37 +27,80 @@ const MAX_REDIRECTS: usize = 7;
 /// How much of an unexpected body is told, characters.
 const QUOTED: usize = 80;
 
+/// What is asked of a server or a proxy, whatever the way to it.
+struct Question<'a> {
+    at: SocketAddr,
+    method: Method,
+    receive: Option<&'a Pattern>,
+    /// Whoever is asked, the connection is to `at`.
+    proxied: bool,
+}
+
 /// Asks, follows redirects, and looks at what came. `words` are for the monitor file: the status
 /// line, or the whole body where that is not what it should be.
 pub async fn check(request: &Http, tls: &Tls, words: &mut Option<String>) -> Result<String, String> {
-    let mut body = None;
-    let result = converse(request, tls, &mut body).await;
-    *words = body.or_else(|| Some(result.clone().unwrap_or_else(|why| why)));
+    let converse = async |unexpected: &mut _| {
+        let url = url(request)?;
+        let client = client(request, &url, tls)?;
+        let Http { at, method, ref receive, .. } = *request;
+        let question = Question { at, method, receive: receive.as_ref(), proxied: false };
+        follow(&client, &question, url, Some(&request.host), unexpected).await
+    };
+    told(converse, words).await
+}
+
+/// The same through a proxy.
+pub async fn check_through(request: &HttpProxy, tls: &Tls, words: &mut Option<String>) -> Result<String, String> {
+    let converse = async |unexpected: &mut _| {
+        let HttpProxy { at, method, ref url, ref receive } = *request;
+        let url =
+            Url::parse(url).map_err(|error| format!("\"{url}\" is not a URL ({error}); write all of it in request"))?;
+        let no_client = |error| format!("cannot make an HTTP client ({})", root(&error));
+        let proxy = Proxy::all(format!("http://{at}")).map_err(no_client)?;
+        let client = builder(tls, false)?.proxy(proxy).build().map_err(no_client)?;
+        let question = Question { at, method, receive: receive.as_ref(), proxied: true };
+        follow(&client, &question, url, None, unexpected).await
+    };
+    told(converse, words).await
+}
+
+/// The status line for monitor files, unless there is something unexpected to tell.
+async fn told(
+    converse: impl AsyncFnOnce(&mut Option<String>) -> Result<String, String>,
+    words: &mut Option<String>,
+) -> Result<String, String> {
+    let mut unexpected = None;
+    let result = converse(&mut unexpected).await;
+    *words = unexpected.or_else(|| Some(result.clone().unwrap_or_else(|why| why)));
     result
 }
 
-async fn converse(request: &Http, tls: &Tls, unexpected: &mut Option<String>) -> Result<String, String> {
-    let mut url = url(request)?;
-    let client = client(request, &url, tls)?;
-    let mut host = Some(request.host.as_str());
-    let mut at = request.at.to_string();
+async fn follow(
+    client: &Client,
+    question: &Question<'_>,
+    mut url: Url,
+    mut host: Option<&str>,
+    unexpected: &mut Option<String>,
+) -> Result<String, String> {
+    let mut at = question.at.to_string();
     for _ in 0..=MAX_REDIRECTS {
-        let response = ask(&client, request.method, &url, host, &at).await?;
-        let Some(next) = redirect(&url, &response) else { return judge(request, response, unexpected).await };
-        if next.origin() != url.origin() {
+        let response = ask(client, question.method, &url, host, &at).await?;
+        let Some(next) = redirect(&url, &response) else { return judge(question, response, unexpected).await };
+        if next.origin() != url.origin() && !question.proxied {
             // Another server is asked by its own name.
             (host, at) = (None, authority(&next));
         }
         url = next;
     }
-    Err(format!("302 Found: more than {MAX_REDIRECTS} redirects from {}, the last one to {url}", request.at))
+    Err(format!("302 Found: more than {MAX_REDIRECTS} redirects from {}, the last one to {url}", question.at))
 }
 
-fn client(request: &Http, first: &Url, tls: &Tls) -> Result<Client, String> {
-    let mut config = tls.config();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let mut builder = Client::builder()
-        .tls_backend_preconfigured(config)
+/// What all requests have in common.
+fn builder(tls: &Tls, verify: bool) -> Result<ClientBuilder, String> {
+    let mut tls = ClientConfig::clone(&*tls.config(verify)?);
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls)
         .no_proxy()
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
@@ -63,6 +110,11 @@ fn client(request: &Http, first: &Url, tls: &Tls) -> Result<Client, String> {
         .http1_title_case_headers()
         .http09_responses()
         .user_agent(concat!("ldirectord/", env!("CARGO_PKG_VERSION")));
+    Ok(builder)
+}
+
+fn client(request: &Http, first: &Url, tls: &Tls) -> Result<Client, String> {
+    let mut builder = builder(tls, request.verify)?;
     let host = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name).to_ascii_lowercase();
     for name in [Some(host.as_str()), first.domain()].into_iter().flatten() {
         // Also a redirect to the virtual host's own name is about this real server; its public
@@ -124,14 +176,14 @@ fn redirect(url: &Url, response: &Response) -> Option<Url> {
     url.join(location).ok().filter(|next| matches!(next.scheme(), "http" | "https"))
 }
 
-async fn judge(request: &Http, response: Response, unexpected: &mut Option<String>) -> Result<String, String> {
+async fn judge(question: &Question<'_>, response: Response, unexpected: &mut Option<String>) -> Result<String, String> {
     let status = response.status().to_string();
     if !response.status().is_success() {
         let url = response.url().clone();
         *unexpected = Some(status.clone());
-        return Err(format!("{status} ({} {url} at {})", request.method.as_str(), request.at));
+        return Err(format!("{status} ({} {url} at {})", question.method.as_str(), question.at));
     }
-    let Some(pattern) = &request.receive else { return Ok(status) };
+    let Some(pattern) = question.receive else { return Ok(status) };
     let body = body(response).await;
     match pattern.matches(&body) {
         Ok(true) => Ok(status),
@@ -141,7 +193,7 @@ async fn judge(request: &Http, response: Response, unexpected: &mut Option<Strin
             let why = format!(
                 "{status}, but \"{}\" is not in the body {begin:?}{dots} from {}",
                 pattern.as_str(),
-                request.at
+                question.at
             );
             *unexpected = Some(body);
             Err(why)

@@ -20,7 +20,7 @@ const SEARCH: u8 = 2;
 pub async fn check(ldap: &Ldap, stage: &Stage, tls: &Tls) -> Result<String, String> {
     let stream = stage.connect().await?;
     if ldap.tls {
-        let stream = tls.begin(stage, stream).await?;
+        let stream = tls.begin(stage, stream, None, false).await?;
         converse(ldap, stage, Wire::new(stream)).await
     } else {
         converse(ldap, stage, Wire::new(stream)).await

@@ -60,7 +60,7 @@ async fn attempt(sql: &Sql, stage: &Stage, tls: Option<&Tls>, seed: [u8; 20]) ->
     let login = Login::new(sql, greeting, tls.is_some(), seed);
     let Some(tls) = tls else { return converse(sql, stage, wire, login).await };
     wire.say(stage, &login.tls_request()).await?;
-    let stream = tls.begin(stage, wire.into_stream(stage)?).await?;
+    let stream = tls.begin(stage, wire.into_stream(stage)?, None, false).await?;
     converse(sql, stage, Wire::new(stream), login).await
 }
 

@@ -62,7 +62,7 @@ async fn attempt(sql: &Sql, stage: &Stage, tls: Option<&Tls>, keys: &Keys, nonce
         // One byte and not more: what follows belongs to TLS.
         match stream.read_u8().await.map_err(|error| stage.broken(&error))? {
             b'S' => {
-                let stream = tls.begin(stage, stream).await?;
+                let stream = tls.begin(stage, stream, None, false).await?;
                 return converse(sql, stage, Wire::new(stream), login, keys, true).await;
             }
             b'N' => {}

@@ -11,32 +11,18 @@ use lvs::ipvs::{Destination, Family, Netmask, Persistence, SchedulerFlags, Servi
 use super::checks::{Plan, Server};
 use super::model::{Alert, AlertDuring, Check, Config, Extensions, Globals, Line, LogTarget, Real, Virtual};
 use super::resolve::{FallbackServer, Servers, fallback_server, mapped_port, servers, service_key};
-use super::span::{At, Findings, Span};
+use super::span::{At, Findings};
 use super::surroundings::Surroundings;
 use super::written::{self, CheckType, Once, Section, ServiceName, Written};
 
 /// A whole file has no more real servers than this; a slip in a range makes millions.
 const MOST_SERVERS: usize = 262_144;
 
-/// Something the file asks for, as [`super::built`] names it, and where.
-pub struct Use<'a> {
-    /// `callback`, `service=smtp`.
-    pub feature: String,
-    /// What to point at.
-    pub span: Span<'a>,
-    /// What to do without it, if that is not obvious.
-    pub help: Option<String>,
-}
-
-/// The model, whole if `findings` has no error, and what the file asks for.
-pub fn build<'a>(
-    written: &Written<'a>,
-    surroundings: &dyn Surroundings,
-    findings: &mut Findings,
-) -> (Config, Vec<Use<'a>>) {
+/// The model, whole if `findings` has no error.
+pub fn build(written: &Written<'_>, surroundings: &dyn Surroundings, findings: &mut Findings) -> Config {
     let host_name = surroundings.host_name();
     let global = &written.globals;
-    let mut builder = Builder { global, host_name: &host_name, surroundings, findings, uses: Vec::new() };
+    let mut builder = Builder { global, host_name: &host_name, surroundings, findings };
     let globals = builder.globals();
     let fallbacks = builder.global_fallbacks();
     let mut virtuals = Vec::new();
@@ -51,7 +37,7 @@ pub fn build<'a>(
         }
         virtuals.push(built);
     }
-    (Config { globals, virtuals }, builder.uses)
+    Config { globals, virtuals }
 }
 
 struct Builder<'b, 'a> {
@@ -59,7 +45,6 @@ struct Builder<'b, 'a> {
     host_name: &'b str,
     surroundings: &'b dyn Surroundings,
     findings: &'b mut Findings,
-    uses: Vec<Use<'a>>,
 }
 
 /// `fallback` and `fallback6` of the global level.
@@ -98,27 +83,8 @@ fn cloned<T: Clone>(value: Option<&At<'_, T>>) -> Option<T> {
 }
 
 impl<'a> Builder<'_, 'a> {
-    /// A global directive is used by every section, and told once.
-    fn add_use(&mut self, new: Use<'a>) {
-        if !self.uses.iter().any(|known| known.span == new.span && known.feature == new.feature) {
-            self.uses.push(new);
-        }
-    }
-
-    fn uses<T>(&mut self, feature: &str, value: Option<&At<'a, T>>) {
-        if let Some(at) = value {
-            self.add_use(Use { feature: feature.to_owned(), span: at.span, help: None });
-        }
-    }
-
     fn globals(&mut self) -> Globals {
         let global = self.global;
-        self.uses("callback", global.callback.as_ref());
-        self.uses("maintenancedir", global.maintenance_directory.as_ref());
-        self.uses("autoreload=yes", global.auto_reload.as_ref().filter(|at| at.value));
-        for execute in &global.execute {
-            self.uses("execute", Some(execute));
-        }
         if let Some(At { value, span }) = &global.maintenance_directory
             && !self.surroundings.is_directory(value)
         {
@@ -193,7 +159,7 @@ impl<'a> Builder<'_, 'a> {
         }
         let key = key?;
         let plan = self.plan(section, key);
-        self.section_uses(section, &plan);
+        self.encryption(section, plan.service);
         let reals = self.reals(&plan, &lines);
         let fallback = own_fallback.or(match key.family() {
             Family::Inet => fallbacks.inet,
@@ -328,23 +294,18 @@ impl<'a> Builder<'_, 'a> {
         }
     }
 
-    fn section_uses(&mut self, section: &Section<'a>, plan: &Plan<'_, 'a>) {
-        let (own, global) = (&section.shared, &self.global.shared);
-        self.uses("fallbackcommand", either(&own.fallback_command, &global.fallback_command));
-        self.uses("emailalert", either(&own.email_alert, &global.email_alert));
-        self.uses("monitorfile", section.monitor_file.as_ref());
-        self.uses(&format!("checktype={}", plan.check_type.name()), section.check_type.as_ref());
-        if matches!(plan.check_type, CheckType::Negotiate | CheckType::Combined(_)) {
-            let service = plan.service.name();
-            let inferred = section.service.is_none().then(|| plan.key.port().unwrap_or(0));
-            self.add_use(Use {
-                feature: format!("service={service}"),
-                span: section.service.as_ref().map_or(section.header, |at| at.span),
-                help: Some(match inferred {
-                    Some(port) => format!("port {port} means service={service}; checktype=connect would do without"),
-                    None => "checktype=connect would do without".to_owned(),
-                }),
-            });
+    /// A check that is meant to be encrypted and is not would go unnoticed for ever.
+    fn encryption(&mut self, section: &Section<'a>, service: ServiceName) {
+        if let Some(at) = section.starttls.as_ref().filter(|at| at.value && !service.has_starttls()) {
+            let message = format!("there is no starttls with service={}", service.name());
+            let help = "it is for smtp, submission, pop and imap";
+            self.findings.error_with_help(at.span, message, help);
+        }
+        let encrypted = service.is_encrypted() || (service.has_starttls() && yes(&section.starttls));
+        if let Some(at) = section.verify.as_ref().filter(|at| at.value && !encrypted) {
+            let message = format!("there is no certificate to verify with service={}", service.name());
+            let help = "verify is for https, submissions, pops, imaps, and for what has starttls=yes";
+            self.findings.error_with_help(at.span, message, help);
         }
     }
 

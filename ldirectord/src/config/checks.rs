@@ -8,8 +8,8 @@ use lvs::ipvs::{Family, Forward, ServiceKey};
 
 use super::address::RealLine;
 use super::model::{
-    Check, Connect, Credentials, Dns, External, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method, Negotiate, Ping,
-    Probe, Radius, Secret, SimpleTcp, Sip, Sql, SqlEngine, Transport, Udp,
+    Check, Connect, Credentials, Dns, Encryption, External, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method,
+    Negotiate, Ping, Probe, Radius, Secret, SimpleTcp, Sip, Smtp, Sql, SqlEngine, Transport, Udp,
 };
 use super::pattern::Pattern;
 use super::resolve;
@@ -55,6 +55,10 @@ struct Words<'w> {
 
 fn text<'w>(value: &'w Once<'_, String>) -> &'w str {
     value.as_ref().map_or("", |at| &at.value)
+}
+
+fn yes(value: &Once<'_, bool>) -> bool {
+    value.as_ref().is_some_and(|at| at.value)
 }
 
 fn secret(value: &Once<'_, Secret>) -> Secret {
@@ -179,11 +183,11 @@ impl Plan<'_, '_> {
                 let method = self.method();
                 Probe::HttpProxy(HttpProxy { at, method, url: unslashed, receive })
             }
-            ServiceName::Smtp | ServiceName::Submission => Probe::Smtp { at },
-            ServiceName::Pop => Probe::Pop(mailbox(at, false, login)),
-            ServiceName::Pops => Probe::Pop(mailbox(at, true, login)),
-            ServiceName::Imap => Probe::Imap(mailbox(at, false, login)),
-            ServiceName::Imaps => Probe::Imap(mailbox(at, true, login)),
+            ServiceName::Smtp | ServiceName::Submission | ServiceName::Submissions => {
+                Probe::Smtp(Smtp { at, encryption: self.encryption() })
+            }
+            ServiceName::Pop | ServiceName::Pops => Probe::Pop(self.mailbox(at, login)),
+            ServiceName::Imap | ServiceName::Imaps => Probe::Imap(self.mailbox(at, login)),
             ServiceName::Ftp => Probe::Ftp(Ftp { at, login: self.ftp_login(login), path: slashed(request), receive }),
             ServiceName::Nntp => Probe::Nntp { at },
             ServiceName::Ldap => Probe::Ldap(ldap(at, false, login, unslashed, receive)),
@@ -228,6 +232,18 @@ impl Plan<'_, '_> {
         format!("ldirectord@{}", self.host_name)
     }
 
+    fn encryption(&self) -> Option<Encryption> {
+        let at_once = self.service.is_encrypted();
+        let starttls = !at_once && yes(&self.section.starttls);
+        let name = self.section.virtual_host.as_ref().and_then(|host| name_of(&host.value));
+        (at_once || starttls).then(|| Encryption { starttls, name, verify: yes(&self.section.verify) })
+    }
+
+    fn mailbox(&self, at: SocketAddr, login: Credentials) -> Mailbox {
+        let login = Some(login).filter(|login| !login.name.is_empty());
+        Mailbox { at, encryption: self.encryption(), login }
+    }
+
     fn method(&self) -> Method {
         self.section.method.as_ref().map_or(Method::Get, |at| at.value)
     }
@@ -249,6 +265,7 @@ impl Plan<'_, '_> {
         let virtual_host = self.section.virtual_host.as_ref().map(|host| host.value.clone());
         let mut http = Http {
             tls,
+            verify: yes(&self.section.verify),
             at,
             method: self.method(),
             path: slashed(words.request),
@@ -351,10 +368,6 @@ fn unescaped(text: &str) -> Vec<u8> {
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-fn mailbox(at: SocketAddr, tls: bool, login: Credentials) -> Mailbox {
-    Mailbox { at, tls, login: Some(login).filter(|login| !login.name.is_empty()) }
 }
 
 fn ldap(at: SocketAddr, tls: bool, login: Credentials, base: String, receive: Option<Pattern>) -> Ldap {

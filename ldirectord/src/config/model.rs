@@ -282,11 +282,8 @@ pub enum Probe {
     Http(Http),
     /// `http_proxy`.
     HttpProxy(HttpProxy),
-    /// `smtp`, `submission`.
-    Smtp {
-        /// Where to connect.
-        at: SocketAddr,
-    },
+    /// `smtp`, `submission`, `submissions`.
+    Smtp(Smtp),
     /// `pop`, `pops`.
     Pop(Mailbox),
     /// `imap`, `imaps`.
@@ -359,8 +356,10 @@ impl Method {
 /// One HTTP request (spec 8.4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Http {
-    /// Over TLS; the certificate is not verified.
+    /// Over TLS.
     pub tls: bool,
+    /// With TLS: the certificate has to be the server's, by an authority that the system trusts.
+    pub verify: bool,
     /// Where to connect: the real server and the check port, or what an absolute URL on the
     /// real server's line names.
     pub at: SocketAddr,
@@ -390,15 +389,44 @@ pub struct HttpProxy {
     pub receive: Option<Pattern>,
 }
 
+/// TLS on a connection of a line protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Encryption {
+    /// It begins by a command after the greeting; otherwise with the first byte.
+    pub starttls: bool,
+    /// The name for SNI: `virtualhost`.
+    pub name: Option<String>,
+    /// The certificate has to be the server's, by an authority that the system trusts.
+    pub verify: bool,
+}
+
+/// A server that takes mail.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Smtp {
+    /// Where to connect.
+    pub at: SocketAddr,
+    /// TLS, if any.
+    pub encryption: Option<Encryption>,
+}
+
 /// A mail server one may log in to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mailbox {
     /// Where to connect.
     pub at: SocketAddr,
-    /// TLS from the first byte.
-    pub tls: bool,
+    /// TLS, if any.
+    pub encryption: Option<Encryption>,
     /// Name and password, if `login` is set.
     pub login: Option<Credentials>,
+}
+
+impl Mailbox {
+    /// Encryption with the first byte, and by a command: one of the two at most.
+    #[must_use]
+    pub fn encryption(&self) -> (Option<&Encryption>, Option<&Encryption>) {
+        let encryption = self.encryption.as_ref();
+        (encryption.filter(|it| !it.starttls), encryption.filter(|it| it.starttls))
+    }
 }
 
 /// A name and its password.

@@ -75,7 +75,9 @@ const SECTION_ONLY: &[&str] = &[
     "service",
     "servicename",
     "slowstart",
+    "starttls",
     "stopfallback",
+    "verify",
     "virtualhost",
 ];
 

@@ -45,6 +45,8 @@ pub fn read<'a>(statement: Statement<'a>, section: &mut Section<'a>, findings: &
             set(&mut section.receive, pattern(span, findings));
         }
         "httpmethod" => set(&mut section.method, method(statement, findings)),
+        "starttls" => set(&mut section.starttls, statement.yes_no(findings)),
+        "verify" => set(&mut section.verify, statement.yes_no(findings)),
         "virtualhost" => section.virtual_host = virtual_host(value, findings),
         "login" => return quoted(statement, "invalid login string", &mut section.login, findings),
         "passwd" => return secret(statement, "invalid password", &mut section.password, findings),

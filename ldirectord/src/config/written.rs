@@ -81,6 +81,9 @@ pub struct Section<'a> {
     pub receive: Once<'a, Pattern>,
     pub method: Once<'a, Method>,
     pub virtual_host: Once<'a, String>,
+    /// Ours: TLS by a command (`starttls=yes`), certificates verified (`verify=yes`).
+    pub starttls: Once<'a, bool>,
+    pub verify: Once<'a, bool>,
     pub login: Once<'a, String>,
     pub password: Once<'a, Secret>,
     pub database: Once<'a, String>,
@@ -120,6 +123,8 @@ impl<'a> Section<'a> {
             receive: None,
             method: None,
             virtual_host: None,
+            starttls: None,
+            verify: None,
             login: None,
             password: None,
             database: None,
@@ -244,6 +249,7 @@ services! {
     Sip "sip" Some(5060);
     Smtp "smtp" Some(25);
     Submission "submission" Some(587);
+    Submissions "submissions" Some(465);
     Udp "udp" None;
 }
 
@@ -257,9 +263,21 @@ impl ServiceName {
         Self::ALL.iter().copied().find(|service| service.name() == name)
     }
 
-    /// What a virtual on this port is taken for (spec 5.2).
+    /// What a virtual on this port is taken for (spec 5.2). Files that were written for the original have virtuals on
+    /// port 465 as well, which it does not check.
     pub fn usually_on(port: u16) -> Self {
-        Self::ALL.iter().copied().find(|service| service.port() == Some(port)).unwrap_or(Self::None)
+        let mut known = Self::ALL.iter().copied().filter(|&service| service != Self::Submissions);
+        known.find(|service| service.port() == Some(port)).unwrap_or(Self::None)
+    }
+
+    /// Whether `starttls=yes` can be asked for.
+    pub fn has_starttls(self) -> bool {
+        matches!(self, Self::Smtp | Self::Submission | Self::Pop | Self::Imap)
+    }
+
+    /// Whether it is encrypted from the first byte, with a certificate that can be verified.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Https | Self::Submissions | Self::Pops | Self::Imaps)
     }
 }
 

@@ -9,14 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::testing::{answer, closed_port, report, run, server};
 use crate::config::Pattern;
-use crate::config::model::{Check, Http, Method, Negotiate, Probe};
+use crate::config::model::{Check, Http, HttpProxy, Method, Negotiate, Probe};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nTest Page";
 
 fn get(at: SocketAddr) -> Http {
     let host = at.ip().to_string();
     let (method, path) = (Method::Get, "/".to_owned());
-    Http { tls: false, at, method, path, host, server_name: None, receive: None }
+    Http { tls: false, verify: false, at, method, path, host, server_name: None, receive: None }
 }
 
 fn expecting(at: SocketAddr, receive: &str) -> Http {
@@ -214,6 +214,48 @@ fn an_answer_without_head_counts_as_a_page() {
     run(async {
         let at = page("Test Page").await;
         assert!(ask(expecting(at, "Test Page")).await.is_ok());
+    });
+}
+
+async fn ask_through(at: SocketAddr, url: &str, receive: &str) -> Result<String, String> {
+    let receive = Some(Pattern::new(receive).expect("a pattern"));
+    let probe = Probe::HttpProxy(HttpProxy { at, method: Method::Get, url: url.to_owned(), receive });
+    report(&Check::Negotiate(Negotiate { probe, timeout: Duration::from_secs(10) })).await
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_whole_url_and_for_every_redirect() {
+    run(async {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let log = heard.clone();
+        let proxy = server(move |request, stream| {
+            let moved = request.starts_with("GET http://www.example.com/ ");
+            log.borrow_mut().push(request);
+            let there = "HTTP/1.1 302 Found\r\nLocation: http://other.example.com:81/b\r\nContent-Length: 0\r\n\r\n";
+            answer(stream, if moved { there } else { PAGE })
+        })
+        .await;
+        assert_eq!(ask_through(proxy, "http://www.example.com/", "Test").await, Ok("200 OK".to_owned()));
+        let heard = heard.borrow();
+        assert!(heard[0].contains("\r\nHost: www.example.com\r\n"), "{}", heard[0]);
+        assert!(heard[1].starts_with("GET http://other.example.com:81/b HTTP/1.1\r\n"), "{}", heard[1]);
+        assert!(heard[1].contains("\r\nHost: other.example.com:81\r\n"), "{}", heard[1]);
+    });
+}
+
+#[test]
+fn a_proxy_that_fails_is_down_with_its_own_address() {
+    run(async {
+        let proxy = page("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+        let why = ask_through(proxy, "http://www.example.com/a", "").await.expect_err("no way there");
+        assert!(why.starts_with("503 Service Unavailable (GET http://www.example.com/a at "), "{why}");
+        let why = ask_through(proxy, "https://www.example.com/", "").await.expect_err("no tunnel");
+        assert!(why.starts_with(&format!("500 Can't connect to {proxy} (")), "{why}");
+        let nobody = closed_port().await;
+        let why = ask_through(nobody, "http://www.example.com/", "").await.expect_err("nobody listens");
+        assert!(why.starts_with(&format!("500 Can't connect to {nobody} (Connection refused)")), "{why}");
+        let why = ask_through(nobody, "index.html", "").await.expect_err("no URL");
+        assert!(why.starts_with("\"index.html\" is not a URL ("), "{why}");
     });
 }
 

@@ -165,6 +165,7 @@ fn row_69_checktype_2_is_negotiate_connect_connect_negotiate() {
     let negotiate = Negotiate {
         probe: Probe::Http(crate::config::model::Http {
             tls: false,
+            verify: false,
             at: connect.at,
             method: crate::config::model::Method::Get,
             path: "/".into(),
