@@ -29,7 +29,15 @@
 
 mod certificate;
 mod keeper;
-mod nginx;
 mod place;
 mod server;
 mod watch;
+
+mod apache;
+mod dovecot;
+mod echo;
+mod news;
+mod nginx;
+mod postfix;
+mod tinyproxy;
+mod vsftpd;

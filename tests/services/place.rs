@@ -6,10 +6,11 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use lab::{Attempt, Result, wait_for};
+use lab::{Attempt, Error, Result, wait_for};
 use tempfile::TempDir;
 
 use crate::server::Server;
@@ -85,6 +86,19 @@ impl Place {
         Ok(path)
     }
 
+    /// Makes a directory of the place that belongs to somebody (`postfix:postdrop`), and says where it is.
+    ///
+    /// # Errors
+    /// If there is no such user.
+    pub fn directory_of(&self, name: &str, owner: &str, mode: u32) -> Result<PathBuf> {
+        let path = self.directory().join(name);
+        let what = || format!("make {} for {owner}", path.display());
+        fs::create_dir_all(&path).attempt(what)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).attempt(what)?;
+        let given = Command::new("chown").arg(owner).arg(&path).status().attempt(what)?;
+        if given.success() { Ok(path) } else { Err(Error::Senseless(format!("there is no {owner} on this machine"))) }
+    }
+
     /// Starts a server, which has to stay in the foreground. Its working directory is the place's.
     ///
     /// # Errors
@@ -106,7 +120,6 @@ impl Place {
     ///
     /// # Errors
     /// If it does not get it, or ends, with what it wrote.
-    #[allow(dead_code, reason = "for servers that speak UDP")]
     pub fn await_udp(&self, server: &Server, port: u16) -> Result<()> {
         self.await_socket(server, "/proc/net/udp", "07", port)
     }

@@ -28,6 +28,9 @@ impl Server {
         let file = File::create(&output).attempt(|| format!("make {}", output.display()))?;
         let child = Command::new("unshare")
             .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--"])
+            // The first process of a space inherits the orphans, and servers do not expect strangers' children: vsftpd
+            // dies of the first. A shell that waits collects them; the last command keeps it from giving way to the server.
+            .args(["sh", "-c", "\"$@\"; exit $?", "sh"])
             .args(command)
             .current_dir(directory)
             .stdin(Stdio::null())

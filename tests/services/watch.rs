@@ -4,7 +4,7 @@ use std::env;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub struct Checks<'p> {
     place: &'p Place,
     text: String,
     reals: Vec<SocketAddr>,
+    authorities: Option<PathBuf>,
 }
 
 impl<'p> Checks<'p> {
@@ -44,7 +45,12 @@ impl<'p> Checks<'p> {
             "checkinterval=1\nchecktimeout=2\nnegotiatetimeout=2\nquiescent=no\nsupervised=yes\nlogfile=\"{}\"\n\n",
             log.display()
         );
-        Self { place, text, reals: Vec::new() }
+        Self { place, text, reals: Vec::new(), authorities: None }
+    }
+
+    /// The authorities that the machine is said to trust: a file of certificates.
+    pub fn trust(&mut self, authorities: &Path) {
+        self.authorities = Some(authorities.to_owned());
     }
 
     /// Checks a port of the place's address; `lines` are the section's, such as `service=nntp`, one directive a line.
@@ -68,7 +74,7 @@ impl<'p> Checks<'p> {
     /// # Errors
     /// If it cannot be started.
     pub fn start(self) -> Result<Watch<'p>> {
-        let Self { place, text, reals } = self;
+        let Self { place, text, reals, authorities } = self;
         // It programs the table as soon as it runs.
         keeper::table();
         let name = format!("{}.cf", place.name());
@@ -77,6 +83,8 @@ impl<'p> Checks<'p> {
         let output = place.directory().join("ldirectord.out");
         let file = File::create(&output).attempt(|| format!("make {}", output.display()))?;
         let child = Command::new(&program)
+            // What rustls-native-certs looks at before the system's own.
+            .envs(authorities.map(|file| ("SSL_CERT_FILE", file)))
             .args([path.as_os_str(), "start".as_ref()])
             .stdin(Stdio::null())
             .stdout(file.try_clone().attempt(|| "share an output file".into())?)
