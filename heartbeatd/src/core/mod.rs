@@ -55,6 +55,10 @@ pub use takeover::{Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, W
 /// After `shutdone` statuses go on for that long, so that it is asked for again if it got lost (spec 6.6).
 const LINGER: Duration = Duration::from_secs(1);
 
+/// heartbeat 3.0.6 goes on that long itself, and starts its scripts on `shutdone`: one that counts us as dead before they
+/// have ended forgets what it was doing, and says so.
+const LINGER_FOR_OLD: Duration = Duration::from_secs(3);
+
 /// A word that has changed is repeated after that long, and so often, until the peer has
 /// echoed it: what waits for it is not to wait for a keepalive because one message got lost.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
@@ -436,7 +440,8 @@ impl Node {
                 Effect::Left => {
                     if self.membership.status() == NodeStatus::Active {
                         self.membership.say(Body::Shutdone, out);
-                        self.phase = Phase::Leaving { until: now + LINGER };
+                        let linger = if self.takeover.peer_is_old() { LINGER_FOR_OLD } else { LINGER };
+                        self.phase = Phase::Leaving { until: now + linger };
                     } else {
                         self.stopped(out);
                     }

@@ -68,7 +68,7 @@ fn b1_an_orderly_stop_of_ours() {
     assert_eq!(bench.said(), ["R(none,0) shutdown"]);
     bench.happens(Event::Released { group: GroupId(0), ok: true });
     assert_eq!(bench.said(), ["shutdone"]);
-    bench.wait(ms(900));
+    bench.wait(ms(2900));
     assert!(!bench.done.contains(&Action::Stopped), "statuses go on for a while");
     bench.wait(ms(200));
     assert!(bench.done.contains(&Action::Stopped));
