@@ -34,10 +34,17 @@ mod server;
 mod watch;
 
 mod apache;
+mod bind;
 mod dovecot;
 mod echo;
+mod freeradius;
+mod kamailio;
+mod mariadb;
+mod mysql_sha2;
 mod news;
 mod nginx;
 mod postfix;
+mod postgresql;
+mod slapd;
 mod tinyproxy;
 mod vsftpd;

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,6 +72,11 @@ impl Place {
     /// The address of its virtual services.
     pub fn virtual_address(&self) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, self.number)
+    }
+
+    /// The same for services of IPv6.
+    pub fn virtual_address6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, self.number.into())
     }
 
     /// Writes a file below its directory, mode 0644, and says where it is.

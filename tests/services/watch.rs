@@ -61,10 +61,12 @@ impl<'p> Checks<'p> {
     /// The same for any address.
     pub fn add_at(&mut self, at: SocketAddr, lines: &str) -> Check {
         let number = u16::try_from(self.reals.len()).expect("a handful of checks");
-        let service = virtual_service(self.place, Check(number));
+        let service = virtual_service(self.place, Check(number), at);
+        let six = if at.is_ipv6() { "6" } else { "" };
         let lines: String = lines.lines().map(|line| format!("\t{}\n", line.trim())).collect();
         let negotiate = if lines.contains("checktype=") { "" } else { "\tchecktype=negotiate\n" };
-        write!(self.text, "virtual={service}\n\treal={at} masq\n{negotiate}{lines}\n").expect("a string takes all");
+        write!(self.text, "virtual{six}={service}\n\treal{six}={at} masq\n{negotiate}{lines}\n")
+            .expect("a string takes all");
         self.reals.push(at);
         Check(number)
     }
@@ -199,7 +201,8 @@ impl Watch<'_> {
 
     /// Its service, if it is in the table.
     fn service(&self, check: Check) -> Option<ServiceKey> {
-        let wanted = virtual_service(self.place, check);
+        let Check(number) = check;
+        let wanted = virtual_service(self.place, check, self.reals[usize::from(number)]);
         keeper::table().into_keys().find(|key| matches!(key, ServiceKey::Address { at, .. } if *at == wanted))
     }
 }
@@ -211,7 +214,11 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// A port for each, none of which suggests a service.
-fn virtual_service(place: &Place, Check(number): Check) -> SocketAddr {
-    (place.virtual_address(), 4000 + number).into()
+/// A port for each, none of which suggests a service, and the family of the real server.
+fn virtual_service(place: &Place, Check(number): Check, real: SocketAddr) -> SocketAddr {
+    let port = 4000 + number;
+    match real {
+        SocketAddr::V4(_) => (place.virtual_address(), port).into(),
+        SocketAddr::V6(_) => (place.virtual_address6(), port).into(),
+    }
 }

@@ -1,8 +1,8 @@
 //! `service=mysql`: MySQL's and MariaDB's own protocol.
 //!
-//! The connection is not encrypted unless the server insists on it, which is what the original's
-//! client library does. No password crosses it in the clear then: the methods prove that it is
-//! known, or encrypt it with the server's key.
+//! The connection is not encrypted, as with the original's client library, unless the server
+//! refuses who comes so. No password crosses it in the clear: the methods prove that it is known,
+//! or encrypt it with the server's key.
 
 mod login;
 mod packet;

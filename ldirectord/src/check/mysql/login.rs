@@ -21,8 +21,9 @@ const MAX_PACKET: u32 = 0x100_0000;
 /// `utf8mb4_general_ci`.
 const CHARACTER_SET: u8 = 45;
 
-/// `ER_SECURE_TRANSPORT_REQUIRED`.
-const TLS_REQUIRED: u16 = 3159;
+/// What a server answers that lets nobody in without TLS, or not this user: MySQL's
+/// `ER_SECURE_TRANSPORT_REQUIRED`, and `ER_ACCESS_DENIED_ERROR`, which may mean a wrong password, too.
+const TLS_REQUIRED: [u16; 2] = [3159, 1045];
 
 /// How a password is shown to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +167,7 @@ impl<'a> Login<'a> {
         let number = packet.number.wrapping_add(1);
         if let Some(refusal) = packet.refusal() {
             // Without TLS a server may also have no key to encrypt a password with.
-            let wants_tls = refusal.code == TLS_REQUIRED || self.key_asked;
+            let wants_tls = TLS_REQUIRED.contains(&refusal.code) || self.key_asked;
             let may_have_it = wants_tls && !self.encrypted && self.greeting.speaks_tls;
             return if may_have_it { Next::NeedsTls(refusal.to_string()) } else { Next::Refused(refusal.to_string()) };
         }
@@ -307,9 +308,11 @@ mod tests {
     #[test]
     fn a_server_that_insists_on_tls_gets_it_once() {
         let sql = sql("s3cret");
-        let demand = packet(b"\xff\x57\x0c#HY000insecure transport");
-        assert!(matches!(login(&sql, "mysql_native_password", false).hear(&demand), Next::NeedsTls(_)));
-        assert!(matches!(login(&sql, "mysql_native_password", true).hear(&demand), Next::Refused(_)));
+        for demand in [b"\xff\x57\x0c#HY000insecure transport".as_slice(), b"\xff\x15\x04#28000Access denied"] {
+            let demand = packet(demand);
+            assert!(matches!(login(&sql, "mysql_native_password", false).hear(&demand), Next::NeedsTls(_)));
+            assert!(matches!(login(&sql, "mysql_native_password", true).hear(&demand), Next::Refused(_)));
+        }
     }
 
     #[test]
