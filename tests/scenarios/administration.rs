@@ -100,7 +100,11 @@ fn where_ldirectord_runs_it_drains() -> Result<()> {
     Ok(())
 }
 
-fn examined(node: &Node) -> Result<(i32, Vec<(String, Vec<String>)>)> {
+/// What a finding is called, and the commands that fix it.
+type Finding = (String, Vec<String>);
+
+/// The doctor's exit status and findings.
+fn examined(node: &Node) -> Result<(i32, Vec<Finding>)> {
     let (status, said) = lvsctl(node, &["doctor", "--json"])?;
     // With a status other than 0 standard error follows; there is none.
     let findings = json(&said)["findings"].as_array().cloned().unwrap_or_default();
