@@ -212,7 +212,7 @@ fn either_crashes_beside_an_old_node_and_comes_back() {
         mixed.run(4 * S);
         assert_eq!(mixed.owners(), HOME, "seed {seed}");
         mixed.ours(Event::Stop);
-        mixed.run(3 * S);
+        mixed.run(5 * S);
         assert!(mixed.stopped, "seed {seed}");
         assert_eq!(mixed.owners(), ["old", "old"], "seed {seed}");
     }
