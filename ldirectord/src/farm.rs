@@ -61,6 +61,8 @@ pub struct Farm {
     /// The table was read since start or reload.
     seen: bool,
     ready: bool,
+    /// See [`Farm::is_blind`].
+    blind: bool,
     batch: Option<table::Batch>,
     /// Counts reloads: a batch of an earlier generation says nothing about this one.
     generation: u64,
@@ -167,6 +169,7 @@ impl Farm {
             round: BTreeSet::new(),
             seen: false,
             ready: false,
+            blind: false,
             batch: None,
             generation: 0,
         };
@@ -238,18 +241,27 @@ impl Farm {
         self.ready
     }
 
-    /// No server that is checked at all answered its last check: they are all down, or we are cut off.
+    /// No server that is checked at all answered its last check when the table was last as wanted: they are all down, or
+    /// we are cut off. One that answers only now is not in the table yet, so whoever took over on its word would meet none.
     #[must_use]
     pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    fn sees_nobody(&self) -> bool {
         let servers = self.virtuals.iter().flat_map(|held| &held.servers);
         let mut checked = servers.filter_map(|server| server.last.as_ref()).peekable();
         checked.peek().is_some() && checked.all(|last| last.report.result.is_err())
     }
 
-    /// To be asked after each turn: whether the farm became ready just now.
+    /// To be called after each turn: whether the farm became ready just now.
     #[must_use]
     pub fn became_ready(&mut self, now: Instant) -> Option<Notice> {
-        let done = self.seen && self.round.is_empty() && self.batch.is_none() && !self.wants_table(now);
+        let settled = self.batch.is_none() && !self.wants_table(now);
+        if settled {
+            self.blind = self.sees_nobody();
+        }
+        let done = self.seen && self.round.is_empty() && settled;
         if self.ready || !done {
             return None;
         }
