@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Between two questions before the first round is done, and after it.
-const SOON: Duration = Duration::from_millis(100);
-const LATER: Duration = Duration::from_secs(1);
+/// Between two questions. Shorter than a keepalive in practice: a node that was just cut off from its servers must not
+/// be offered a group on the word of an answer from before.
+const PAUSE: Duration = Duration::from_millis(100);
 /// An answer that takes longer is none.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Boot order is nobody's business: an ldirectord that is not there yet is waited for that long.
@@ -102,9 +102,8 @@ async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mps
         if changed && standing == Standing::Absent {
             log::warn!("{}", absence(&socket));
         }
-        let pause = if standing == Standing::Ready { LATER } else { SOON };
         tokio::select! {
-            () = sleep(pause) => {}
+            () = sleep(PAUSE) => {}
             order = ordered.recv() => {
                 let Some(order) = order else { return };
                 if client.is_some() {
