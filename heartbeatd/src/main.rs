@@ -1,13 +1,14 @@
 //! The command line of heartbeatd.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use heartbeatd::act::guard;
+use heartbeatd::act::{guard, proclaim};
 use heartbeatd::names::{Name, cl_status, heartbeat, switch};
 use heartbeatd::start::{self, Places, STOP_PATIENCE, StartError};
 use heartbeatd::{config, decode, show};
@@ -52,6 +53,16 @@ enum Verb {
     Run,
     /// Says what is wrong with the files, and starts nothing; exit status 6 if they are refused
     Check,
+    /// Tells the neighbours for five seconds that an address is at this machine, and puts nothing on
+    Announce {
+        /// IPv4 or IPv6
+        address: IpAddr,
+        /// Where; unless said the interface whose network holds the address
+        interface: Option<String>,
+        /// One announcement, and no more
+        #[arg(long)]
+        once: bool,
+    },
     /// Says what captured packets hold; exit status 0 if all are valid
     Decode(decode::Arguments),
     /// Takes addresses off when the daemon dies; started by the daemon itself
@@ -181,6 +192,10 @@ fn heartbeatd() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(e) => refused(&e),
+        },
+        Verb::Announce { address, interface, once } => match proclaim::proclaim(address, interface.as_deref(), once) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => complain(&lvs::diag::chain(&e)),
         },
         Verb::Decode(arguments) => {
             match decode::command(&arguments, &mut io::stdout().lock(), &mut io::stderr().lock()) {

@@ -108,7 +108,8 @@ pub fn run(places: &Places, background: Option<Readiness>, debug: bool) -> Resul
         return Err(StartError::Privilege);
     }
     let settings = settings(places)?;
-    let sink = if background.is_some() { Sink::System(Facility::LOG_DAEMON) } else { Sink::Stderr };
+    let facility = config.ha_cf.facility.as_deref().and_then(logging::facility).unwrap_or(Facility::LOG_DAEMON);
+    let sink = if background.is_some() { Sink::System(facility) } else { Sink::Stderr };
     let level = if debug || config.ha_cf.debug > 0 { log::LevelFilter::Debug } else { log::LevelFilter::Info };
     // Fails only in a process that has a log already.
     let _ = logging::install("heartbeatd", sink, level);

@@ -78,6 +78,26 @@ fn an_address_comes_on_with_a_lease_in_the_network_that_covers_it() {
 }
 
 #[test]
+fn label_and_broadcast_are_those_of_the_file() {
+    in_a_network_of_its_own("label_and_broadcast_are_those_of_the_file", async {
+        cable("10.99.0.1/24");
+        let mut vips = vips(9);
+        let labelled = VipSpec {
+            label: Some("hb0:0".into()),
+            broadcast: Some("10.99.0.127".parse().unwrap()),
+            ..vip("10.99.0.50", Some(32), Some("hb0"))
+        };
+        vips.put_on(Instant::now(), &labelled).unwrap();
+        let [on] = &seen("10.99.0.50")[..] else { panic!("once") };
+        assert_eq!((on.prefix, on.label.as_deref(), on.broadcast), (32, Some("hb0:0"), labelled.broadcast));
+        // With a whole mask the network of the cable is not this address's.
+        let routes = std::process::Command::new("ip").args(["route", "show"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&routes.stdout).lines().count(), 1, "{routes:?}");
+        assert!(vips.take_off(&labelled).unwrap());
+    });
+}
+
+#[test]
 fn an_address_without_an_interface_says_what_to_write() {
     in_a_network_of_its_own("an_address_without_an_interface_says_what_to_write", async {
         cable("10.99.0.1/24");

@@ -320,7 +320,7 @@ impl Vips {
 }
 
 /// One announcement; an interface without neighbours needs none.
-fn announce(announcer: &Announcer, links: &[Link], address: &Address) -> Result<(), String> {
+pub(super) fn announce(announcer: &Announcer, links: &[Link], address: &Address) -> Result<(), String> {
     let link = links.iter().find(|link| link.index == address.interface).ok_or("its interface is gone")?;
     let Some(mac) = link.mac.filter(|_| link.resolves) else { return Ok(()) };
     let router = address.ip.is_ipv6() && is_router(&link.name);

@@ -431,7 +431,7 @@ pub fn plan(config: &Config) -> Result<core::Plan, core::PlanError> {
     let groups = config.groups.iter().map(|group| core::Group {
         key: group.key().to_owned(),
         home: group.home.clone(),
-        overlaps: group.resources.iter().all(|resource| !matches!(resource.kind, ResourceKind::Script { .. })),
+        overlaps: group.resources.iter().all(|resource| resource.kind.overlaps()),
     });
     core::Plan::new(groups.collect())
 }

@@ -8,6 +8,7 @@ pub mod handover;
 pub mod identity;
 pub mod ldirectord;
 pub mod lease;
+pub mod proclaim;
 pub mod script;
 pub mod silence;
 pub mod sync;

@@ -124,6 +124,7 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         uuid: written.uuid,
         form: written.form,
         debug: written.debug,
+        facility: written.facility,
         environment: written.environment,
     })
 }

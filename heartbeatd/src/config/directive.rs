@@ -7,8 +7,8 @@ pub(super) enum Standing {
     Done,
     /// Accepted without effect, with a warning that gives the reason.
     Ignored(&'static str),
-    /// Refused, because the pair would not be as safe, or not do, what the file says.
-    Refused(&'static str),
+    /// Refused, because the pair would not be as safe, or not do, what the file says: why, and what to do instead.
+    Refused(&'static str, &'static str),
 }
 
 /// How the rest of its line is read (spec 1.1).
@@ -37,7 +37,8 @@ const fn row(name: &'static str, takes: Takes, standing: Standing) -> Directive 
 const LOG: &str = "everything goes to the system log";
 const CRM: &str = "it belongs to Pacemaker";
 const API: &str = "there is no client socket of heartbeat's; programs use heartbeatd's own";
-const MEMORY: &str = "memory is neither locked nor set aside";
+const MEMORY: &str = "memory is locked as it is needed, none is set aside";
+const PRIORITY: &str = "the priority is as the service was started with (CPUSchedulingPolicy= in its unit, or chrt)";
 const COMPRESS: &str = "messages between two nodes are too small to be compressed";
 
 use Standing::{Done, Ignored, Refused};
@@ -62,24 +63,47 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     row(
         "serial",
         Values,
-        Refused("serial lines are not available yet: the pair would have one link less than it says"),
+        Refused(
+            "serial lines are not available yet: the pair would have one link less than it says",
+            "take a network cable between the nodes",
+        ),
     ),
     row("ping", Values, Done),
     row("ping6", Values, Done),
     row("ping_group", Line, Done),
-    row("hbaping", Values, Refused("pinging over fibre channel is not available")),
+    row(
+        "hbaping",
+        Values,
+        Refused("pinging over fibre channel is not available", "\"ping ADDRESS\" asks a host over IP"),
+    ),
     row("auto_failback", Value, Done),
     row("nice_failback", Value, Done),
     row("hopfudge", Value, Done),
-    row("watchdog", Value, Refused("the watchdog is not available yet: a hung node would not be reset")),
+    row(
+        "watchdog",
+        Value,
+        Refused("the watchdog is not available yet: a hung node would not be reset", "take the line out"),
+    ),
     row("respawn", Line, Done),
-    row("failfast", Line, Refused("programs started by heartbeat are not available yet: this one would not run")),
+    row(
+        "failfast",
+        Line,
+        Refused("programs started by heartbeat are not available yet: this one would not run", "take the line out"),
+    ),
     row("apiauth", Line, Ignored(API)),
-    row("stonith", Line, Refused("fencing is not available yet: a takeover would happen without it")),
-    row("stonith_host", Line, Refused("fencing is not available yet: a takeover would happen without it")),
+    row(
+        "stonith",
+        Line,
+        Refused("fencing is not available yet: a takeover would happen without it", "take the line out"),
+    ),
+    row(
+        "stonith_host",
+        Line,
+        Refused("fencing is not available yet: a takeover would happen without it", "take the line out"),
+    ),
     row("logfile", Value, Ignored(LOG)),
     row("debugfile", Value, Ignored(LOG)),
-    row("logfacility", Value, Ignored("the system log's facility is always daemon")),
+    row("logfacility", Value, Done),
     row("use_logd", Value, Ignored(LOG)),
     row("conn_logd_time", Value, Ignored(LOG)),
     row("syslogmsgfmt", Value, Ignored(LOG)),
@@ -87,8 +111,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     row("debug", Value, Done),
     row("coredumps", Value, Ignored("core dumps are as the service's limits say")),
     row("coreroot", Value, Ignored("core dumps are as the service's limits say")),
-    row("realtime", Value, Ignored("the priority is as the service was started with")),
-    row("rtprio", Value, Ignored("the priority is as the service was started with")),
+    row("realtime", Value, Ignored(PRIORITY)),
+    row("rtprio", Value, Ignored(PRIORITY)),
     row("memreserve", Value, Ignored(MEMORY)),
     row("msgfmt", Value, Done),
     row("compression", Value, Ignored(COMPRESS)),

@@ -45,6 +45,8 @@ pub(super) struct Written {
     pub(super) uuid: UuidFrom,
     pub(super) form: Form,
     pub(super) debug: u8,
+    /// Of the system log.
+    pub(super) facility: Option<String>,
     pub(super) environment: Vec<(String, String)>,
     /// Media that were written down with a mistake in them.
     pub(super) broken_media: usize,
@@ -70,6 +72,7 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         uuid: UuidFrom::File,
         form: Form::Usual,
         debug: 0,
+        facility: None,
         environment: Vec::new(),
         broken_media: 0,
         port: around.port,
@@ -95,10 +98,9 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
 impl Written {
     fn line(&mut self, directive: &Directive, name: &Word, rest: &Word, source: &mut Source, around: &Surroundings) {
         match directive.standing {
-            Standing::Refused(reason) => return source.error(&name.place, reason, None),
+            Standing::Refused(reason, help) => return source.error(&name.place, reason, help),
             Standing::Ignored(reason) => {
                 source.warn(&name.place, format!("{} has no effect: {reason}", name.text), None);
-                return self.record(directive, rest);
             }
             Standing::Done => {}
         }
@@ -115,6 +117,9 @@ impl Written {
         }
         if directive.name == "respawn" {
             return self.respawn(name, &words, source);
+        }
+        if directive.takes == Takes::Line {
+            return;
         }
         if directive.takes == Takes::Value {
             self.record(directive, rest);
@@ -274,12 +279,18 @@ impl Written {
                     "resources come from haresources",
                 );
             }
+            "logfacility" => match lvs::daemon::logging::facility(text) {
+                Some(_) => self.facility = Some(text.to_ascii_lowercase()),
+                None if text == "none" => {
+                    source.warn(&word.place, "none: the system log is the only one there is", "its facility is daemon");
+                }
+                None => return no(format!("{text:?} is no facility of the system log"), "such as daemon or local0"),
+            },
             "env" => match text.split_once('=') {
                 Some((variable, value)) if !variable.is_empty() => self.export(variable, value),
                 _ => return no(format!("{text:?} is not NAME=VALUE"), "scripts will see it as HA_NAME"),
             },
-            // The table and this match name the same directives; a test holds that.
-            _ => return no(format!("{name} is not understood"), "please report this"),
+            _ => ignored(name, text)?,
         }
         Ok(())
     }
@@ -300,6 +311,41 @@ impl Written {
         }
         self.nodes.push(Word { text: name, place: word.place.clone() });
         Ok(())
+    }
+}
+
+/// The values of what has no effect, as strict as heartbeat is with them: a file that it refuses is not taken here either.
+fn ignored(name: &str, text: &str) -> Result<(), Wrong> {
+    let no = |message: String, help: &str| Err(Wrong { message, help: Some(help.to_owned()) });
+    match name {
+        "use_logd"
+        | "use_apphbd"
+        | "syslogmsgfmt"
+        | "log_badpack"
+        | "coredumps"
+        | "realtime"
+        | "traditional_compression" => value::boolean(text).map(|_| ()),
+        "baud" => value::number(text, 1, u32::MAX).map(|_| ()),
+        "conn_logd_time" => positive(text).map(|_| ()),
+        "rtprio" => value::number(text, 1, 99).map(|_| ()),
+        "compression_threshold" => value::number(text, 1, u32::MAX).map(|_| ()),
+        "memreserve" => value::number(text, 0, u32::MAX).map(|_| ()),
+        "compression" if !matches!(text, "zlib" | "bz2") => {
+            no(format!("{text:?} is no compression method"), "zlib or bz2; or leave it out")
+        }
+        "compression"
+        | "logfile"
+        | "debugfile"
+        | "coreroot"
+        | "cluster"
+        | "quorum_server"
+        | "crm_daemon_dir"
+        | "crmd_spawns_pengine"
+        | "record_config_changes"
+        | "record_pengine_inputs"
+        | "enable_config_writes" => Ok(()),
+        // The table of directives and these two matches name the same ones; a test holds that.
+        _ => no(format!("{name} is not understood"), "please report this"),
     }
 }
 

@@ -63,6 +63,8 @@ pub struct HaCf {
     pub form: Form,
     /// 0 to 255; from 1 on, more is logged.
     pub debug: u8,
+    /// Of the system log (`logfacility`), a name that `lvs::daemon::logging::facility` knows; `None`: daemon.
+    pub facility: Option<String>,
     /// `HA_<NAME>` and value, for scripts: directives as written, and `env` lines.
     pub environment: Vec<(String, String)>,
 }
@@ -143,6 +145,18 @@ pub enum ResourceKind {
         /// What stood between `::`.
         args: Vec<String>,
     },
+}
+
+impl ResourceKind {
+    /// Whether two nodes may have it for the moment of a planned switch. A file system may not, and of a script nobody
+    /// knows, but for these: they change nothing that the other node could see.
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
+        match self {
+            Self::Address(_) | Self::SyncDaemon { .. } | Self::Ldirectord { .. } => true,
+            Self::Script { name, .. } => matches!(name.as_str(), "IPsrcaddr" | "MailTo" | "SendArp"),
+        }
+    }
 }
 
 /// The two roles of an IPVS sync daemon.

@@ -16,8 +16,9 @@ fn wrong<T>(message: String, help: &str) -> Result<T, Wrong> {
     Err(Wrong { message, help: Some(help.to_owned()) })
 }
 
-/// A time: digits with an optional decimal point, then nothing (seconds), `ms` or `us`.
-/// Rounded to the nearest millisecond. As in heartbeat, what follows `ms` or `us` does not count.
+/// A time: digits with an optional decimal point, then nothing or `s` (seconds), `ms` or `us`.
+/// Rounded to the nearest millisecond. As in heartbeat, what follows `ms` or `us` does not count; heartbeat refuses `s`,
+/// which can mean nothing else.
 pub(super) fn time(text: &str) -> Result<Duration, Wrong> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -25,15 +26,15 @@ pub(super) fn time(text: &str) -> Result<Duration, Wrong> {
         return wrong(format!("{text:?} is not a time"), "write seconds (2, 0.5) or milliseconds (500ms)");
     };
     let milliseconds = match unit {
-        "" => number * 1000.0,
+        "" | "s" => number * 1000.0,
         _ if unit.starts_with("ms") => number,
         _ if unit.starts_with("us") => number / 1000.0,
         _ if unit.starts_with('s') => {
-            let help = format!("seconds have no unit: write {number} or {}ms", number * 1000.0);
+            let help = format!("write {number}, {number}s or {}ms", number * 1000.0);
             return wrong(format!("{text:?} is not a time: there is no unit {unit:?}"), &help);
         }
         _ => {
-            let help = "without a unit a time is in seconds; the units are ms and us";
+            let help = "without a unit a time is in seconds; the units are s, ms and us";
             return wrong(format!("{text:?} is not a time: there is no unit {unit:?}"), help);
         }
     };
@@ -84,6 +85,8 @@ mod tests {
             ("499us", 0),
             ("500us", 1),
             ("0", 0),
+            ("1s", 1000),
+            ("0.2s", 200),
             ("1.2345", 1235),
         ];
         for (text, milliseconds) in table {
@@ -94,9 +97,8 @@ mod tests {
     #[test]
     fn what_is_no_time_says_what_to_write() {
         let help = |text| time(text).unwrap_err().help.unwrap();
-        assert_eq!(help("1s"), "seconds have no unit: write 1 or 1000ms");
-        assert_eq!(help("0.2sec"), "seconds have no unit: write 0.2 or 200ms");
-        assert!(help("5m").contains("ms and us"));
+        assert_eq!(help("0.2sec"), "write 0.2, 0.2s or 200ms");
+        assert!(help("5m").contains("s, ms and us"));
         for text in ["", "-1", "ms", "1.2.3", ".", "1e3", "nan", "inf", "99999999999999999999999999"] {
             assert!(time(text).is_err(), "{text:?}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::wire::Uuid;
 
 use super::plan::{Plan, PlanError};
-use crate::config::{self, HaCf, ResourceKind};
+use crate::config::{self, HaCf};
 
 /// The part of ha.cf and haresources that decisions rest on (spec/heartbeat.md 1.3, 1.4).
 /// Whoever reads the files has checked the relations between the times.
@@ -49,10 +49,7 @@ impl Settings {
         let plan = groups.iter().map(|group| super::Group {
             key: group.key().to_owned(),
             home: group.home.clone(),
-            overlaps: group.resources.iter().all(|resource| match resource.kind {
-                ResourceKind::Address(_) | ResourceKind::SyncDaemon { .. } | ResourceKind::Ldirectord { .. } => true,
-                ResourceKind::Script { .. } => false,
-            }),
+            overlaps: group.resources.iter().all(|resource| resource.kind.overlaps()),
         });
         Ok(Self {
             nodes: ha_cf.nodes.clone(),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use lvs::diag::Diagnostic;
 use proptest::prelude::*;
 
-use super::super::directive::{DIRECTIVES, Standing, Takes};
+use super::super::directive::DIRECTIVES;
 use super::super::source::Source;
-use super::super::{HaCf, Medium, UuidFrom, check, hacf};
+use super::super::{GenerationMethod, HaCf, Medium, UuidFrom, check, hacf};
 use super::{around, told};
 use crate::wire::Form;
 
@@ -104,7 +104,7 @@ fn defaults_are_those_of_heartbeat() {
 fn the_whole_file_is_read_and_every_mistake_has_its_place_and_help() {
     let text = "\
 node lvs1 lvs2
-keepalive 1s
+keepalive 1sec
 deadtime 500 ms
 udpport 0
 bcast averyverylonginterface
@@ -121,7 +121,7 @@ crm yes
     assert_eq!(
         told(&found),
         [
-            "! 2:11-13 \"1s\" is not a time: there is no unit \"s\"",
+            "! 2:11-15 \"1sec\" is not a time: there is no unit \"sec\"",
             "! 3:14-16 deadtime takes one value",
             "! 4:9-10 \"0\" is not a number from 1 to 65535",
             "! 5:7-29 \"averyverylonginterface\" cannot be an interface",
@@ -136,7 +136,7 @@ crm yes
         ]
     );
     let help: Vec<_> = found.iter().filter_map(|found| found.help.as_deref()).collect();
-    assert!(help.contains(&"seconds have no unit: write 1 or 1000ms"));
+    assert!(help.contains(&"write 1, 1s or 1000ms"));
     assert!(help.contains(&"write the unit directly behind the number: 500ms"));
     assert!(help.contains(&"did you mean \"keepalive\"?"));
     assert!(found.iter().all(|found| found.severity == lvs::diag::Severity::Warning || found.help.is_some()));
@@ -175,41 +175,26 @@ fn udpport_acts_on_the_media_below_it() {
 }
 
 #[test]
-fn every_directive_is_done_or_says_why_not() {
-    let value = |name: &str| match name {
-        "bcast" | "udp" => "hb0",
-        "mcast" => "hb0 239.0.0.1 694 1 0",
-        "mcast6" => "hb0 ff02::1 694 1 0",
-        "ucast" => "hb0 10.0.0.1",
-        "ucast6" => "hb0 fe80::1",
-        "node" => "lvs1",
-        "auto_failback" | "nice_failback" => "on",
-        "hbgenmethod" | "uuidfrom" => "file",
-        "msgfmt" => "classic",
-        "autojoin" => "none",
-        "crm" | "pacemaker" => "off",
-        "env" => "A=b",
-        _ => "40",
-    };
-    for directive in DIRECTIVES {
-        let (_, found) = parse(&format!("{} {}\n", directive.name, value(directive.name)));
-        let found: Vec<_> = told(&found).into_iter().filter(|line| line.contains("1:1-")).collect();
-        match directive.standing {
-            Standing::Done => assert!(
-                found.iter().all(|line| !line.contains("not understood") && !line.contains("no effect")),
-                "{found:?}"
-            ),
-            Standing::Ignored(reason) => assert!(found[0].ends_with(reason), "{}", directive.name),
-            Standing::Refused(reason) => assert!(found[0].starts_with("! ") && found[0].ends_with(reason)),
-        }
-    }
+fn what_is_written_for_the_protocol_is_what_the_core_is_told() {
+    let (model, found) = with("max_rexmit_delay 400\nhbgenmethod time\nautojoin none\ncrm off\npacemaker false");
+    assert_eq!(found, [""; 0]);
+    let model = model.unwrap();
+    assert_eq!(model.max_rexmit_delay, Duration::from_millis(400));
+    assert_eq!(model.generation, GenerationMethod::Time);
 }
 
 #[test]
-fn a_directive_that_is_done_understands_its_values() {
-    for directive in DIRECTIVES.iter().filter(|d| d.standing == Standing::Done && d.takes != Takes::Line) {
-        let (_, found) = with(&format!("{} \u{1}", directive.name));
-        assert!(found.iter().all(|line| !line.contains("is not understood")), "{found:?}");
+fn the_facility_of_the_system_log_is_the_files() {
+    let facility = |lines: &str| {
+        let (model, found) = with(lines);
+        (model.unwrap().facility, found.len())
+    };
+    assert_eq!(facility("logfacility LOCAL0"), (Some("local0".into()), 0));
+    assert_eq!(facility("logfacility none"), (None, 1));
+    assert_eq!(facility(""), (None, 0));
+    for name in ["kern", "user", "daemon", "auth", "syslog", "cron", "authpriv", "local0", "local7"] {
+        let found = facility(&format!("logfacility {name}")).0;
+        assert!(found.and_then(|name| lvs::daemon::logging::facility(&name)).is_some(), "{name}");
     }
 }
 

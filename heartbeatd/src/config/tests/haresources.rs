@@ -5,7 +5,7 @@ use lvs::diag::{Diagnostic, Severity};
 use proptest::prelude::*;
 
 use super::super::source::Source;
-use super::super::{Group, ResourceKind, SyncRole, VipSpec, haresources};
+use super::super::{Group, Resource, ResourceKind, SyncRole, VipSpec, haresources};
 use super::{around, told};
 
 fn parse(text: &str) -> (Vec<Group>, Vec<Diagnostic>) {
@@ -84,6 +84,35 @@ fn the_resources_of_a_director_are_carried_out_without_scripts() {
     assert_eq!(one("LVSSyncDaemonSwap::backup::hb0::7"), sync(SyncRole::Backup, "hb0", 7));
     let script = ResourceKind::Script { name: "LogRsc".into(), args: vec!["a".into(), "b".into()] };
     assert_eq!(one("LogRsc::a::b"), Ok(script));
+}
+
+#[test]
+fn every_short_form_stands_in_one_file() {
+    let text = "\
+lvs1 192.168.77.50 IPaddr::192.168.77.51/24 IPaddr2::192.168.77.52/24/lan0/192.168.77.255 \\
+     IPaddr2::192.168.77.53/32/lan0:web IPsrcaddr::192.168.77.50 \\
+     MailTo::ops@example.com,boss@example.com::Web SendArp::192.168.77.50/lan0
+lvs2 IPv6addr::2001:db8::50/64/lan0 2001:db8::51/64/lan0 LVSSyncDaemonSwap::master::hb0::7 ldirectord LogRsc
+";
+    let (groups, found) = parse(text);
+    // Those scripts are not on the machine of this test.
+    assert!(found.iter().all(|found| found.message.contains("there is no resource script")), "{found:?}");
+    let kinds = |at: usize| -> String {
+        let kind = |resource: &Resource| match &resource.kind {
+            ResourceKind::Address(_) => "A".to_owned(),
+            ResourceKind::SyncDaemon { .. } => "S".to_owned(),
+            ResourceKind::Ldirectord { .. } => "L".to_owned(),
+            ResourceKind::Script { name, args } => format!("{name}({})", args.join(" ")),
+        };
+        groups[at].resources.iter().map(kind).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        kinds(0),
+        "A A A A IPsrcaddr(192.168.77.50) MailTo(ops@example.com,boss@example.com Web) SendArp(192.168.77.50/lan0)"
+    );
+    assert_eq!(kinds(1), "A A S L LogRsc()");
+    let overlaps = |at: usize| groups[at].resources.iter().all(|resource| resource.kind.overlaps());
+    assert_eq!((overlaps(0), overlaps(1)), (true, false));
 }
 
 #[test]

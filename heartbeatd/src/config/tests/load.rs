@@ -8,7 +8,7 @@ fn folder(mode: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("nodeinfo", "Lvs1\n");
-    write("ha.cf", "node lvs1 lvs2\nbcast hb0\nauto_failback on\nlogfacility local0\n");
+    write("ha.cf", "node lvs1 lvs2\nbcast hb0\nauto_failback on\nlogfile /var/log/ha-log\n");
     write("haresources", "lvs1 192.168.60.200/24/eth0 ldirectord\n");
     write("authkeys", "auth 1\n1 sha1 secret\n");
     fs::set_permissions(folder.path().join("authkeys"), fs::Permissions::from_mode(mode)).unwrap();

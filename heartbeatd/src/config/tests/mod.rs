@@ -3,6 +3,7 @@
 mod authkeys;
 mod hacf;
 mod haresources;
+mod index;
 mod load;
 
 use std::io;
