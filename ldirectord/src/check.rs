@@ -4,6 +4,7 @@
 //! the server works, or what went wrong, with which address, after how long
 //! (spec/ldirectord.md chapter 8).
 
+mod agent;
 mod ber;
 mod connect;
 mod datagram;
@@ -117,6 +118,7 @@ pub async fn run(check: &Check, tools: &Tools) -> Report {
         // The program has its deadline, and is ended when it passes.
         Check::External(target) => external::check(target, &mut advice).await,
         Check::ExternalPerl(target) => external::check_perl(target).await,
+        Check::Agent(target) => stage::within(target.timeout, target.at, agent::check).await,
     };
     let took = begin.elapsed();
     Report { result: result.map_err(|why| format!("{why}, after {}", Took(took))), took, words, advice }
@@ -151,9 +153,11 @@ async fn converse(
         Probe::Ftp(ftp) => stage::within(*timeout, ftp.at, async |stage| ftp::check(ftp, stage).await).await,
         Probe::Nntp { at } => stage::within(*timeout, *at, nntp::check).await,
         Probe::Ldap(ldap) => {
-            stage::within(*timeout, ldap.at, async |stage| ldap::check(ldap, stage, &tools.tls).await).await
+            stage::within(*timeout, ldap.at, async |stage| ldap::check(ldap, stage, &tools.tls, words).await).await
         }
-        Probe::Dns(dns) => stage::within(*timeout, dns.at, async |stage| dns::check(dns, stage, random()?).await).await,
+        Probe::Dns(dns) => {
+            stage::within(*timeout, dns.at, async |stage| dns::check(dns, stage, random()?, words).await).await
+        }
         Probe::Sip(sip) => stage::within(*timeout, sip.at, async |stage| sip::check(sip, stage, random()?).await).await,
         Probe::Radius(radius) => {
             stage::within(*timeout, radius.at, async |stage| radius::check(radius, stage, random()?).await).await

@@ -5,6 +5,7 @@
 //! nothing. Checks run as tasks of their own and the table is programmed by another
 //! ([`hand`]), so that neither a hung server nor a hung helper holds up anything else.
 
+mod confine;
 mod hand;
 mod outside;
 mod start;
@@ -241,7 +242,7 @@ impl Director {
             Reach::Lost { until, .. } => until <= now,
         };
         if reachable && !self.hand.is_busy() && self.farm.wants_table(now) {
-            self.hand.read();
+            self.hand.read(self.farm.to_count());
         }
         if let Some(notice) = self.farm.became_ready(now) {
             self.outside.ready();
@@ -296,7 +297,10 @@ impl Director {
         let now = Instant::now();
         self.hold_until = None;
         match done {
-            Done::Table(Ok(live)) => self.program(now, &live),
+            Done::Table(Ok((live, counted))) => {
+                self.farm.counted(now, &counted);
+                self.program(now, &live);
+            }
             Done::Changed(Ok(results)) => self.settle(now, results),
             Done::Table(Err(error)) | Done::Changed(Err(error)) => self.lost(now, &error),
         }
@@ -427,8 +431,8 @@ impl Director {
         {
             self.settle(Instant::now(), results);
         }
-        self.hand.read();
-        let live = match self.hand.done().await {
+        self.hand.read(Vec::new());
+        let (live, _) = match self.hand.done().await {
             Done::Table(result) => result?,
             Done::Changed(result) => return result.map(|_| ()),
         };

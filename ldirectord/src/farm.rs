@@ -6,9 +6,11 @@
 //! time; what a batch did not achieve stays to be done and is tried again against a fresh
 //! table (spec/ldirectord.md B4).
 
+mod agent;
 mod drain;
 mod errand;
 mod gradual;
+mod leaving;
 mod maintenance;
 mod monitored;
 mod reload;
@@ -18,10 +20,11 @@ mod table;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use lvs::ipvs::{Refusal, ServiceKey};
+use lvs::ipvs::{Destination, Refusal, ServiceKey};
 
 use crate::check::{Advice, Report};
 use crate::config::Config;
@@ -33,6 +36,7 @@ use crate::verdict::{Noted, Turn, Verdict};
 use crate::wanted::Target;
 pub use drain::NoSuchServer;
 pub use errand::{Errand, Turned};
+pub use leaving::Counted;
 pub use table::Occupied;
 
 /// First pause before a refused change is tried again; it doubles up to [`LONGEST_PAUSE`].
@@ -82,6 +86,10 @@ struct Held {
     told: Option<Turned>,
     /// Until then the fallback waits for servers of which nothing is known.
     grace: Option<Instant>,
+    /// Servers of an earlier file whose connections may end first.
+    departing: BTreeMap<SocketAddr, leaving::Departing>,
+    /// When the connections of servers that leave are counted next.
+    look: Option<Instant>,
     retry: Retry,
     refusals: Vec<Refusal>,
 }
@@ -101,6 +109,10 @@ struct Server {
     advice: Option<Advice>,
     /// It came back, and its weight grows.
     ramp: Option<gradual::Ramp>,
+    /// What its agent answered last, or why it did not; `None` before that.
+    agent: Option<Result<String, String>>,
+    /// It is to leave the table, and its connections may end first.
+    leave: leaving::Leave,
 }
 
 /// The last check of a server.
@@ -205,9 +217,14 @@ impl Farm {
             probing.turn.note(report.result.is_ok(), *connects);
         }
         self.round.remove(&id);
+        let agent = matches!(probing.check, Check::Agent(_));
         let mut notices = Vec::new();
         for (v, r) in probing.users.clone() {
             let held = &mut self.virtuals[v];
+            if agent {
+                held.hear_agent(now, r, &report.result, &mut notices);
+                continue;
+            }
             held.servers[r].last = Some(Last { ended: now, report: report.clone() });
             held.take_advice(r, report);
             let was_down = held.servers[r].verdict.is_down();
@@ -227,11 +244,12 @@ impl Farm {
         graces.chain(steps).chain(self.schedule.deadline()).min()
     }
 
-    /// When something that the kernel refused is to be tried again.
+    /// When something that the kernel refused is to be tried again, or connections are to be counted.
     #[must_use]
     pub fn next_attempt(&self) -> Option<Instant> {
         let held = self.virtuals.iter().filter(|held| held.is_dirty()).filter_map(|held| held.retry.at);
-        held.chain(self.retired.values().filter_map(|retired| retired.retry.at)).min()
+        let looks = self.virtuals.iter().filter_map(|held| held.look);
+        held.chain(looks).chain(self.retired.values().filter_map(|retired| retired.retry.at)).min()
     }
 
     /// Every server was checked since start or reload, and what was found was programmed; what
@@ -307,14 +325,17 @@ impl Held {
                 if reset {
                     notices.push(Notice::FailuresReset { service: service.clone(), real: real.clone() });
                 }
-                if came_up {
+                if came_up && self.servers[r].verdict.passes() {
                     notices.push(Notice::RealUp { service, real });
                 }
             }
             Noted::WentDown { first } => {
                 self.servers[r].fresh |= first;
                 notices.push(Notice::CheckFailed { service: service.clone(), real: real.clone(), why: why.clone() });
-                notices.push(Notice::RealDown { service, real, why });
+                // Its agent may have said so before.
+                if !self.servers[r].verdict.stance().down {
+                    notices.push(Notice::RealDown { service, real, why });
+                }
             }
         }
     }
@@ -323,6 +344,9 @@ impl Held {
     fn update(&mut self, r: usize, change: impl FnOnce(&mut Server)) {
         let before = self.target(r);
         change(&mut self.servers[r]);
+        if self.verdicts_target(r) != Target::Gone {
+            self.servers[r].leave = leaving::Leave::Stays;
+        }
         if self.target(r) != before {
             self.servers[r].dirty = true;
             self.retry.at = None;
@@ -355,13 +379,26 @@ impl Held {
         &self.service.reals[r]
     }
 
-    fn target(&self, r: usize) -> Target {
+    /// What the table should say of a server in the end.
+    fn verdicts_target(&self, r: usize) -> Target {
         let server = &self.servers[r];
         server.adjusted(Target::of(&self.service, self.real(r), &server.verdict))
     }
 
+    /// What the table should say now.
+    fn target(&self, r: usize) -> Target {
+        match (self.verdicts_target(r), self.servers[r].leave) {
+            (Target::Serve(_), _) if self.awaits_agent(r) => Target::Leave,
+            (Target::Gone, leaving::Leave::Until(_)) => {
+                Target::Quiesce(Destination { weight: 0, ..self.real(r).destination })
+            }
+            (target, _) => target,
+        }
+    }
+
     fn is_dirty(&self) -> bool {
         let fallback = self.fallback_dirty && !self.fallback_waits();
-        self.define || self.purge || fallback || self.servers.iter().any(|server| server.dirty)
+        let departing = self.departing.values().any(|departing| departing.dirty);
+        self.define || self.purge || fallback || departing || self.servers.iter().any(|server| server.dirty)
     }
 }

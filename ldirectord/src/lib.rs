@@ -3,6 +3,7 @@
 //! Reads `ldirectord.cf`, probes the real servers, and keeps the IPVS table to
 //! those that answer.
 
+pub mod agent;
 pub mod alert;
 mod append;
 pub mod check;

@@ -267,6 +267,24 @@ pub enum Notice {
         /// The file's name; `None` if there is none any more.
         file: Option<String>,
     },
+    /// The agent of a server said other words about whether it works and what is to be done with it, or answers again.
+    AgentSays {
+        /// Of which service.
+        service: ServiceName,
+        /// Which.
+        real: ServerName,
+        /// Its line.
+        said: String,
+    },
+    /// The agent of a server cannot be asked. What it said before holds.
+    AgentSilent {
+        /// Of which service.
+        service: ServiceName,
+        /// Which.
+        real: ServerName,
+        /// What went wrong.
+        why: String,
+    },
     /// A fallback command, or another command of the file, failed.
     CommandFailed {
         /// Which, and for what.
@@ -323,6 +341,7 @@ impl Notice {
             | Self::RealDown { service, .. }
             | Self::Drain { service, .. }
             | Self::Maintenance { service, .. }
+            | Self::AgentSays { service, .. }
             | Self::FallbackAdded { service, .. }
             | Self::FallbackDeleted { service, .. } => Some(service),
             _ => None,
@@ -335,7 +354,10 @@ impl Notice {
         match self {
             Self::RealUp { .. } | Self::RealDown { .. } | Self::Stopping {} => None,
             Self::Refused { .. } | Self::ReloadFailed { .. } => Some(log::Level::Error),
-            Self::CheckFailed { .. } | Self::TableLost { .. } | Self::CommandFailed { .. } => Some(log::Level::Warn),
+            Self::CheckFailed { .. }
+            | Self::AgentSilent { .. }
+            | Self::TableLost { .. }
+            | Self::CommandFailed { .. } => Some(log::Level::Warn),
             Self::VirtualAdded { .. }
             | Self::VirtualChanged { .. }
             | Self::VirtualPurged { .. }
@@ -352,6 +374,7 @@ impl Notice {
             | Self::WeightSet { .. }
             | Self::Drain { .. }
             | Self::Maintenance { .. }
+            | Self::AgentSays { .. }
             | Self::TableFound {}
             | Self::Ready {}
             | Self::Reloaded { .. }
@@ -411,6 +434,10 @@ impl fmt::Display for Notice {
             }
             Self::Maintenance { service, real, file: None } => {
                 write!(f, "Server no longer in maintenance: {real} ({})", service.id)
+            }
+            Self::AgentSays { service, real, said } => write!(f, "Agent of {real} ({}) says {said:?}", service.id),
+            Self::AgentSilent { service, real, why } => {
+                write!(f, "Agent of {real} ({}) cannot be asked: {why}", service.id)
             }
             Self::CommandFailed { what, why } => write!(f, "{what}: {why}"),
             Self::Refused { refusal, .. } => write!(f, "The kernel refused a change, trying again later: {refusal}"),

@@ -81,6 +81,7 @@ fn row(real: &RealStatus) -> [String; 6] {
     };
     let also = if real.drained && real.state != RealState::Drained { ", drained" } else { "" };
     let file = real.maintenance.as_ref().map(|file| format!("file {file}; ")).unwrap_or_default();
+    let agent = real.agent.as_ref().map(|said| format!("agent: {}; ", said.escape_debug())).unwrap_or_default();
     let failures = if real.failures > 0 { format!("{} failed in a row; ", real.failures) } else { String::new() };
     [
         format!("  {}", real.real),
@@ -88,7 +89,7 @@ fn row(real: &RealStatus) -> [String; 6] {
         real.weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string()),
         real.last_check_seconds_ago.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s ago")),
         real.took_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms")),
-        format!("{file}{failures}{}", real.why.as_deref().unwrap_or_default().escape_debug()),
+        format!("{file}{agent}{failures}{}", real.why.as_deref().unwrap_or_default().escape_debug()),
     ]
 }
 

@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 
 use lvs::control::ldirectord::RealState;
 
+use crate::agent::{Order, Stance};
+
 /// What the checks of one real server of one virtual have shown so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -26,6 +28,7 @@ pub struct Verdict {
     passes: u32,
     drained: bool,
     maintained: bool,
+    agent: Stance,
 }
 
 /// What a result changed.
@@ -54,7 +57,14 @@ pub enum Noted {
 
 impl Default for Verdict {
     fn default() -> Self {
-        Self { state: State::Unknown, failures: 0, passes: 0, drained: false, maintained: false }
+        Self {
+            state: State::Unknown,
+            failures: 0,
+            passes: 0,
+            drained: false,
+            maintained: false,
+            agent: Stance::default(),
+        }
     }
 }
 
@@ -111,7 +121,7 @@ impl Verdict {
     /// As if it had never been checked; a server that was taken out stays out.
     #[must_use]
     pub fn forgotten(self) -> Self {
-        Self { drained: self.drained, maintained: self.maintained, ..Self::default() }
+        Self { drained: self.drained, maintained: self.maintained, agent: self.agent, ..Self::default() }
     }
 
     /// Takes it out of service, or puts it back under its checks. Whether that is a change.
@@ -125,10 +135,21 @@ impl Verdict {
         std::mem::replace(&mut self.maintained, maintained) != maintained
     }
 
-    /// A file in the maintenance directory took it out.
+    /// Takes what its agent has said so far.
+    pub fn heed(&mut self, stance: Stance) {
+        self.agent = stance;
+    }
+
+    /// What its agent has said so far.
+    #[must_use]
+    pub fn stance(&self) -> Stance {
+        self.agent
+    }
+
+    /// A file in the maintenance directory, or its agent's word for that, took it out.
     #[must_use]
     pub fn is_maintained(&self) -> bool {
-        self.maintained
+        self.maintained || self.agent.order == Order::Maintenance
     }
 
     /// Nothing is known yet.
@@ -137,22 +158,22 @@ impl Verdict {
         self.state == State::Unknown
     }
 
-    /// The checks say that it does not work.
+    /// The checks, or its agent, say that it does not work.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.state == State::Down
+        self.state == State::Down || self.agent.down
     }
 
-    /// The checks say that it works, whether or not it is drained.
+    /// The checks say that it works, and its agent does not say otherwise; whether or not it is drained.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.state == State::Up
+        self.state == State::Up && !self.agent.down
     }
 
-    /// Somebody took it out, by an order or by a file; either holds until it is taken back.
+    /// Somebody took it out, by an order, by a file, or by its agent; each holds until it is taken back.
     #[must_use]
     pub fn is_out(&self) -> bool {
-        self.drained || self.maintained
+        self.drained || self.maintained || self.agent.order != Order::Ready
     }
 
     /// An administrator's order took it out.
@@ -178,9 +199,10 @@ impl Verdict {
     #[must_use]
     pub fn state(&self) -> RealState {
         match self.state {
-            _ if self.maintained => RealState::Maintenance,
+            _ if self.is_maintained() => RealState::Maintenance,
+            _ if self.is_down() => RealState::Down,
+            _ if self.is_out() => RealState::Drained,
             State::Down => RealState::Down,
-            _ if self.drained => RealState::Drained,
             State::Up => RealState::Up,
             State::Unknown => RealState::Unknown,
         }

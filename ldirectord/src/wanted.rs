@@ -67,6 +67,15 @@ pub struct Claim {
     pub insert: bool,
 }
 
+/// What is asked about a server that the file knows no more and whose connections may end first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// Weight 0.
+    Drain,
+    /// Not in the table.
+    Delete,
+}
+
 /// What one virtual asks of the table.
 #[derive(Debug, Clone)]
 pub struct Intent<'a> {
@@ -78,6 +87,8 @@ pub struct Intent<'a> {
     pub purge: bool,
     /// In the order of the service's servers.
     pub servers: Vec<Claim>,
+    /// Servers of an earlier file that leave slowly.
+    pub departing: BTreeMap<SocketAddr, Departure>,
     /// The fallback should be in the table.
     pub fallback_serves: bool,
     /// ... and has to be put there or removed now.
@@ -111,7 +122,19 @@ impl Intent<'_> {
             wanted.service = self.service.service.clone();
         }
         if self.purge {
-            wanted.destinations.retain(|&at, _| self.knows(at));
+            wanted.destinations.retain(|&at, _| self.knows(at) || self.departing.contains_key(&at));
+        }
+        for (at, departure) in &self.departing {
+            match departure {
+                Departure::Drain => {
+                    if let Some(found) = wanted.destinations.get_mut(at) {
+                        found.weight = 0;
+                    }
+                }
+                Departure::Delete => {
+                    wanted.destinations.remove(at);
+                }
+            }
         }
         for (real, claim) in self.service.reals.iter().zip(&self.servers) {
             if !claim.assert && !absent {
@@ -190,6 +213,10 @@ impl Intent<'_> {
                 Notice::FallbackRestored { service, real }
             };
             return Some((Place::Fallback, notice));
+        }
+        if !added && self.departing.contains_key(&at) {
+            let real = ServerName::unknown(at);
+            return Some((Place::Unknown, Notice::RealQuiescent { service, real, again: false }));
         }
         let (n, found) = self.real(at)?;
         let (real, weight) = (ServerName::real(found), found.weight_as_written.clone());

@@ -279,19 +279,20 @@ fn encryption_is_what_the_service_is_and_what_is_asked_for() {
             Check::Negotiate(negotiate) => match negotiate.probe.clone() {
                 Probe::Smtp(smtp) => smtp.encryption,
                 Probe::Imap(mailbox) | Probe::Pop(mailbox) => mailbox.encryption,
+                Probe::Ldap(ldap) => ldap.encryption,
                 other => panic!("{other:?}"),
             },
             other => panic!("{other:?}"),
         };
     let with =
         |starttls, name: Option<&str>, verify| Some(Encryption { starttls, name: name.map(str::to_owned), verify });
-    for plain in ["smtp", "submission", "imap", "pop"] {
+    for plain in ["smtp", "submission", "imap", "pop", "ldap"] {
         let service = format!("service={plain}");
         assert_eq!(encryption(&[&service]), None);
         assert_eq!(encryption(&[&service, "starttls=no"]), None);
         assert_eq!(encryption(&[&service, "starttls=yes"]), with(true, None, false));
     }
-    for encrypted in ["submissions", "imaps", "pops"] {
+    for encrypted in ["submissions", "imaps", "pops", "ldaps"] {
         let service = format!("service={encrypted}");
         assert_eq!(encryption(&[&service]), with(false, None, false));
         let named = [&service, "virtualhost=mail.example.com:25", "verify=yes"];

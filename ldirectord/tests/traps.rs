@@ -168,9 +168,21 @@ fn extensions_are_off_unless_asked_for() {
         "slowstart=30",
         "notify=/bin/n",
         "stopfallback=yes",
+        "agentport=9707",
+        "agentinterval=3",
+        "draintimeout=60s",
     ]);
-    let Extensions { rise, jitter, slow_start, notify, stop_fallback } = v.extensions;
+    let Extensions { rise, jitter, slow_start, notify, stop_fallback, agent, drain_timeout } = v.extensions;
     assert_eq!((rise.map(|n| n.get()), v.failure_count.get(), jitter), (Some(2), 4, 20));
     assert_eq!((slow_start.map(|d| d.as_secs()), notify.as_deref(), stop_fallback), (Some(30), Some("/bin/n"), true));
-    assert!(load("virtual=198.51.100.1:80\n\tjitter=80\n").is_err());
+    let agent = agent.map(|agent| (agent.port.get(), agent.interval.as_secs(), agent.timeout.as_secs()));
+    assert_eq!((agent, drain_timeout.map(|d| d.as_secs())), (Some((9707, 3, 3)), Some(60)));
+    let agent =
+        section(&["agentport=1"]).extensions.agent.map(|agent| (agent.interval.as_secs(), agent.timeout.as_secs()));
+    assert_eq!(agent, Some((2, 2)), "HAProxy's interval");
+    assert_eq!(section(&["draintimeout=0"]).extensions.drain_timeout, None);
+    for bad in ["jitter=80", "agentport=0", "agentport=65536", "agentport=web", "agentinterval=0", "draintimeout=soon"]
+    {
+        assert!(load(&format!("virtual=198.51.100.1:80\n\t{bad}\n")).is_err(), "{bad}");
+    }
 }

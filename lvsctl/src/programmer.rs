@@ -10,10 +10,13 @@ mod remote;
 pub use kernel::Kernel;
 pub use remote::Remote;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ipvs::{Change, Refusal, Table, apply_to, diff};
+use crate::drain::Left;
+use crate::ipvs::{Change, Refusal, ServiceKey, Table, apply_to, diff};
 
 /// The table could not be reached at all; nothing is known about any change.
 ///
@@ -66,6 +69,15 @@ pub trait Programmer: Send {
         &mut self,
         changes: &[Change],
     ) -> impl Future<Output = Result<Vec<Result<(), Refusal>>, ProgrammerError>> + Send;
+
+    /// What still goes to each server of a service that is in the table.
+    ///
+    /// # Errors
+    /// Where the kernel or the helper cannot be reached, or, from the helper, if there is no such service.
+    fn left(
+        &mut self,
+        service: &ServiceKey,
+    ) -> impl Future<Output = Result<BTreeMap<SocketAddr, Left>, ProgrammerError>> + Send;
 }
 
 /// Brings the services of `wanted` to what it says and leaves every other service alone.
@@ -108,6 +120,7 @@ struct FakeState {
     table: Table,
     carried_out: Vec<Change>,
     refuse: Vec<(Change, i32)>,
+    left: BTreeMap<(ServiceKey, SocketAddr), Left>,
 }
 
 impl Fake {
@@ -141,6 +154,11 @@ impl Fake {
         self.lock().refuse.clear();
     }
 
+    /// From now on this goes to a server; nothing goes to the others.
+    pub fn busy(&self, service: ServiceKey, server: SocketAddr, left: Left) {
+        self.lock().left.insert((service, server), left);
+    }
+
     /// Changes the table behind everybody's back, as another administrator would.
     pub fn meddle(&self, with: impl FnOnce(&mut Table)) {
         with(&mut self.lock().table);
@@ -167,5 +185,11 @@ impl Programmer for Fake {
             Ok(())
         };
         Ok(changes.iter().map(&mut carry_out).collect())
+    }
+
+    async fn left(&mut self, service: &ServiceKey) -> Result<BTreeMap<SocketAddr, Left>, ProgrammerError> {
+        let state = self.lock();
+        let servers = state.table.get(service).into_iter().flat_map(|service| service.destinations.keys());
+        Ok(servers.map(|&at| (at, state.left.get(&(*service, at)).copied().unwrap_or_default())).collect())
     }
 }

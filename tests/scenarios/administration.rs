@@ -100,6 +100,38 @@ fn where_ldirectord_runs_it_drains() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn servers_that_leave_by_a_reload_or_a_failure_keep_their_connections_for_a_while() -> Result<()> {
+    let only = |real: &str| {
+        let text = format!("checkinterval=1\nvirtual={SERVICE}\n\treal={real} gate\n\tchecktype=connect\n");
+        Files { ldirectord: text + "\tdraintimeout=120\n", ..Files::default() }
+    };
+    const RS2: &str = "192.168.60.144:80";
+    let mut pair = Directors::new(&only(RS1))?;
+    pair.node("lvs1").ip(&format!("address add {VIP}/32 dev eth0\n"))?;
+    pair.node("lvs1").run(&["ipvsadm", "--set", "900", "2", "300"])?;
+    pair.start_daemon("lvs1", Daemon::Helper)?;
+    pair.start_daemon("lvs1", Daemon::Ldirectord)?;
+    pair.await_real_servers("lvs1", 1)?;
+    let open = connect(pair.node("client"))?;
+    pair.write("lvs1", &only(RS2))?;
+    let ldirectord = program("ldirectord")?;
+    pair.node("lvs1").run(&[&ldirectord, "ldirectord.cf", "reload"])?;
+    let says =
+        |pair: &Directors, what: &str| pair.node("lvs1").run(&["ipvsadm", "-Sn"]).is_ok_and(|it| it.contains(what));
+    wait_until("the other server to serve", SOON, || says(&pair, &format!("-r {RS2} -g -w 1")))?;
+    assert!(says(&pair, &format!("-r {RS1} -g -w 0")), "its connection is open");
+    drop(open);
+    wait_until("the server of the old file to be deleted", SOON, || !says(&pair, RS1))?;
+
+    let _open = connect(pair.node("client"))?;
+    pair.stop_web_server("rs2")?;
+    wait_until("weight 0", SOON, || says(&pair, &format!("-r {RS2} -g -w 0")))?;
+    pair.start_web_server("rs2")?;
+    wait_until("the server to be back", SOON, || says(&pair, &format!("-r {RS2} -g -w 1")))?;
+    Ok(())
+}
+
 /// What a finding is called, and the commands that fix it.
 type Finding = (String, Vec<String>);
 

@@ -33,6 +33,7 @@ mod place;
 mod server;
 mod watch;
 
+mod agent;
 mod apache;
 mod bind;
 mod dovecot;

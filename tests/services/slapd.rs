@@ -40,12 +40,25 @@ fn ldap_and_ldaps_by_slapd() -> Result<()> {
     let ports = format!("ldap://{address}:389 ldaps://{address}:636");
     let slapd = place.start(&["slapd", "-d", "0", "-f", &file.to_string_lossy(), "-h", &ports])?;
     place.await_tcp(&slapd, 636)?;
+    let directory = place.directory().display();
+    let bare = format!("pidfile {directory}/bare.pid\nargsfile {directory}/bare.args\n");
+    let bare = place.write("bare.conf", &bare)?;
+    let port = format!("ldap://{address}:3389");
+    let without_tls = place.start(&["slapd", "-d", "0", "-f", &bare.to_string_lossy(), "-h", &port])?;
+    place.await_tcp(&without_tls, 3389)?;
 
     let mut checks = place.checks();
+    checks.trust(&place.directory().join("ca.crt"));
     let hidden = "request=\"cn=hidden,dc=example,dc=com\"\nlogin=\"cn=admin,dc=example,dc=com\"";
     let anonymous = checks.add(389, "service=ldap\nrequest=\"dc=example,dc=com\"\nreceive=\"^dc=\"");
     let bound = checks.add(389, &format!("service=ldap\n{hidden}\npasswd=\"s3cret\""));
     let encrypted = checks.add(636, &format!("service=ldaps\n{hidden}\npasswd=\"s3cret\"\nreceive=\"hidden\""));
+    let starttls = checks.add(389, &format!("service=ldap\nstarttls=yes\n{hidden}\npasswd=\"s3cret\""));
+    let named = "request=\"dc=example,dc=com\"\nverify=yes\nvirtualhost";
+    let verified = checks.add(389, &format!("service=ldap\nstarttls=yes\n{named}=ldap.example.com"));
+    let verified_at_once = checks.add(636, &format!("service=ldaps\n{named}=ldap.example.com"));
+    let misnamed = checks.add(389, &format!("service=ldap\nstarttls=yes\n{named}=other.example.com"));
+    let no_starttls = checks.add(3389, "service=ldap\nstarttls=yes\nrequest=\"dc=example,dc=com\"");
     let missing = checks.add(389, "service=ldap\nrequest=\"cn=missing,dc=example,dc=com\"");
     let unseen = checks.add(389, "service=ldap\nrequest=\"cn=hidden,dc=example,dc=com\"");
     let other = checks.add(636, "service=ldaps\nrequest=\"dc=example,dc=com\"\nreceive=\"^dc=other\"");
@@ -55,7 +68,7 @@ fn ldap_and_ldaps_by_slapd() -> Result<()> {
     let nobody = checks.add(390, "service=ldap\nrequest=\"dc=example,dc=com\"");
     let watch = checks.start()?;
 
-    for up in [anonymous, bound, encrypted] {
+    for up in [anonymous, bound, encrypted, starttls, verified, verified_at_once] {
         watch.up(up)?;
     }
     for unknown in [missing, unseen] {
@@ -64,15 +77,17 @@ fn ldap_and_ldaps_by_slapd() -> Result<()> {
     watch.down(other, "got \"dc=example,dc=com\", which does not match \"^dc=other\"")?;
     watch.down(wrong, "expected the answer to the bind, got invalid credentials (49)")?;
     watch.down(odd, "got invalid name (34)")?;
+    watch.down(misnamed, "expected a TLS handshake, got invalid peer certificate")?;
+    watch.down(no_starttls, "expected the answer to StartTLS, got ")?;
     watch.down(plain, "expected a TLS handshake")?;
     watch.down(nobody, "Connection refused")?;
 
     slapd.hang()?;
-    for hung in [anonymous, encrypted] {
+    for hung in [anonymous, encrypted, starttls] {
         watch.down(hung, "500 Timeout Alarm")?;
     }
     slapd.go_on();
-    for up in [anonymous, encrypted] {
+    for up in [anonymous, encrypted, starttls] {
         watch.up(up)?;
     }
     drop(slapd);

@@ -130,6 +130,27 @@ impl Watch<'_> {
         })
     }
 
+    /// Waits until a server is in this state, and in the table with this weight or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Late`], with what is there instead.
+    pub fn seen(&self, check: Check, state: RealState, weight: Option<u32>) -> Result<()> {
+        self.seen_saying(check, state, weight, "")
+    }
+
+    /// The same, while the status tells this of its agent.
+    ///
+    /// # Errors
+    /// As [`Self::seen`].
+    pub fn seen_saying(&self, check: Check, state: RealState, weight: Option<u32>, agent: &str) -> Result<()> {
+        let what = format!("{state:?} with weight {weight:?} and an agent saying {agent:?}");
+        let seen = self.wait(check, &what, |real, destination| {
+            let said = real.agent.as_deref().unwrap_or_default();
+            real.state == state && destination.map(|it| it.weight) == weight && said.contains(agent)
+        });
+        seen.map(drop)
+    }
+
     /// How long ago the last check of this server ended.
     ///
     /// # Errors

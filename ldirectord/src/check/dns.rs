@@ -22,8 +22,9 @@ const TOLD: usize = 4;
 
 /// Asks until something in an answer matches.
 ///
-/// `seed` is hard to guess, and so are the questions' ids.
-pub async fn check(dns: &Dns, stage: &Stage, seed: [u8; 2]) -> Result<String, String> {
+/// `seed` is hard to guess, and so are the questions' ids. `words` are for the monitor file (spec chapter 11).
+pub async fn check(dns: &Dns, stage: &Stage, seed: [u8; 2], words: &mut Option<String>) -> Result<String, String> {
+    *words = Some("Connection timed out".to_owned());
     let mut heard = Vec::new();
     let mut id = u16::from_be_bytes(seed);
     for (text, name, kinds) in questions(dns) {
@@ -33,7 +34,11 @@ pub async fn check(dns: &Dns, stage: &Stage, seed: [u8; 2]) -> Result<String, St
             let answer = ask(dns.transport, stage, id, &name, kind).await?;
             id = id.wrapping_add(1);
             if let Some(found) = matching(dns, &answer)? {
+                *words = Some("Success".to_owned());
                 return Ok(format!("{text} {kind} {found}"));
+            }
+            if !answer.data.is_empty() {
+                *words = Some("Response mismatch".to_owned());
             }
             heard.push(format!("{} for {text} {kind}", what(&answer)));
             if answer.code != 0 {

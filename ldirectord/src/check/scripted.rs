@@ -79,6 +79,11 @@ pub async fn negotiate(probe: Probe, timeout: Duration) -> Result<String, String
     check(&Check::Negotiate(Negotiate { probe, timeout }), &Tools::new()).await.result
 }
 
+/// What a negotiation that may take this long tells the monitor file.
+pub async fn words(probe: Probe, timeout: Duration) -> Option<String> {
+    check(&Check::Negotiate(Negotiate { probe, timeout }), &Tools::new()).await.words
+}
+
 /// Long enough for anything that ends by itself.
 pub const LONG: Duration = Duration::from_secs(20);
 

@@ -9,7 +9,7 @@ use lvs::diag::nearest;
 use lvs::ipvs::{Destination, Family, Netmask, Persistence, SchedulerFlags, Service, ServiceKey};
 
 use super::checks::{Plan, Server};
-use super::model::{Alert, AlertDuring, Check, Config, Extensions, Globals, Line, LogTarget, Real, Virtual};
+use super::model::{Agent, Alert, AlertDuring, Check, Config, Extensions, Globals, Line, LogTarget, Real, Virtual};
 use super::resolve::{FallbackServer, Servers, fallback_server, mapped_port, servers, service_key};
 use super::span::{At, Findings};
 use super::surroundings::Surroundings;
@@ -17,6 +17,9 @@ use super::written::{self, CheckType, Once, Section, ServiceName, Written};
 
 /// A whole file has no more real servers than this; a slip in a range makes millions.
 const MOST_SERVERS: usize = 262_144;
+
+/// Between two questions to an agent, as HAProxy's.
+const AGENT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The model, whole if `findings` has no error.
 pub fn build(written: &Written<'_>, surroundings: &dyn Surroundings, findings: &mut Findings) -> Config {
@@ -62,14 +65,21 @@ fn yes(value: &Once<'_, bool>) -> bool {
     value.as_ref().is_some_and(|at| at.value)
 }
 
-fn extensions(section: &Section<'_>) -> Extensions {
-    let slow_start = cloned(section.slow_start.as_ref()).filter(|&seconds| seconds > 0);
+fn extensions(section: &Section<'_>, check_timeout: Duration) -> Extensions {
+    let some = |value: &Once<'_, u32>| {
+        let seconds = value.as_ref().map(|at| at.value).filter(|&seconds| seconds > 0);
+        seconds.map(|seconds| Duration::from_secs(seconds.into()))
+    };
+    let interval = seconds(&section.agent_interval).unwrap_or(AGENT_INTERVAL);
+    let agent = |port| Agent { port, interval, timeout: interval.min(check_timeout) };
     Extensions {
         rise: cloned(section.rise.as_ref()),
         jitter: cloned(section.jitter.as_ref()).unwrap_or(0),
-        slow_start: slow_start.map(|seconds| Duration::from_secs(seconds.into())),
+        slow_start: some(&section.slow_start),
         notify: cloned(section.notify.as_ref()),
         stop_fallback: yes(&section.stop_fallback),
+        agent: cloned(section.agent_port.as_ref()).map(agent),
+        drain_timeout: some(&section.drain_timeout),
     }
 }
 
@@ -160,6 +170,9 @@ impl<'a> Builder<'_, 'a> {
         let key = key?;
         let plan = self.plan(section, key);
         self.encryption(section, plan.service);
+        if let (Some(at), None) = (&section.agent_interval, &section.agent_port) {
+            self.findings.warning(at.span, "agentinterval has no effect without agentport");
+        }
         let reals = self.reals(&plan, &lines);
         let fallback = own_fallback.or(match key.family() {
             Family::Inet => fallbacks.inet,
@@ -187,7 +200,7 @@ impl<'a> Builder<'_, 'a> {
             service_name: cloned(section.service_name.as_ref()),
             comment: cloned(section.comment.as_ref()),
             reals,
-            extensions: extensions(section),
+            extensions: extensions(section, plan.check_timeout),
             line: Line(section.header.line),
         };
         if let Some(at) = &section.shared.check_interval
@@ -298,13 +311,13 @@ impl<'a> Builder<'_, 'a> {
     fn encryption(&mut self, section: &Section<'a>, service: ServiceName) {
         if let Some(at) = section.starttls.as_ref().filter(|at| at.value && !service.has_starttls()) {
             let message = format!("there is no starttls with service={}", service.name());
-            let help = "it is for smtp, submission, pop and imap";
+            let help = "it is for smtp, submission, pop, imap and ldap";
             self.findings.error_with_help(at.span, message, help);
         }
         let encrypted = service.is_encrypted() || (service.has_starttls() && yes(&section.starttls));
         if let Some(at) = section.verify.as_ref().filter(|at| at.value && !encrypted) {
             let message = format!("there is no certificate to verify with service={}", service.name());
-            let help = "verify is for https, submissions, pops, imaps, and for what has starttls=yes";
+            let help = "verify is for https, submissions, pops, imaps, ldaps, and for what has starttls=yes";
             self.findings.error_with_help(at.span, message, help);
         }
     }

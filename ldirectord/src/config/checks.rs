@@ -190,8 +190,7 @@ impl Plan<'_, '_> {
             ServiceName::Imap | ServiceName::Imaps => Probe::Imap(self.mailbox(at, login)),
             ServiceName::Ftp => Probe::Ftp(Ftp { at, login: self.ftp_login(login), path: slashed(request), receive }),
             ServiceName::Nntp => Probe::Nntp { at },
-            ServiceName::Ldap => Probe::Ldap(ldap(at, false, login, unslashed, receive)),
-            ServiceName::Ldaps => Probe::Ldap(ldap(at, true, login, unslashed, receive)),
+            ServiceName::Ldap | ServiceName::Ldaps => Probe::Ldap(self.ldap(at, login, unslashed, receive)),
             ServiceName::Dns => {
                 let search = if unslashed.contains('.') { Vec::new() } else { surroundings.search_domains() };
                 Probe::Dns(Dns { at, transport, question: unslashed, search, receive })
@@ -242,6 +241,12 @@ impl Plan<'_, '_> {
     fn mailbox(&self, at: SocketAddr, login: Credentials) -> Mailbox {
         let login = Some(login).filter(|login| !login.name.is_empty());
         Mailbox { at, encryption: self.encryption(), login }
+    }
+
+    /// Whoever gives no password binds as nobody.
+    fn ldap(&self, at: SocketAddr, login: Credentials, base: String, receive: Option<Pattern>) -> Ldap {
+        let both = !login.name.is_empty() && !login.password.reveal().is_empty();
+        Ldap { at, encryption: self.encryption(), bind: both.then_some(login), base, receive }
     }
 
     fn method(&self) -> Method {
@@ -368,11 +373,6 @@ fn unescaped(text: &str) -> Vec<u8> {
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-fn ldap(at: SocketAddr, tls: bool, login: Credentials, base: String, receive: Option<Pattern>) -> Ldap {
-    let both = !login.name.is_empty() && !login.password.reveal().is_empty();
-    Ldap { at, tls, bind: both.then_some(login), base, receive }
 }
 
 /// The host of a Host header or URL, if it is a name: addresses have no place in SNI.

@@ -5,17 +5,26 @@
 //! that these values do not answer. Two of them are equal exactly if they ask for
 //! the same thing, so a reload compares them to find what differs.
 
+mod alert;
+mod check;
+mod probe;
+mod secret;
+
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lvs::ipvs::{Destination, Family, Protocol, Service, ServiceKey};
-use zeroize::Zeroizing;
+use lvs::ipvs::{Destination, Family, Service, ServiceKey};
 
-use super::pattern::Pattern;
+pub use alert::{Alert, AlertDuring};
+pub use check::{AgentCheck, Check, Connect, External, Negotiate, Ping, Probe};
+pub use probe::{
+    Credentials, Dns, Encryption, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method, Radius, SimpleTcp, Sip, Smtp, Sql,
+    SqlEngine, Transport, Udp,
+};
+pub use secret::Secret;
 
 /// A whole file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +118,29 @@ pub struct Extensions {
     pub notify: Option<String>,
     /// `stopfallback`: the fallback command is told `stop` when the program stops.
     pub stop_fallback: bool,
+    /// `agentport`: an agent on each real server is asked as well.
+    pub agent: Option<Agent>,
+    /// `draintimeout`: how long a server that leaves the table may keep its connections.
+    pub drain_timeout: Option<Duration>,
+}
+
+/// How agents are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agent {
+    /// `agentport`: on every real server of the section.
+    pub port: NonZeroU16,
+    /// `agentinterval`: pause between two questions, from start to start; 2 seconds without.
+    pub interval: Duration,
+    /// For one answer: the interval, at most the check timeout.
+    pub timeout: Duration,
+}
+
+impl Agent {
+    /// The question to the agent of a server.
+    #[must_use]
+    pub fn check(&self, real: &Real) -> Check {
+        Check::Agent(AgentCheck { at: SocketAddr::new(real.at.ip(), self.port.get()), timeout: self.timeout })
+    }
 }
 
 impl Virtual {
@@ -197,427 +229,5 @@ impl Eq for Line {}
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// How to find out whether a real server is up (spec chapter 8). Complete: it holds the
-/// addresses, the deadlines and every word that is said.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Check {
-    /// `checktype=on`: always up.
-    On,
-    /// `checktype=off`: never checked; up only if found in the table at start (spec 7.5).
-    Off,
-    /// The file asks for a check that cannot succeed, such as `connect` without any port:
-    /// always down, for this reason. The administrator was warned when it was read.
-    Impossible(&'static str),
-    /// A TCP connection, closed at once.
-    Connect(Connect),
-    /// ICMP echo. Also what `checktype=connect` means for UDP.
-    Ping(Ping),
-    /// A conversation in the service's protocol.
-    Negotiate(Negotiate),
-    /// `checktype=N`: a negotiation, after its success N connects, then a negotiation again;
-    /// a failed connect forces a negotiation next.
-    Combined {
-        /// First, and after every `connects` connects.
-        negotiate: Negotiate,
-        /// How many connects follow a successful negotiation.
-        connects: NonZeroU32,
-        /// The connect; `None` for UDP, where it succeeds without being made.
-        connect: Option<Connect>,
-    },
-    /// `checktype=external`: a program, run without a shell.
-    External(External),
-    /// `checktype=external-perl`: a Perl file, run with the same arguments.
-    ExternalPerl(External),
-}
-
-/// A TCP connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Connect {
-    /// The real server and the check port (spec 5.3).
-    pub at: SocketAddr,
-    /// The check timeout.
-    pub timeout: Duration,
-}
-
-/// ICMP echo requests of 64 data bytes (0, 1, 2 ... 63); one answer is enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ping {
-    /// The real server.
-    pub address: IpAddr,
-    /// Requests until it is given up (`checkcount`).
-    pub attempts: NonZeroU32,
-    /// The check timeout, for each attempt.
-    pub timeout: Duration,
-}
-
-/// A program that tells by its exit status; 0 is up (spec 8.3).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct External {
-    /// The program, or the Perl file. The whole of `checkcommand`, blanks included.
-    pub command: String,
-    /// Virtual address or mark, its port (0 for a mark), real address, its port. IPv6 in brackets.
-    pub arguments: [String; 4],
-    /// The check timeout.
-    pub timeout: Duration,
-}
-
-/// A conversation, and how long it may take altogether.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Negotiate {
-    /// What is said.
-    pub probe: Probe,
-    /// The negotiate timeout.
-    pub timeout: Duration,
-}
-
-/// The conversation of one service (spec 8.2).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Probe {
-    /// `service=none`: nothing is said, always up.
-    None,
-    /// `http`, `https`.
-    Http(Http),
-    /// `http_proxy`.
-    HttpProxy(HttpProxy),
-    /// `smtp`, `submission`, `submissions`.
-    Smtp(Smtp),
-    /// `pop`, `pops`.
-    Pop(Mailbox),
-    /// `imap`, `imaps`.
-    Imap(Mailbox),
-    /// `ftp`.
-    Ftp(Ftp),
-    /// `nntp`.
-    Nntp {
-        /// Where to connect.
-        at: SocketAddr,
-    },
-    /// `ldap`, `ldaps`.
-    Ldap(Ldap),
-    /// `dns`.
-    Dns(Dns),
-    /// `sip`.
-    Sip(Sip),
-    /// `radius`.
-    Radius(Radius),
-    /// `simpletcp`.
-    SimpleTcp(SimpleTcp),
-    /// `mysql`, `pgsql`, `oracle`.
-    Sql(Sql),
-    /// `udp`, an extension.
-    Udp(Udp),
-    /// `grpc`, an extension.
-    Grpc(Grpc),
-}
-
-/// The transport of checks that follow the virtual's protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Transport {
-    /// The transport of a service; checks of a mark service use TCP.
-    #[must_use]
-    pub fn of(key: &ServiceKey) -> Self {
-        match key {
-            ServiceKey::Address { protocol: Protocol::Udp, .. } => Self::Udp,
-            ServiceKey::Address { .. } | ServiceKey::Mark { .. } => Self::Tcp,
-        }
-    }
-}
-
-/// Request method of HTTP checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// GET.
-    Get,
-    /// HEAD; its answer has no body, so a `receive` pattern never matches.
-    Head,
-}
-
-impl Method {
-    /// The word on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-        }
-    }
-}
-
-/// One HTTP request (spec 8.4).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Http {
-    /// Over TLS.
-    pub tls: bool,
-    /// With TLS: the certificate has to be the server's, by an authority that the system trusts.
-    pub verify: bool,
-    /// Where to connect: the real server and the check port, or what an absolute URL on the
-    /// real server's line names.
-    pub at: SocketAddr,
-    /// GET or HEAD.
-    pub method: Method,
-    /// Path and query; begins with `/`; as written, so not yet percent-encoded.
-    pub path: String,
-    /// The Host header: `virtualhost`, else the real server's address (IPv6 in brackets). No
-    /// port unless `virtualhost` has one.
-    pub host: String,
-    /// The name for SNI, if one is known: `virtualhost` without port, else the name in an absolute URL.
-    pub server_name: Option<String>,
-    /// What the body has to match.
-    pub receive: Option<Pattern>,
-}
-
-/// One HTTP request through a proxy.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HttpProxy {
-    /// The proxy: the real server and the check port.
-    pub at: SocketAddr,
-    /// GET or HEAD.
-    pub method: Method,
-    /// The request text, an absolute URL.
-    pub url: String,
-    /// What the body has to match.
-    pub receive: Option<Pattern>,
-}
-
-/// TLS on a connection of a line protocol.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Encryption {
-    /// It begins by a command after the greeting; otherwise with the first byte.
-    pub starttls: bool,
-    /// The name for SNI: `virtualhost`.
-    pub name: Option<String>,
-    /// The certificate has to be the server's, by an authority that the system trusts.
-    pub verify: bool,
-}
-
-/// A server that takes mail.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Smtp {
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// TLS, if any.
-    pub encryption: Option<Encryption>,
-}
-
-/// A mail server one may log in to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Mailbox {
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// TLS, if any.
-    pub encryption: Option<Encryption>,
-    /// Name and password, if `login` is set.
-    pub login: Option<Credentials>,
-}
-
-impl Mailbox {
-    /// Encryption with the first byte, and by a command: one of the two at most.
-    #[must_use]
-    pub fn encryption(&self) -> (Option<&Encryption>, Option<&Encryption>) {
-        let encryption = self.encryption.as_ref();
-        (encryption.filter(|it| !it.starttls), encryption.filter(|it| it.starttls))
-    }
-}
-
-/// A name and its password.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Credentials {
-    /// `login`.
-    pub name: String,
-    /// `passwd`, possibly empty.
-    pub password: Secret,
-}
-
-/// A file fetched over FTP.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ftp {
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// Who fetches; `anonymous` by default.
-    pub login: Credentials,
-    /// The file, with its leading `/`.
-    pub path: String,
-    /// What it has to match.
-    pub receive: Option<Pattern>,
-}
-
-/// A search in a directory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ldap {
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// TLS from the first byte; the certificate is not verified.
-    pub tls: bool,
-    /// Simple bind; anonymous unless both `login` and `passwd` are set.
-    pub bind: Option<Credentials>,
-    /// Search base: `request` without its leading `/`.
-    pub base: String,
-    /// What the entry's name has to match.
-    pub receive: Option<Pattern>,
-}
-
-/// A question to a name server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Dns {
-    /// Where to ask.
-    pub at: SocketAddr,
-    /// UDP or TCP.
-    pub transport: Transport,
-    /// A name, or an address for a reverse look-up: `request` without its leading `/`.
-    pub question: String,
-    /// Domains in which a name without a dot is looked for first (resolv.conf).
-    pub search: Vec<String>,
-    /// What one of the answers has to match.
-    pub receive: Option<Pattern>,
-}
-
-/// An OPTIONS request (spec 8.5).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Sip {
-    /// Where to ask.
-    pub at: SocketAddr,
-    /// UDP or TCP.
-    pub transport: Transport,
-    /// The user; `ldirectord@HOST` by default.
-    pub login: String,
-}
-
-/// An Access-Request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Radius {
-    /// Where to ask.
-    pub at: SocketAddr,
-    /// User-Name and User-Password.
-    pub login: Credentials,
-    /// Shared with the server.
-    pub secret: Secret,
-}
-
-/// A line said, and the lines heard.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SimpleTcp {
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// TCP or UDP.
-    pub transport: Transport,
-    /// `request` without its leading `/`, each literal `\n` a newline.
-    pub request: String,
-    /// What one line has to match.
-    pub receive: Option<Pattern>,
-}
-
-/// A datagram said, and a datagram heard.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Udp {
-    /// Where to ask.
-    pub at: SocketAddr,
-    /// `request` without its leading `/`, its escapes resolved.
-    pub request: Vec<u8>,
-    /// What the answer has to match; without it nobody has to answer.
-    pub receive: Option<Pattern>,
-}
-
-/// A question of gRPC's health check.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Grpc {
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// Whom to ask for: `virtualhost`, else the address and port.
-    pub authority: String,
-    /// The service: `request` without its leading `/`; empty for the whole server.
-    pub service: String,
-}
-
-/// A query that has to return a row.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Sql {
-    /// Whose protocol.
-    pub engine: SqlEngine,
-    /// Where to connect.
-    pub at: SocketAddr,
-    /// Who asks; the name may be empty, and then the server counts as down.
-    pub login: Credentials,
-    /// `database`.
-    pub database: String,
-    /// `request` without its leading `/`; may be empty, and then the server counts as down.
-    pub query: String,
-}
-
-/// A database server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SqlEngine {
-    /// MySQL, MariaDB.
-    MySql,
-    /// PostgreSQL.
-    Postgres,
-    /// Oracle.
-    Oracle,
-}
-
-/// Mail about changes of state (spec chapter 9).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// `emailalert` as written: addresses, comma-separated.
-    pub to: String,
-    /// `emailalertfrom`, verbatim.
-    pub from: Option<String>,
-    /// A reminder each time this has passed while a server is down; `None` for no reminders.
-    pub remind_after: Option<Duration>,
-    /// In which states of the daemon mail is sent.
-    pub during: AlertDuring,
-    /// Relay; without one the local mail system is used.
-    pub smtp: Option<String>,
-}
-
-/// States of the daemon in which mail is sent (`emailalertstatus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlertDuring {
-    /// In the first round of checks.
-    pub starting: bool,
-    /// Afterwards.
-    pub running: bool,
-    /// While it stops.
-    pub stopping: bool,
-    /// In the first round after a reload.
-    pub reloading: bool,
-}
-
-/// A password or shared secret: never shown, and wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes a secret.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-
-    /// The secret itself, for the wire only.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Hash for Secret {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.reveal().hash(state);
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }

@@ -47,11 +47,14 @@ const SHARED: &[&str] = &[
 
 /// Names that may stand within sections only.
 const SECTION_ONLY: &[&str] = &[
+    "agentinterval",
+    "agentport",
     "checkcommand",
     "checkport",
     "checktype",
     "comment",
     "database",
+    "draintimeout",
     "fall",
     "httpmethod",
     "jitter",

@@ -30,7 +30,9 @@ pub fn read<'a>(statement: Statement<'a>, section: &mut Section<'a>, findings: &
         "checkcommand" => {
             set(&mut section.check_command, text(statement.maybe_quoted(), "invalid check command", findings));
         }
-        "checkport" => set(&mut section.check_port, check_port(statement, findings)),
+        "checkport" => {
+            set(&mut section.check_port, port(statement, "checkport must be in range 1..65536", findings));
+        }
         "request" => return quoted(statement, "no request string specified", &mut section.request, findings),
         "receive" => {
             let Some(span) = statement.quoted() else { return Known::without_quotes("receive") };
@@ -78,6 +80,9 @@ pub fn read<'a>(statement: Statement<'a>, section: &mut Section<'a>, findings: &
         "slowstart" => set(&mut section.slow_start, statement.number(findings, "invalid slowstart")),
         "notify" => set(&mut section.notify, text(statement.maybe_quoted(), "invalid notify", findings)),
         "stopfallback" => set(&mut section.stop_fallback, statement.yes_no(findings)),
+        "agentport" => set(&mut section.agent_port, port(statement, "agentport must be in range 1..65535", findings)),
+        "agentinterval" => set(&mut section.agent_interval, statement.positive(findings, "invalid agentinterval")),
+        "draintimeout" => set(&mut section.drain_timeout, statement.number(findings, "invalid draintimeout")),
         "servicename" => section.service_name = Some(verbatim(value)),
         "comment" => section.comment = Some(verbatim(value)),
         _ => return Known::Unknown(None),
@@ -155,14 +160,14 @@ fn did_you_mean(word: Span<'_>, names: impl Iterator<Item = &'static str>) -> Op
     nearest(word.text(), names).map(|near| format!("did you mean \"{near}\"?"))
 }
 
-fn check_port<'a>(statement: Statement<'a>, findings: &mut Findings) -> Option<At<'a, NonZeroU16>> {
+fn port<'a>(statement: Statement<'a>, out_of_range: &str, findings: &mut Findings) -> Option<At<'a, NonZeroU16>> {
     let Some(digits) = statement.value.first_run(|c| c.is_ascii_digit()) else {
         findings.error_with_help(statement.value.trim_end(), "invalid port", "give the number of the port");
         return None;
     };
     let port = digits.text().parse().ok();
     if port.is_none() {
-        findings.error_with_help(digits, "checkport must be in range 1..65536", "ports are 1 to 65535");
+        findings.error_with_help(digits, out_of_range, "ports are 1 to 65535");
     }
     port.map(|port| At { value: port, span: digits })
 }

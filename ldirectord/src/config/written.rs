@@ -103,6 +103,9 @@ pub struct Section<'a> {
     pub slow_start: Once<'a, u32>,
     pub notify: Once<'a, String>,
     pub stop_fallback: Once<'a, bool>,
+    pub agent_port: Once<'a, NonZeroU16>,
+    pub agent_interval: Once<'a, NonZeroU32>,
+    pub drain_timeout: Once<'a, u32>,
 }
 
 impl<'a> Section<'a> {
@@ -144,6 +147,9 @@ impl<'a> Section<'a> {
             slow_start: None,
             notify: None,
             stop_fallback: None,
+            agent_port: None,
+            agent_interval: None,
+            drain_timeout: None,
         }
     }
 }
@@ -272,12 +278,12 @@ impl ServiceName {
 
     /// Whether `starttls=yes` can be asked for.
     pub fn has_starttls(self) -> bool {
-        matches!(self, Self::Smtp | Self::Submission | Self::Pop | Self::Imap)
+        matches!(self, Self::Smtp | Self::Submission | Self::Pop | Self::Imap | Self::Ldap)
     }
 
     /// Whether it is encrypted from the first byte, with a certificate that can be verified.
     pub fn is_encrypted(self) -> bool {
-        matches!(self, Self::Https | Self::Submissions | Self::Pops | Self::Imaps)
+        matches!(self, Self::Https | Self::Submissions | Self::Pops | Self::Imaps | Self::Ldaps)
     }
 }
 

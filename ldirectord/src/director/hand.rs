@@ -1,21 +1,25 @@
 //! The hand on the table: a task of its own, so that a helper that does not answer holds up
 //! nothing. It does one thing at a time.
 
-use lvs::ipvs::{Change, Refusal, Table};
+use lvs::diag::chain;
+use lvs::ipvs::{Change, Refusal, ServiceKey, Table};
 use lvs::programmer::{Programmer, ProgrammerError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::farm::Counted;
+
 enum Job {
-    Read,
+    /// The table, and the connections of these services.
+    Read(Vec<ServiceKey>),
     Change(Vec<Change>),
 }
 
 /// What came of a job.
 #[derive(Debug)]
 pub enum Done {
-    /// The table was read.
-    Table(Result<Table, ProgrammerError>),
+    /// The table was read, and connections were counted.
+    Table(Result<(Table, Counted), ProgrammerError>),
     /// Changes were carried out; one result each.
     Changed(Result<Vec<Result<(), Refusal>>, ProgrammerError>),
 }
@@ -43,9 +47,9 @@ impl Hand {
         self.busy
     }
 
-    /// Has the table read.
-    pub fn read(&mut self) {
-        self.start(Job::Read);
+    /// Has the table read, and the connections of these services counted.
+    pub fn read(&mut self, count: Vec<ServiceKey>) {
+        self.start(Job::Read(count));
     }
 
     /// Has changes carried out.
@@ -75,6 +79,21 @@ impl Drop for Hand {
     }
 }
 
+async fn read<P: Programmer>(programmer: &mut P, count: Vec<ServiceKey>) -> Result<(Table, Counted), ProgrammerError> {
+    let table = programmer.table().await?;
+    let mut counted = Counted::new();
+    for key in count.into_iter().filter(|key| table.contains_key(key)) {
+        match programmer.left(&key).await {
+            Ok(left) => {
+                counted.insert(key, left);
+            }
+            // Whoever waits for connections to end waits for a limited time.
+            Err(error) => log::debug!("{}", chain(&error)),
+        }
+    }
+    Ok((table, counted))
+}
+
 async fn work<P: Programmer>(
     mut programmer: P,
     mut jobs: mpsc::UnboundedReceiver<Job>,
@@ -82,7 +101,7 @@ async fn work<P: Programmer>(
 ) {
     while let Some(job) = jobs.recv().await {
         let result = match job {
-            Job::Read => Done::Table(programmer.table().await),
+            Job::Read(count) => Done::Table(read(&mut programmer, count).await),
             Job::Change(changes) => Done::Changed(programmer.change(&changes).await),
         };
         if done.send(result).is_err() {

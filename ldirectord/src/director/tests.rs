@@ -1,5 +1,6 @@
 //! A whole director on a table in memory, with real checks over loopback and its real socket.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use lvs::control::ldirectord::{Ready, RealState, Request, SPEAKS, Status};
 use lvs::control::socket;
 use lvs::daemon::signals::Signals;
+use lvs::drain::Left;
 use lvs::ipc::{CallError, Client, Greeting, Listen, Policy, Server, VERSION};
 use lvs::ipvs::{Change, Destination, Forward, Refusal, Service, ServiceKey, Table};
 use lvs::programmer::{Fake, Programmer, ProgrammerError};
@@ -54,6 +56,11 @@ impl Programmer for Moody {
     async fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, ProgrammerError> {
         self.mood().await?;
         self.table.change(changes).await
+    }
+
+    async fn left(&mut self, service: &ServiceKey) -> Result<BTreeMap<SocketAddr, Left>, ProgrammerError> {
+        self.mood().await?;
+        self.table.left(service).await
     }
 }
 
@@ -242,6 +249,26 @@ fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
         let wrong = Request::Drain { real: "192.0.2.77".into(), service: None };
         let fault = client.call::<()>(&wrong).await.expect_err("unknown").to_string();
         assert!(fault.starts_with("there is no real server 192.0.2.77; there are: 127.0.0.1:"), "{fault}");
+    });
+}
+
+#[test]
+fn a_server_that_leaves_keeps_its_connections_until_they_have_ended() {
+    run(async {
+        let (listening, at) = listener().await;
+        let mut config = web(&[at]);
+        config.virtuals[0].extensions.drain_timeout = Some(PATIENCE * 2);
+        let story = Story::start(config, Moody::default(), never()).await;
+        story.ready().await;
+        let mut watcher = watch(&story).await;
+        let busy = |active| story.table.table.busy(vip(), at, Left { active, ..Left::default() });
+        busy(1);
+        drop(listening);
+        notice(&mut watcher, "real-quiescent").await;
+        assert_eq!(story.servers(), [(at, 0)]);
+        busy(0);
+        notice(&mut watcher, "real-deleted").await;
+        assert_eq!(story.servers(), []);
     });
 }
 

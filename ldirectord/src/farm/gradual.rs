@@ -1,5 +1,5 @@
 //! Weights that are not those of the file: a server that came back climbs to its own in steps
-//! (`slowstart`), and a check may say what it should be.
+//! (`slowstart`), and a check or an agent may say what it should be.
 
 use std::time::{Duration, Instant};
 
@@ -27,15 +27,21 @@ impl Server {
         let advised = match self.advice {
             None => destination.weight,
             Some(Advice::Weight(weight)) => weight,
-            Some(Advice::Percent(percent)) => part(destination.weight, percent, 100),
+            Some(Advice::Percent(percent)) => share(destination.weight, percent),
             Some(Advice::Drain) => return Target::Quiesce(Destination { weight: 0, ..destination }),
         };
+        let advised = self.verdict.stance().percent.map_or(advised, |percent| share(advised, percent));
         let weight = match self.ramp {
             Some(ramp) if advised > 0 => part(advised, ramp.step, STEPS).max(1),
             _ => advised,
         };
         Target::Serve(Destination { weight, ..destination })
     }
+}
+
+/// Per cent of a weight; what is not meant to be nothing is at least 1.
+fn share(weight: u32, percent: u32) -> u32 {
+    part(weight, percent, 100).max(u32::from(weight > 0 && percent > 0))
 }
 
 fn part(weight: u32, of: u32, all: u32) -> u32 {

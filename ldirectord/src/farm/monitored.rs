@@ -7,20 +7,24 @@ use crate::monitor::Entry;
 use crate::schedule::CheckId;
 
 impl Farm {
-    /// The lines about a result: one for each virtual service with a monitor file. External Perl
-    /// checks and failed pings have none.
+    /// The lines about a result: one for each virtual service with a monitor file. External Perl checks and failed
+    /// pings have none but while the server is in maintenance, and what agents say has none at all.
     #[must_use]
     pub fn monitored(&self, id: CheckId, report: &Report) -> Vec<Entry> {
         let Some(probing) = self.probes.get(&id) else { return Vec::new() };
         let up = report.result.is_ok();
-        match probing.check {
-            Check::ExternalPerl(_) => return Vec::new(),
-            Check::Ping(_) if !up => return Vec::new(),
-            _ => {}
-        }
+        let untold = match probing.check {
+            Check::Agent(_) => return Vec::new(),
+            Check::ExternalPerl(_) => true,
+            Check::Ping(_) => !up,
+            _ => false,
+        };
         let entry = |&(v, r): &(usize, usize)| {
             let held = &self.virtuals[v];
             let maintained = held.servers[r].verdict.is_maintained();
+            if untold && !maintained {
+                return None;
+            }
             Some(Entry {
                 file: held.service.monitor_file.clone()?,
                 identity: held.real(r).check_identity.clone(),

@@ -54,16 +54,19 @@ impl Farm {
         let mut places = Lookup::<usize>::default();
         for (v, held) in self.virtuals.iter().enumerate() {
             for (r, real) in held.service.reals.iter().enumerate() {
-                if matches!(real.check, Check::On | Check::Off | Check::Impossible(_)) {
-                    continue;
+                let unchecked = matches!(real.check, Check::On | Check::Off | Check::Impossible(_));
+                let own = (!unchecked).then(|| (real.check.clone(), held.service.check_interval));
+                let agent = held.service.extensions.agent.map(|agent| (agent.check(real), agent.interval));
+                for (check, pause) in own.into_iter().chain(agent) {
+                    let place = places.find(&check, |&place| needed[place].0 == check).unwrap_or_else(|| {
+                        let place = places.add(&check, needed.len());
+                        needed.push((check, pause, Vec::new()));
+                        place
+                    });
+                    let (_, interval, users) = &mut needed[place];
+                    *interval = (*interval).min(pause);
+                    users.push((v, r));
                 }
-                let place = places.find(&real.check, |&place| needed[place].0 == real.check).unwrap_or_else(|| {
-                    needed.push((real.check.clone(), held.service.check_interval, Vec::new()));
-                    places.add(&real.check, needed.len() - 1)
-                });
-                let (_, interval, users) = &mut needed[place];
-                *interval = (*interval).min(held.service.check_interval);
-                users.push((v, r));
             }
         }
         let mut before = std::mem::take(&mut self.probes);
@@ -127,14 +130,20 @@ fn fingerprint(check: &Check) -> u64 {
 }
 
 impl Held {
-    fn of(now: Instant, before: Option<Self>, service: Virtual) -> Self {
+    fn of(now: Instant, mut before: Option<Self>, service: Virtual) -> Self {
         let grace = before.as_ref().map_or(Some(now + GRACE), |held| held.grace);
         let told = before.as_ref().filter(|held| held.service.fallback_command == service.fallback_command);
         let told = told.and_then(|held| held.told);
+        let same_agent = before.as_ref().is_none_or(|held| held.service.extensions.agent == service.extensions.agent);
+        let (departing, look) =
+            before.as_mut().map(|held| (std::mem::take(&mut held.departing), held.look)).unwrap_or_default();
         let mut known: BTreeMap<SocketAddr, Server> = before
             .map(|held| held.service.reals.iter().map(|real| real.at).zip(held.servers).collect())
             .unwrap_or_default();
-        let servers = service.reals.iter().map(|real| known.remove(&real.at).unwrap_or_default()).collect();
+        let mut servers: Vec<_> = service.reals.iter().map(|real| known.remove(&real.at).unwrap_or_default()).collect();
+        if !same_agent {
+            servers.iter_mut().for_each(Server::forget_agent);
+        }
         let name = ServiceName::of(&service);
         let mut held = Self {
             service,
@@ -146,9 +155,12 @@ impl Held {
             fallback_dirty: false,
             told,
             grace,
+            departing,
+            look,
             retry: Retry::default(),
             refusals: Vec::new(),
         };
+        held.forget_departures();
         held.review_fallback();
         held
     }

@@ -84,6 +84,7 @@ impl Held {
             state: server.verdict.state(),
             drained: server.verdict.is_drained(),
             maintenance: server.maintenance.clone(),
+            agent: server.agent_line().map(|line| line.chars().take(MAX_WHY).collect()),
             weight: self.target(r).weight(),
             failures: server.verdict.failures(),
             last_check_seconds_ago: last

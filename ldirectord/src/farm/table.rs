@@ -1,14 +1,16 @@
 //! The farm and the kernel's table: from verdicts to changes, and from results back.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use lvs::ipvs::{Change, Refusal, ServiceKey, Table, diff};
 
+use super::leaving::Leave;
 use super::{Farm, Held};
 use crate::config::model::Check;
 use crate::notice::{Notice, Occasion, ServerName};
-use crate::wanted::{Claim, Intent, Place, Target};
+use crate::wanted::{Claim, Departure, Intent, Place, Target};
 
 /// Changes that are being carried out.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ struct Asserted {
     define: bool,
     purge: bool,
     servers: Vec<(usize, Target)>,
+    departing: Vec<(SocketAddr, Departure)>,
     fallback: Option<bool>,
 }
 
@@ -43,7 +46,7 @@ impl Farm {
     #[must_use]
     pub fn wants_table(&self, now: Instant) -> bool {
         let waits = !self.seen
-            || self.virtuals.iter().any(|held| held.is_due(now))
+            || self.virtuals.iter().any(|held| held.is_due(now) || held.look.is_some_and(|look| look <= now))
             || self.retired.values().any(|retired| retired.retry.is_due(now));
         waits && self.batch.is_none()
     }
@@ -65,6 +68,7 @@ impl Farm {
                 // New, or somebody removed it: it is made whole.
                 held.assert_everything();
             }
+            held.begin_leaving(now, live.get(&held.service.key));
         }
         let (mut concerned, mut wanted) = (Table::new(), Table::new());
         let (mut asserted, mut intents) = (Vec::new(), BTreeMap::new());
@@ -211,13 +215,14 @@ impl Held {
         let claim = |(r, server): (usize, &super::Server)| Claim {
             target: self.target(r),
             assert: server.dirty,
-            insert: server.fresh || readd_quiescent,
+            insert: (server.fresh || readd_quiescent) && server.leave == Leave::Stays,
         };
         Intent {
             service: &self.service,
             define: self.define,
             purge: self.purge,
             servers: self.servers.iter().enumerate().map(claim).collect(),
+            departing: self.departing.iter().map(|(&at, departing)| (at, departing.asks_for())).collect(),
             fallback_serves: self.fallback_serves,
             fallback_assert: self.fallback_dirty && !self.fallback_waits(),
             readd_quiescent,
@@ -231,6 +236,7 @@ impl Held {
             define: self.define,
             purge: self.purge,
             servers: dirty.map(|(r, _)| (r, self.target(r))).collect(),
+            departing: self.departing.iter().map(|(&at, departing)| (at, departing.asks_for())).collect(),
             fallback: (self.fallback_dirty && !self.fallback_waits()).then_some(self.fallback_serves),
         }
     }
@@ -255,6 +261,13 @@ impl Held {
         for &(r, target) in &asserted.servers {
             if self.target(r) == target && !refused_server(self.service.reals[r].at) {
                 (self.servers[r].dirty, self.servers[r].fresh) = (false, false);
+            }
+        }
+        for &(at, departure) in asserted.departing.iter().filter(|(at, _)| !refused_server(*at)) {
+            if departure == Departure::Delete {
+                self.departing.remove(&at);
+            } else if let Some(departing) = self.departing.get_mut(&at).filter(|it| it.asks_for() == departure) {
+                departing.dirty = false;
             }
         }
         if let (Some(serves), Some(fallback)) = (asserted.fallback, &self.service.fallback)
@@ -289,7 +302,7 @@ fn key_of(change: &Change) -> Option<ServiceKey> {
     }
 }
 
-fn server_of(change: &Change) -> Option<std::net::SocketAddr> {
+fn server_of(change: &Change) -> Option<SocketAddr> {
     match change {
         Change::AddDestination(_, at, _) | Change::EditDestination(_, at, _) | Change::DeleteDestination(_, at) => {
             Some(*at)

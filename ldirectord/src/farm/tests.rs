@@ -1,6 +1,8 @@
 //! Farms in virtual time: the director's part is played by [`Room`], the kernel's by a
 //! [`Table`] that refuses what the kernel refuses. Rows are those of spec/ldirectord.md 16.
 
+mod agent;
+mod leaving;
 mod outside;
 mod property;
 mod story;
@@ -13,9 +15,10 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use lvs::drain::Left;
 use lvs::ipvs::{Change, Destination, Forward, Refusal, Service, ServiceKey, Table, Tunnel, VirtualService, apply_to};
 
-use super::{Farm, Order};
+use super::{Counted, Farm, Order};
 use crate::check::Report;
 use crate::config::Config;
 use crate::config::model::{
@@ -127,6 +130,12 @@ struct Room {
     now: Instant,
     table: Table,
     dead: BTreeSet<IpAddr>,
+    /// What agents say; the others cannot be reached.
+    agents: BTreeMap<IpAddr, String>,
+    /// Connections of servers; the others have none.
+    connections: BTreeMap<SocketAddr, u32>,
+    /// They cannot be counted.
+    uncounted: bool,
     /// Changes that the kernel refuses with this errno.
     refused: Vec<(Change, i32)>,
     changes: Vec<Change>,
@@ -144,6 +153,9 @@ impl Room {
             now,
             table,
             dead: BTreeSet::new(),
+            agents: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            uncounted: false,
             refused: Vec::new(),
             changes: Vec::new(),
             lines: Vec::new(),
@@ -181,10 +193,20 @@ impl Room {
         changes.iter().map(&mut carry_out).collect()
     }
 
+    /// The connections of the services that the farm wants counted.
+    fn count(&self) -> Counted {
+        let left = |&active: &u32| Left { active, ..Left::default() };
+        let servers: BTreeMap<_, _> = self.connections.iter().map(|(&at, active)| (at, left(active))).collect();
+        let keys = self.farm.to_count().into_iter().filter(|_| !self.uncounted);
+        keys.map(|key| (key, servers.clone())).collect()
+    }
+
     /// Brings the table up to date as far as the kernel lets us.
     fn program(&mut self) {
         while self.farm.wants_table(self.now) {
             let live = self.table.clone();
+            let counted = self.count();
+            self.farm.counted(self.now, &counted);
             let changes = self.farm.plan(self.now, &live).expect("one batch at a time");
             if !changes.is_empty() {
                 let results = self.carry_out(&changes);
@@ -201,9 +223,14 @@ impl Room {
             Check::Connect(connect) => connect.at.ip(),
             Check::Ping(ping) => ping.address,
             Check::Negotiate(Negotiate { probe: Probe::Http(http), .. }) => http.at.ip(),
+            Check::Agent(agent) => agent.at.ip(),
             other => panic!("not a check of these stories: {other:?}"),
         };
-        let result = if self.dead.contains(&address) { Err("dead".to_owned()) } else { Ok("fine".to_owned()) };
+        let result = match &order.step {
+            Check::Agent(_) => self.agents.get(&address).cloned().ok_or_else(|| "refused".to_owned()),
+            _ if self.dead.contains(&address) => Err("dead".to_owned()),
+            _ => Ok("fine".to_owned()),
+        };
         let report = Report { result, took: Duration::ZERO, words: None, advice: None };
         let notices = self.farm.heard(self.now, order.id, &report);
         self.tell(notices);

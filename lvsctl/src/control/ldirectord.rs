@@ -163,6 +163,9 @@ pub struct RealStatus {
     /// The file in the maintenance directory that takes it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<String>,
+    /// What its agent said last (`agentport`), or why it cannot be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Weight it should have in the table now; `None` if it should not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,

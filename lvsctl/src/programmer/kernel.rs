@@ -1,7 +1,11 @@
 //! The kernel itself; needs `CAP_NET_ADMIN`.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
 use super::{Programmer, ProgrammerError};
-use crate::ipvs::{Change, Refusal, Table};
+use crate::drain::Left;
+use crate::ipvs::{Change, Refusal, ServiceKey, Table};
 use crate::netlink::ipvs::{Client, OpenError, Worker};
 
 /// Programs the IPVS of the network namespace in which it was opened.
@@ -44,5 +48,13 @@ impl Programmer for Kernel {
     async fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, ProgrammerError> {
         let changes = changes.to_vec();
         self.worker.run(move |client| client.change(&changes)).await.map_err(failed("change the IPVS table"))
+    }
+
+    async fn left(&mut self, service: &ServiceKey) -> Result<BTreeMap<SocketAddr, Left>, ProgrammerError> {
+        const ATTEMPT: &str = "count connections";
+        let key = *service;
+        let rows = self.worker.run(move |client| client.destinations_as(&key, true, Left::of)).await;
+        let rows = rows.map_err(failed(ATTEMPT))?.map_err(failed(ATTEMPT))?;
+        Ok(rows.into_iter().collect())
     }
 }

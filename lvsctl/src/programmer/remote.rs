@@ -1,15 +1,18 @@
 //! The helper `lvsctl serve` behind its socket; needs no privilege.
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::{Programmer, ProgrammerError};
-use crate::control::lvsctl::{MAX_CHANGES, Outcome, Page, Request, SPEAKS};
+use crate::control::lvsctl::{Counters, MAX_CHANGES, Outcome, Page, Request, SPEAKS};
+use crate::drain::Left;
 use crate::ipc::{CallError, Client};
-use crate::ipvs::{Change, Refusal, Table};
+use crate::ipvs::{Change, Refusal, ServiceKey, Table};
 
 /// Longest wait for one answer: the helper's kernel may load a scheduler's module first.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,5 +98,18 @@ impl Programmer for Remote {
             results.extend(outcomes.into_iter().map(Outcome::into_result));
         }
         Ok(results)
+    }
+
+    async fn left(&mut self, service: &ServiceKey) -> Result<BTreeMap<SocketAddr, Left>, ProgrammerError> {
+        let (mut left, mut after) = (BTreeMap::new(), None);
+        loop {
+            let request = Request::Stats { service: *service, after };
+            let page: Counters = self.call("count connections through", &request).await?;
+            left.extend(page.service.destinations.iter().map(|server| (server.at, Left::of(server))));
+            after = page.more;
+            if after.is_none() {
+                return Ok(left);
+            }
+        }
     }
 }

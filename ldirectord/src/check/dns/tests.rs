@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use crate::check::scripted::{LONG, SHORT, Step, negotiate, refused, serve, tcp, udp};
+use crate::check::scripted::{LONG, SHORT, Step, negotiate, refused, serve, tcp, udp, words};
 use crate::check::testing::run;
 use crate::config::model::{Dns, Probe, Transport};
 use crate::config::pattern::Pattern;
@@ -138,5 +138,19 @@ fn over_tcp_lies_and_silence_are_down() {
             let why = negotiate(Probe::Dns(asked), SHORT).await.expect_err("no answer");
             assert!(why.contains(wanted) && why.contains(&at.to_string()), "{why}");
         }
+    });
+}
+
+#[test]
+fn the_monitor_file_is_told_in_the_originals_words() {
+    run(async {
+        let at = udp(|question| vec![zone(question)]).await;
+        let asked = |question, receive| words(Probe::Dns(dns(at, question, receive)), LONG);
+        assert_eq!(asked("www.example", None).await.as_deref(), Some("Success"));
+        assert_eq!(asked("www.example", Some("^10")).await.as_deref(), Some("Response mismatch"));
+        assert_eq!(asked("nobody.example", None).await.as_deref(), Some("Connection timed out"));
+        let silent = udp(|_| Vec::new()).await;
+        let hung = words(Probe::Dns(dns(silent, "www.example", None)), SHORT).await;
+        assert_eq!(hung.as_deref(), Some("Connection timed out"));
     });
 }

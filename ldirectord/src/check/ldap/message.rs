@@ -14,6 +14,7 @@ const SEARCH_REQUEST: u8 = 0x63;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
 const SEARCH_REFERENCE: u8 = 0x73;
+const EXTENDED_REQUEST: u8 = 0x77;
 const EXTENDED_RESPONSE: u8 = 0x78;
 const INTERMEDIATE_RESPONSE: u8 = 0x79;
 
@@ -21,6 +22,10 @@ const INTERMEDIATE_RESPONSE: u8 = 0x79;
 const SIMPLE: u8 = 0x80;
 /// A filter that asks whether an attribute is there.
 const PRESENT: u8 = 0x87;
+
+/// Which extended operation, and the one that is StartTLS.
+const REQUEST_NAME: u8 = 0x80;
+const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
 /// Scope of a search: the base itself.
 const BASE_OBJECT: u8 = 0;
@@ -74,7 +79,9 @@ pub enum Reply {
     Intermediate,
     /// The end of the search.
     Done(Outcome),
-    /// The server says why it is about to close, or answers what was not asked.
+    /// To an extended operation.
+    Extended(Outcome),
+    /// The server says, unasked, why it is about to close.
     Notice(Outcome),
 }
 
@@ -87,6 +94,7 @@ impl Reply {
             Self::Reference => "a reference".to_owned(),
             Self::Intermediate => "an intermediate answer".to_owned(),
             Self::Done(_) => "the end of a search".to_owned(),
+            Self::Extended(_) => "an answer to an extended operation".to_owned(),
             Self::Notice(outcome) => format!("a notice: {} {}", outcome.words(), quoted(&outcome.message)),
         }
     }
@@ -117,6 +125,11 @@ pub fn search(id: u8, base: &str) -> Zeroizing<Vec<u8>> {
         element(SEQUENCE, &element(OCTETS, b"1.1")),
     ];
     message(id, SEARCH_REQUEST, &parts)
+}
+
+/// A request to go on under TLS.
+pub fn start_tls(id: u8) -> Zeroizing<Vec<u8>> {
+    message(id, EXTENDED_REQUEST, &[element(REQUEST_NAME, START_TLS)])
 }
 
 /// The length of the message that `bytes` begin.
@@ -152,7 +165,8 @@ pub fn reply(packet: &[u8], id: u8) -> Result<Reply, &'static str> {
     match kind {
         BIND_RESPONSE => outcome(content).map(Reply::Bound),
         SEARCH_DONE => outcome(content).map(Reply::Done),
-        EXTENDED_RESPONSE => outcome(content).map(Reply::Notice),
+        EXTENDED_RESPONSE if its_id == 0 => outcome(content).map(Reply::Notice),
+        EXTENDED_RESPONSE => outcome(content).map(Reply::Extended),
         SEARCH_ENTRY => take(content, OCTETS).map(|name| Reply::Entry(name.to_vec())),
         SEARCH_REFERENCE => Some(Reply::Reference),
         INTERMEDIATE_RESPONSE => Some(Reply::Intermediate),
@@ -212,6 +226,11 @@ mod tests {
         let recorded = b"\x30\x2e\x02\x01\x02\x63\x29\x04\x04dc=x\x0a\x01\x00\x0a\x01\x02\x02\x01\x00\x02\x01\x00\
                          \x01\x01\x00\x87\x0bobjectClass\x30\x05\x04\x031.1";
         assert_eq!(*search(2, "dc=x"), recorded);
+    }
+
+    #[test]
+    fn start_tls_is_as_ldapsearch_sends_it() {
+        assert_eq!(*start_tls(1), *b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037");
     }
 
     #[test]

@@ -1,15 +1,15 @@
 use std::net::SocketAddr;
 
 use super::message::testing::{bound, done, entry, result};
-use crate::check::scripted::{LONG, SHORT, Step, negotiate, tcp};
+use crate::check::scripted::{LONG, SHORT, Step, negotiate, tcp, words};
 use crate::check::testing::{closed_port, run};
-use crate::config::model::{Credentials, Ldap, Probe, Secret};
+use crate::config::model::{Credentials, Encryption, Ldap, Probe, Secret};
 use crate::config::pattern::Pattern;
 
 fn ldap(at: SocketAddr) -> Ldap {
     let login = Credentials { name: "cn=admin".to_owned(), password: Secret::new("s3cret".to_owned()) };
     let receive = Some(Pattern::new("^uid=probe").expect("a pattern"));
-    Ldap { at, tls: false, bind: Some(login), base: "uid=probe,dc=x".to_owned(), receive }
+    Ldap { at, encryption: None, bind: Some(login), base: "uid=probe,dc=x".to_owned(), receive }
 }
 
 /// A server that answers the bind so, and the search so.
@@ -105,8 +105,62 @@ fn tls_that_does_not_begin_is_told() {
             (vec![Step::Hang], "expected a TLS handshake, got nothing"),
         ] {
             let at = tcp(script).await;
-            let why = negotiate(Probe::Ldap(Ldap { tls: true, ..ldap(at) }), SHORT).await.expect_err(wanted);
+            let encrypted = Ldap { encryption: encryption(false), ..ldap(at) };
+            let why = negotiate(Probe::Ldap(encrypted), SHORT).await.expect_err(wanted);
             assert!(why.contains(wanted), "{why}");
         }
+    });
+}
+
+fn encryption(starttls: bool) -> Option<Encryption> {
+    Some(Encryption { starttls, name: None, verify: false })
+}
+
+#[test]
+fn starttls_has_to_be_taken_up_and_nothing_may_come_before_the_handshake() {
+    run(async {
+        let answer = |code, text: &str| result(3, 0x78, code, text);
+        for (script, wanted) in [
+            (
+                vec![Step::Hear, Step::Say(answer(2, "unsupported extended operation"))],
+                r#"the answer to StartTLS, got protocol error (2) "unsupported extended operation""#,
+            ),
+            (vec![Step::Hear, Step::Say(bound(0, ""))], "the answer to StartTLS, got the answer to another request"),
+            (
+                vec![Step::Hear, Step::Say(result(0, 0x78, 52, "bye"))],
+                r#"the answer to StartTLS, got a notice: unavailable (52) "bye""#,
+            ),
+            (vec![Step::Hear, Step::Hang], "expected the answer to StartTLS, got nothing"),
+            (vec![Step::Hear, Step::Say(answer(0, "")), Step::Hear], "expected a TLS handshake, got "),
+            (vec![Step::Hear, Step::Say([answer(0, ""), bound(0, "")].concat())], "got something before TLS has begun"),
+        ] {
+            let at = tcp(script).await;
+            let encrypted = Ldap { encryption: encryption(true), ..ldap(at) };
+            let why = negotiate(Probe::Ldap(encrypted), SHORT).await.expect_err(wanted);
+            assert!(why.contains(wanted) && !why.contains("s3cret"), "{why}");
+        }
+    });
+}
+
+#[test]
+fn the_monitor_file_is_told_in_the_originals_words() {
+    run(async {
+        let one = entry("uid=probe,dc=x");
+        for (bind, search, told) in [
+            (bound(0, ""), vec![one, done(0)], "Success"),
+            (bound(0, ""), vec![entry("uid=other,dc=x"), done(0)], "Response mismatch"),
+            (bound(0, ""), vec![done(32)], "No answer received"),
+            (bound(0, ""), vec![], "No answer received"),
+            (bound(49, ""), vec![], "Bind failed"),
+        ] {
+            let at = server(bind, &search).await;
+            assert_eq!(words(Probe::Ldap(ldap(at)), SHORT).await.as_deref(), Some(told));
+        }
+        let hung = tcp(vec![Step::Hang]).await;
+        assert_eq!(words(Probe::Ldap(ldap(hung)), SHORT).await.as_deref(), Some("Bind failed"));
+        let encrypted = Ldap { encryption: encryption(false), ..ldap(hung) };
+        assert_eq!(words(Probe::Ldap(encrypted), SHORT).await.as_deref(), Some("Connection failed"));
+        let closed = ldap(closed_port().await);
+        assert_eq!(words(Probe::Ldap(closed), LONG).await.as_deref(), Some("Connection failed"));
     });
 }

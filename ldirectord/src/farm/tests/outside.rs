@@ -109,6 +109,33 @@ fn files_and_orders_to_drain_do_not_know_of_each_other_and_the_file_is_the_stron
 }
 
 #[test]
+fn monitor_files_are_told_each_result_and_maintenance_instead() {
+    let file = PathBuf::from("/monitor");
+    let told = |check: Check, files: &[&str], result: Result<String, String>, words: Option<&str>| {
+        let real = Real { check_identity: "a:b".into(), ..with(check, real("192.0.2.1:80 masq")) };
+        let monitored = Virtual { monitor_file: Some(file.clone()), ..service(VIP, &[real]) };
+        let now = Instant::now();
+        let (mut farm, _) = Farm::new(now, config(&[monitored]));
+        drop(farm.post(posted(files)));
+        let order = farm.due(now).remove(0);
+        let report = Report { result, took: Duration::ZERO, words: words.map(str::to_owned), advice: None };
+        let lines = farm.monitored(order.id, &report).into_iter();
+        lines.map(|entry| (entry.up, entry.message)).collect::<Vec<_>>()
+    };
+    let connect = || Check::Connect(Connect { at: at("192.0.2.1:80"), timeout: SECOND });
+    let address = at("192.0.2.1:80").ip();
+    let ping = || Check::Ping(crate::config::model::Ping { address, attempts: NonZeroU32::MIN, timeout: SECOND });
+    let (fine, dead) = (|| Ok("fine".to_owned()), || Err("dead".to_owned()));
+    let maintained = [(false, Some("Server in maintenance".to_owned()))];
+    assert_eq!(told(connect(), &[], fine(), None), [(true, None)]);
+    assert_eq!(told(connect(), &[], dead(), Some("words")), [(false, Some("words".to_owned()))]);
+    assert_eq!(told(connect(), &["192.0.2.1"], fine(), Some("words")), maintained);
+    assert_eq!(told(ping(), &[], fine(), None), [(true, None)]);
+    assert_eq!(told(ping(), &[], dead(), None), []);
+    assert_eq!(told(ping(), &["192.0.2.1"], dead(), None), maintained);
+}
+
+#[test]
 fn row_70_a_fallback_command_is_told_once_for_each_turn() {
     let with = Virtual { fallback_command: Some("/bin/f".into()), ..one() };
     let mut room = Room::start(config(std::slice::from_ref(&with)), Table::new());

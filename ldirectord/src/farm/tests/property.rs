@@ -36,10 +36,11 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn web(quiescent: bool, failures: u32) -> Virtual {
+fn web(quiescent: bool, failures: u32, drain: Option<u64>) -> Virtual {
+    let extensions = Extensions { drain_timeout: drain.map(Duration::from_secs), ..Extensions::default() };
     let reals: Vec<_> = SERVERS.iter().map(|address| real(&format!("{address}:80 masq 2"))).collect();
     let failure_count = NonZeroU32::new(failures).expect("not zero");
-    Virtual { quiescent, failure_count, fallback: fallback("127.0.0.1:80 masq"), ..service(VIP, &reals) }
+    Virtual { quiescent, failure_count, extensions, fallback: fallback("127.0.0.1:80 masq"), ..service(VIP, &reals) }
 }
 
 fn refuse(room: &mut Room, n: usize) {
@@ -71,7 +72,7 @@ fn happen(room: &mut Room, event: &Event, config: &Config) {
         Event::Restart => {
             let again = Room::start(config.clone(), std::mem::take(&mut room.table));
             let before = std::mem::replace(room, again);
-            (room.dead, room.refused) = (before.dead, before.refused);
+            (room.dead, room.refused, room.connections) = (before.dead, before.refused, before.connections);
             room.turn();
         }
     }
@@ -83,9 +84,12 @@ proptest! {
         events in vec(event(), 0..40),
         quiescent in any::<bool>(),
         failures in 1u32..3,
+        drain in proptest::option::of(1u64..60),
+        busy in 0u32..2,
     ) {
-        let config = config(&[web(quiescent, failures)]);
+        let config = config(&[web(quiescent, failures, drain)]);
         let mut room = Room::after_first_round(config.clone(), Table::new(), &[]);
+        room.connections.insert(at(&format!("{}:80", SERVERS[0])), busy);
         for event in &events {
             happen(&mut room, event, &config);
             let serving = room.servers(VIP).values().filter(|&&weight| weight > 0).count();

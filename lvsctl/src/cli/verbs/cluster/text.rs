@@ -67,13 +67,14 @@ fn services(out: &mut String, status: &ldirectord::Status) {
     for VirtualStatus { id, scheduler, fallback, fallback_active, pending, reals } in virtuals {
         line!(out, "  {id} {scheduler}");
         for server in reals {
-            let RealStatus { real, state, drained, maintenance, weight, failures, why, .. } = server;
+            let RealStatus { real, state, drained, maintenance, agent, weight, failures, why, .. } = server;
             let state = match (state, maintenance) {
                 (RealState::Unknown, _) => "not checked yet".to_owned(),
                 (RealState::Up, _) => "up".to_owned(),
                 (RealState::Down, _) if *drained => "down, drained".to_owned(),
                 (RealState::Down, _) => "down".to_owned(),
                 (RealState::Drained, _) => "drained".to_owned(),
+                (RealState::Maintenance, None) if agent.is_some() => "in maintenance by its agent".to_owned(),
                 (RealState::Maintenance, file) => {
                     let also = if *drained { ", drained" } else { "" };
                     format!("in maintenance by the file {}{also}", file.as_deref().unwrap_or("of its name"))
