@@ -150,6 +150,7 @@ fn serve(
     let options = Options {
         path: instance.config.clone(),
         absolute: instance.absolute.clone(),
+        pid_file: instance.pid_file.clone(),
         socket_name: instance.socket_name(),
         settings,
         readiness,

@@ -6,17 +6,19 @@ use std::process::ExitCode;
 
 use lvs::control::ldirectord::SPEAKS;
 use lvs::control::{lvsctl, socket};
+use lvs::daemon;
 use lvs::daemon::detach::Readiness;
 use lvs::daemon::node_name;
 use lvs::daemon::privilege::{self, CapabilitySet};
 use lvs::daemon::signals::Signals;
 use lvs::diag::chain;
-use lvs::ipc::{Greeting, Listen, ListenError, Policy, Server, VERSION};
+use lvs::ipc::{Greeting, Listen, Policy, Server, VERSION};
 use lvs::netlink::ipvs::OpenError;
 use lvs::programmer::{Kernel, Remote};
 use lvs::settings::{IpvsAccess, Settings};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
+use super::confine::Confined;
 use super::{Director, InForce, Outside, Parts, Reread};
 use crate::config::Config;
 
@@ -25,6 +27,9 @@ const OPERATORS: &str = "haclient";
 
 /// The user it becomes unless `lvs.toml` names another, if there is such a user.
 const USER: &str = "ldirectord";
+
+/// A user with which it keeps everything.
+const ROOT: &str = "root";
 
 /// Descriptors for hundreds of checks at a time.
 const DESCRIPTORS: u64 = 65_536;
@@ -35,6 +40,8 @@ pub struct Options {
     pub path: PathBuf,
     /// The same from the root.
     pub absolute: PathBuf,
+    /// Removed at the end by whoever claimed it.
+    pub pid_file: PathBuf,
     /// Name of the socket without `.sock`: [`crate::instance::Instance::socket_name`].
     pub socket_name: String,
     /// `lvs.toml`.
@@ -51,18 +58,12 @@ pub struct Options {
 /// Nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No runtime, no signals.
-    #[error("cannot start")]
-    System(#[source] io::Error),
+    /// For a reason that all daemons may have.
+    #[error(transparent)]
+    Daemon(#[from] daemon::StartError),
     /// The user of `lvs.toml` does not exist.
     #[error("there is no user {0} on this machine; create it, or name another in lvs.toml")]
     NoUser(String),
-    /// The socket cannot be opened.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The privileges cannot be given up.
-    #[error("cannot give up privileges")]
-    Privileges(#[source] io::Error),
     /// Neither the helper nor the right to do without it.
     #[error(
         "cannot program the IPVS table: there is no helper at {}, and this process lacks CAP_NET_ADMIN; \
@@ -116,22 +117,29 @@ pub fn run(options: Options, config: Config) -> ExitCode {
 }
 
 fn start(options: Options, config: Config) -> Result<(), StartError> {
-    let Options { path, absolute, socket_name, settings, reread, in_force, readiness } = options;
+    let Options { path, absolute, pid_file, socket_name, settings, reread, in_force, readiness } = options;
+    let system = daemon::StartError::system;
     let helper = socket(&settings.sockets, lvsctl::SPEAKS);
     let way = Way::choose(settings.ipvs, &helper, privilege::may(CapabilitySet::NET_ADMIN))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("start a runtime"))?;
     let signals = {
         let _inside = runtime.enter();
-        Signals::new().map_err(StartError::System)?
+        Signals::new().map_err(system("take signals"))?
     };
-    let server = runtime.block_on(Server::bind(listen(&settings, &socket_name)))?;
+    let listen = listen(&settings, &socket_name);
+    let ours: Vec<_> =
+        [&pid_file, &listen.path].into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+    let server = runtime.block_on(Server::bind(listen)).map_err(daemon::StartError::from)?;
     let mut outside = Outside::new(&config, absolute);
     {
         let _inside = runtime.enter();
         outside.start_children();
     }
     raise_descriptors();
-    give_up_privileges(settings.ldirectord.user.as_deref(), way)?;
+    let user = settings.ldirectord.user.as_deref();
+    give_up_privileges(user, way)?;
+    let in_force = if user == Some(ROOT) { in_force } else { confine(&config, &ours, in_force)? };
     match way {
         Way::Helper => {
             let programmer = Remote::new(&helper);
@@ -184,7 +192,7 @@ fn give_up_privileges(named: Option<&str>, way: Way) -> Result<(), StartError> {
         Way::Helper => CapabilitySet::NET_RAW,
         Way::Direct => CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN,
     };
-    if named == Some("root") {
+    if named == Some(ROOT) {
         // Commands of the file that need root: the administrator's choice.
         log::warn!("runs as root with all privileges, as lvs.toml says");
         return Ok(());
@@ -194,7 +202,25 @@ fn give_up_privileges(named: Option<&str>, way: Way) -> Result<(), StartError> {
         Some(name) => Some(privilege::user(name).ok_or_else(|| StartError::NoUser(name.to_owned()))?),
         None => privilege::user(USER),
     };
-    privilege::reduce(user, keep).map_err(StartError::Privileges)
+    privilege::reduce(user, keep).map_err(daemon::StartError::system("give up privileges"))?;
+    Ok(())
+}
+
+/// What `in_force` becomes where files outside of the log's directories cannot be written any more.
+fn confine(config: &Config, ours: &[PathBuf], in_force: InForce) -> Result<InForce, StartError> {
+    let ours: Vec<&Path> = ours.iter().map(PathBuf::as_path).collect();
+    let confined = Confined::to(config, &ours)
+        .map_err(io::Error::other)
+        .map_err(daemon::StartError::system("rule out that files are written"))?;
+    Ok(match confined {
+        None => in_force,
+        Some(confined) => Box::new(move |config| {
+            in_force(config);
+            if let Some(missing) = confined.missing(config) {
+                log::warn!("{missing}");
+            }
+        }),
+    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use landlock::{
-    ABI, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
-};
+pub use landlock::RulesetError;
+use landlock::{ABI, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
 use rustix::process::{Gid, Uid};
 pub use rustix::thread::CapabilitySet;
 use rustix::thread::{
@@ -92,9 +91,18 @@ pub fn reduce(user: Option<User>, keep: CapabilitySet) -> io::Result<()> {
 /// # Errors
 /// If the kernel knows Landlock and refuses.
 pub fn write_nothing(removable: &[&Path]) -> Result<bool, RulesetError> {
+    write_only(&[], removable)
+}
+
+/// As [`write_nothing`], but for `writable`, directories in which files may be made and written: logs.
+///
+/// # Errors
+/// As [`write_nothing`].
+pub fn write_only(writable: &[&Path], removable: &[&Path]) -> Result<bool, RulesetError> {
     let mut rules = Ruleset::default().handle_access(AccessFs::from_write(ABI::V3))?.create()?;
-    let removable = removable.iter().map(|&directory| (directory, AccessFs::RemoveFile));
-    for (path, access) in removable.chain([(Path::new("/dev/null"), AccessFs::WriteFile)]) {
+    let writable = writable.iter().map(|&directory| (directory, AccessFs::WriteFile | AccessFs::MakeReg));
+    let removable = removable.iter().map(|&directory| (directory, AccessFs::RemoveFile.into()));
+    for (path, access) in writable.chain(removable).chain([(Path::new("/dev/null"), AccessFs::WriteFile.into())]) {
         // What is not there needs no leave.
         if let Ok(path) = PathFd::new(path) {
             rules = rules.add_rule(PathBeneath::new(path, access))?;
