@@ -19,6 +19,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use crate::act::fence::Fencer;
 use crate::act::groups::{Groups, News};
 use crate::act::identity::Store;
 use crate::config::{self, Config, Loaded, Medium, Problem};
@@ -65,6 +66,7 @@ pub struct Driver {
     store: Store,
     kernel: route::Client,
     groups: Groups,
+    fencer: Fencer,
     pinger: Pinger,
     server: Server<Request>,
     signals: Signals,
@@ -90,6 +92,7 @@ struct Reread {
 enum Wake {
     Datagrams,
     News(News),
+    Fenced(bool),
     Asked(Call<Request>),
     Signal(Signal),
     Interfaces(io::Result<watch::Event>),
@@ -105,6 +108,7 @@ impl Driver {
         let now = Instant::now();
         Self {
             link_of: link_of(&config),
+            fencer: Fencer::new(config.ha_cf.fences.clone(), config.ha_cf.peer(), now),
             media: Media::new(&config.ha_cf.media),
             keys: config.keys,
             form: config.ha_cf.form,
@@ -145,12 +149,14 @@ impl Driver {
 
     async fn wait(&mut self) -> Wake {
         let deadline = [self.node.deadline(), self.housekeeping].into_iter();
-        let deadline = deadline.chain(self.groups.deadline()).chain(self.pinger.deadline()).min();
+        let deadline = deadline.chain(self.groups.deadline()).chain(self.pinger.deadline());
+        let deadline = deadline.chain(self.fencer.deadline()).min();
         let deadline = deadline.unwrap_or(self.housekeeping).into();
         tokio::select! {
             () = self.media.readable() => Wake::Datagrams,
             () = self.pinger.readable() => Wake::Datagrams,
             news = self.groups.next_news() => Wake::News(news),
+            ok = self.fencer.ended() => Wake::Fenced(ok),
             call = self.server.next_call() => Wake::Asked(call),
             signal = self.signals.next() => Wake::Signal(signal),
             event = self.watch.next() => Wake::Interfaces(event),
@@ -171,6 +177,7 @@ impl Driver {
             Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),
             Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
             Wake::News(News::Ready(ready)) => self.tell_ready(ready),
+            Wake::Fenced(ok) => self.happen(Event::Fenced { ok }),
             Wake::Asked(call) => self.answer(call),
             Wake::Signal(signal) => self.signalled(signal),
             Wake::Interfaces(event) => self.interfaces_changed(event),
@@ -184,6 +191,7 @@ impl Driver {
         // Only now: a node that was stopped for too long has let go in the lines above.
         let leases: Vec<_> = self.node.leases().collect();
         self.groups.turn(Instant::now(), &leases);
+        self.fencer.turn(now);
         if self.housekeeping <= now {
             self.keep_house(now);
         }
@@ -231,6 +239,7 @@ impl Driver {
                 Action::Acquire { group, why } => self.groups.acquire(group, why),
                 Action::Release { group, why } => self.groups.release(group, why),
                 Action::Announce { group } => self.groups.announce(group, Instant::now()),
+                Action::Fence { .. } => self.fencer.fence(),
                 Action::Serve(serving) => self.groups.serve(serving),
                 Action::SaveGeneration(generation) => {
                     if let Err(e) = self.store.save_generation(generation) {
@@ -260,6 +269,9 @@ impl Driver {
     }
 
     fn note(&mut self, notice: &Notice) {
+        if matches!(notice, Notice::Fencing { .. }) {
+            self.fencer.begins();
+        }
         let level = match notice.level() {
             Level::Info => log::Level::Info,
             Level::Warn => log::Level::Warn,
@@ -297,6 +309,10 @@ impl Driver {
             Request::Takeover { set } => {
                 let which = which(set);
                 self.operate(call, |ticket| Event::Takeover { which, ticket });
+            }
+            Request::ConfirmDead { ref node } => {
+                let node = node.to_lowercase();
+                self.operate(call, |ticket| Event::ConfirmDead { node, ticket });
             }
             Request::Reload {} => match call.permit::<Operate>() {
                 Ok(_) => self.read_again(Some(call)),

@@ -1,5 +1,6 @@
 //! The command line of heartbeatd.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use heartbeatd::act::{guard, proclaim};
-use heartbeatd::names::{Name, cl_status, heartbeat, switch};
+use heartbeatd::names::{Name, cl_status, heartbeat, meatclient, switch};
 use heartbeatd::start::{self, Places, STOP_PATIENCE, StartError};
 use heartbeatd::{config, decode, show};
 use lvs::control::heartbeatd::{Request, Status};
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         Name::Heartbeatd | Name::Heartbeat => as_heartbeat(&arguments),
         Name::ClStatus => as_cl_status(&arguments),
         Name::Standby => as_switch(&name.to_string_lossy(), true, &arguments),
+        Name::Meatclient => as_meatclient(&arguments),
         Name::Takeover => as_switch(&name.to_string_lossy(), false, &arguments),
     }
 }
@@ -164,6 +166,37 @@ fn as_switch(program: &str, standby: bool, arguments: &[String]) -> ExitCode {
             eprintln!("{program}: {}", lvs::diag::chain(e.as_ref()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// cluster-glue's: says that a node is off which was switched off by hand. `-w` waits until somebody wants to know.
+fn as_meatclient(arguments: &[String]) -> ExitCode {
+    let Some(meatclient::Order { node, wait }) = meatclient::read(arguments) else {
+        eprintln!("{}", meatclient::USAGE);
+        return ExitCode::from(meatclient::WRONG);
+    };
+    let places = Places::default();
+    let waits = || {
+        let status = show::ask::<Status>(&places, &Request::Status {}, show::ANSWER)?;
+        Ok::<_, Box<dyn Error>>(status.nodes.iter().any(|each| each.name == node && each.fencing.is_some()))
+    };
+    loop {
+        match waits() {
+            Ok(true) => break,
+            Ok(false) if wait => sleep(Duration::from_secs(1)),
+            Ok(false) => return complain(&format!("{node} does not wait to be switched off by hand")),
+            Err(e) => return complain(&lvs::diag::chain(e.as_ref())),
+        }
+    }
+    eprintln!("{}", meatclient::warning(&node));
+    let mut line = String::new();
+    if io::stdin().read_line(&mut line).is_err() || !matches!(line.trim(), "y" | "Y") {
+        eprintln!("Operation cancelled.");
+        return ExitCode::FAILURE;
+    }
+    match show::ask::<serde_json::Value>(&places, &Request::ConfirmDead { node }, show::ANSWER) {
+        Ok(_) => say("Meatware_client: reset confirmed."),
+        Err(e) => complain(&lvs::diag::chain(e.as_ref())),
     }
 }
 

@@ -47,7 +47,11 @@ pub fn text(status: &Status) -> String {
     }
     for node in &status.nodes {
         let kind = if node.heartbeatd == Some(false) { ", heartbeat 3.0.6" } else { "" };
-        add(&mut out, format_args!("node  {:<20} {}{kind}", node.name, node.status));
+        let fencing = match node.fencing {
+            Some(tries) => format!(", not known to be off ({tries} attempts to fence it)"),
+            None => String::new(),
+        };
+        add(&mut out, format_args!("node  {:<20} {}{kind}{fencing}", node.name, node.status));
         for link in &node.links {
             let trouble = link.trouble.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
             add(&mut out, format_args!("  link {:<18} {}{trouble}", link.name, if link.up { "up" } else { "dead" }));

@@ -161,6 +161,7 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         pings: ha_cf.pings.iter().map(|ping| ping.name.clone()).collect(),
         deadping: ha_cf.deadping,
         ipfail: ha_cf.ipfail,
+        fences: !ha_cf.fences.is_empty(),
         plan: groups::plan(&config)?,
     };
     let seed = daemon::random_bytes().map(u64::from_ne_bytes).map_err(system("read /dev/urandom"))?;

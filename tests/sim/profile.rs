@@ -186,6 +186,7 @@ impl Profile {
             pings: Vec::new(),
             deadping: time(self.deadtime),
             ipfail: false,
+            fences: false,
             plan: Plan::new(self.groups.iter().enumerate().map(group).collect()).expect("every key is another"),
         }
     }

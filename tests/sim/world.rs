@@ -373,7 +373,7 @@ impl World {
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
             Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
-            Action::Notice(_) | Action::Serve(_) | Action::Announce { .. } => {}
+            Action::Notice(_) | Action::Serve(_) | Action::Announce { .. } | Action::Fence { .. } => {}
             Action::Answer { ticket, .. } => {
                 assert!(self.tickets.remove(&ticket).is_some(), "{ticket:?} answered twice");
             }
@@ -600,6 +600,7 @@ fn told(action: &Action) -> String {
         | Action::Release { .. }
         | Action::Announce { .. }
         | Action::Serve(_)
+        | Action::Fence { .. }
         | Action::SaveGeneration(_)
         | Action::Answer { .. }
         | Action::Stopped => format!("{action:?}"),

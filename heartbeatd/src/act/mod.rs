@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod fence;
 pub mod groups;
 pub mod guard;
 pub mod handover;

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::config::Config;
-use output::Output;
+pub(super) use output::Output;
 pub use status::says_running;
 
 /// Between being asked to end and being killed.
@@ -267,7 +267,7 @@ impl Scripts {
         let ended = tokio::time::timeout(self.timeout, async {
             tokio::select! {
                 biased;
-                ended = group.child.wait() => ended,
+                ended = group.wait() => ended,
                 never = output.read_for_ever() => match never {},
             }
         });
@@ -282,25 +282,31 @@ impl Scripts {
                 });
             }
         };
-        group.leader = None;
         Ok((ended, output.finish().await))
     }
 }
 
 /// A child and what it started, killed if it is let go while it runs.
-struct Group {
+pub(super) struct Group {
     child: Child,
     /// `None` once the child has been waited for: its number may be somebody else's then.
     leader: Option<Pid>,
 }
 
 impl Group {
-    fn of(child: Child) -> Self {
+    pub(super) fn of(child: Child) -> Self {
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Self { child, leader }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Its end. The group is let be afterwards: what it left running is meant to run.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let ended = self.child.wait().await;
+        self.leader = None;
+        ended
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader {
             // It may have ended by itself just now.
             _ = kill_process_group(leader, signal);
@@ -308,7 +314,7 @@ impl Group {
     }
 
     /// Asks the group to end, and kills it a little later.
-    async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         self.signal(Signal::TERM);
         _ = tokio::time::timeout(GRACE, self.child.wait()).await;
         // What ignored the signal, or was started in the group and left behind. As long as one of

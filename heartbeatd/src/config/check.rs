@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Surroundings;
+use super::fence::Device;
 use super::hacf::{Failback, Written};
 use super::model::HaCf;
 use super::source::Source;
@@ -102,12 +103,22 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         source.error(place, format!("{:?} is a node and cannot be a ping node", ping.name), None);
     }
 
+    for host in written.devices.iter().filter_map(|device| device.host.as_ref()) {
+        if !written.nodes.iter().any(|node| node.text == host.text.to_ascii_lowercase()) {
+            let help = "the node that may use the device, or * for both";
+            source.error(&host.place, format!("{:?} is not a node", host.text), help);
+        }
+    }
     let local = local_node(&written, source, around);
     if source.has_errors() {
         return None;
     }
+    let local = local?;
+    let ours = |device: &Device| device.host.as_ref().is_none_or(|host| host.text.to_ascii_lowercase() == local);
+    let fences = written.devices.into_iter().filter(ours).map(|device| device.fence).collect();
     Some(HaCf {
-        local: local?,
+        local,
+        fences,
         nodes: written.nodes.into_iter().map(|node| node.text).collect(),
         keepalive,
         deadtime,

@@ -91,16 +91,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         Refused("programs started by heartbeat are not available yet: this one would not run", "take the line out"),
     ),
     row("apiauth", Line, Ignored(API)),
-    row(
-        "stonith",
-        Line,
-        Refused("fencing is not available yet: a takeover would happen without it", "take the line out"),
-    ),
-    row(
-        "stonith_host",
-        Line,
-        Refused("fencing is not available yet: a takeover would happen without it", "take the line out"),
-    ),
+    row("stonith", Line, Done),
+    row("stonith_host", Line, Done),
     row("logfile", Value, Ignored(LOG)),
     row("debugfile", Value, Ignored(LOG)),
     row("logfacility", Value, Done),

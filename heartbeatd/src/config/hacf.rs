@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Surroundings;
 use super::directive::{self, Directive, Standing, Takes};
+use super::fence::{self, Device};
 use super::medium::{Kind, Medium, Mistake};
 use super::model::{GenerationMethod, PingNode, UuidFrom};
 use super::ping;
@@ -38,6 +39,8 @@ pub(super) struct Written {
     pub(super) deadping: Option<(Duration, Place)>,
     /// Where ipfail is asked for.
     pub(super) ipfail: Option<Place>,
+    /// Fencing devices, and for whom.
+    pub(super) devices: Vec<Device>,
     pub(super) failback: Option<(Failback, Place)>,
     pub(super) hopfudge: u8,
     pub(super) max_rexmit_delay: Duration,
@@ -65,6 +68,7 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         pings: Vec::new(),
         deadping: None,
         ipfail: None,
+        devices: Vec::new(),
         failback: None,
         hopfudge: 1,
         max_rexmit_delay: Duration::from_millis(250),
@@ -114,6 +118,13 @@ impl Written {
         }
         if let Some(kind) = ping::Kind::of(directive.name) {
             return self.ping_nodes(kind.read(&words, around), name, source);
+        }
+        if matches!(directive.name, "stonith" | "stonith_host") {
+            match fence::read(directive.name == "stonith_host", &words, source, around) {
+                Ok(device) => self.devices.push(device),
+                Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
+            }
+            return;
         }
         if directive.name == "respawn" {
             return self.respawn(name, &words, source);

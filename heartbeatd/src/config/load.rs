@@ -65,8 +65,15 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
     let mut warnings = Vec::new();
     let (node_name, name_from) = node_name(folder);
     let has_script = |name: &str| crate::act::script::locate(folder, name).is_some();
-    let around =
-        Surroundings { node_name, name_from, port: service_port(), resolve: &resolve, has_script: &has_script };
+    let around = Surroundings {
+        node_name,
+        name_from,
+        port: service_port(),
+        resolve: &resolve,
+        program: &program,
+        parameters: &parameters,
+        has_script: &has_script,
+    };
 
     let mut take = |mut found: Vec<Diagnostic>, refused: bool, problems: &mut Vec<Problem>| {
         if refused {
@@ -174,6 +181,27 @@ fn service_port() -> u16 {
         words.next()?.strip_suffix("/udp")?.parse().ok()
     });
     port.unwrap_or(PORT)
+}
+
+/// Where fence agents and the like are installed.
+const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
+
+fn program(name: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|path| path.is_absolute() && is_program(path));
+    }
+    PROGRAMS.iter().map(|folder| Path::new(folder).join(name)).find(is_program)
+}
+
+fn parameters(path: &Path) -> io::Result<(String, bool)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), mode & 0o077 != 0))
 }
 
 fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {

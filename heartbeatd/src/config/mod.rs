@@ -6,6 +6,7 @@
 mod authkeys;
 mod check;
 mod directive;
+mod fence;
 mod hacf;
 mod haresources;
 mod load;
@@ -16,6 +17,7 @@ mod ping;
 mod source;
 mod value;
 
+pub use fence::{Agent, Fence};
 pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
 pub use medium::Medium;
 pub use model::{Config, GenerationMethod, Group, HaCf, PingNode, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
@@ -23,6 +25,7 @@ pub use parameter::{PARAMETERS, Parameter, parameter};
 
 use std::io;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 /// What the files are read against: everything about this machine that decides what they mean.
 pub struct Surroundings<'a> {
@@ -34,6 +37,10 @@ pub struct Surroundings<'a> {
     pub port: u16,
     /// Addresses of a host name. May take as long as the name service does.
     pub resolve: &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
+    /// A program that is executable, by its name in the directories of the system's programs, or by its path.
+    pub program: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// What a file of parameters says, and whether others than its owner may read it.
+    pub parameters: &'a dyn Fn(&Path) -> io::Result<(String, bool)>,
     /// Whether a resource script of that name is installed.
     pub has_script: &'a dyn Fn(&str) -> bool,
 }

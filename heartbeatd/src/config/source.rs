@@ -114,7 +114,7 @@ impl<'a> Source<'a> {
     }
 
     fn note(&mut self, severity: Severity, place: &Place, message: String, Help(help): Help) {
-        let source = self.lines.get(place.line - 1).copied().unwrap_or_default().to_owned();
+        let source = super::fence::shown(self.lines.get(place.line - 1).copied().unwrap_or_default());
         let (path, columns) = (self.path.clone(), place.columns.clone());
         self.found.push(Diagnostic { severity, path, line: place.line, columns, source, message, help });
     }

@@ -101,6 +101,18 @@ pub enum Event {
         /// Comes back with the answer.
         ticket: Ticket,
     },
+    /// An attempt to switch the other node off has ended: the answer to [`Action::Fence`].
+    Fenced {
+        /// It is off.
+        ok: bool,
+    },
+    /// The operator says that the other node is off. Answered by [`Action::Answer`].
+    ConfirmDead {
+        /// Which.
+        node: String,
+        /// Comes back with the answer.
+        ticket: Ticket,
+    },
     /// Orderly stop; ends with [`Action::Stopped`].
     Stop,
 }
@@ -138,6 +150,11 @@ pub enum Action {
     },
     /// Connections are served here (synchronisation daemon: master) or on the other node (backup).
     Serve(bool),
+    /// Switch the node off; answered by [`Event::Fenced`], once, however long it takes. Nothing of it is taken before.
+    Fence {
+        /// Its name.
+        node: String,
+    },
     /// Store the generation before anything is sent under it.
     SaveGeneration(u64),
     /// To the log and to watchers.
@@ -238,6 +255,8 @@ impl Node {
             Event::Ready(ready) => self.takeover.set_ready(now, ready, &mut fx),
             Event::Standby { which, ticket } => self.takeover.standby(now, which, ticket, &mut fx),
             Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
+            Event::Fenced { ok } => self.takeover.fenced(now, ok, &mut fx),
+            Event::ConfirmDead { node, ticket } => self.takeover.confirm_dead(now, &node, ticket, &mut fx),
             Event::Stop => {
                 self.stopping = true;
                 if self.phase == Phase::Running {
@@ -434,6 +453,7 @@ impl Node {
                 Effect::Acquire(group, why) => out.push(Action::Acquire { group, why }),
                 Effect::Release(group, why) => out.push(Action::Release { group, why }),
                 Effect::Announce(group) => out.push(Action::Announce { group }),
+                Effect::Fence => out.push(Action::Fence { node: self.takeover.other().to_owned() }),
                 Effect::Serving(serving) => out.push(Action::Serve(serving)),
                 Effect::Note(notice) => out.push(Action::Notice(notice)),
                 Effect::Answer(ticket, result) => out.push(Action::Answer { ticket, result }),

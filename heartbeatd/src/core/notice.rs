@@ -38,6 +38,11 @@ pub enum Notice {
     PeerLeft { node: String },
     GaveUp { node: String },
     NotFenced { node: String },
+    Fencing { node: String },
+    Fenced { node: String },
+    FenceFailed { node: String },
+    FencedButAlive { node: String },
+    ConfirmedDead { node: String },
     LateHeartbeat { node: String, interval_ms: u64, deadtime_ms: u64 },
     Lost { node: String, count: u64, from: u64, to: u64 },
     LostALot { node: String },
@@ -132,6 +137,8 @@ impl Notice {
             | N::StandbyCancelled
             | N::StandbyWaitsForReady { .. }
             | N::Failback { .. }
+            | N::Fencing { .. }
+            | N::Fenced { .. }
             | N::Ready
             | N::Restarting
             | N::ShuttingDown
@@ -140,6 +147,7 @@ impl Notice {
             | N::ShutdownComplete { .. } => Level::Info,
             N::PeerDead { .. }
             | N::NotFenced { .. }
+            | N::ConfirmedDead { .. }
             | N::LateHeartbeat { .. }
             | N::Lost { .. }
             | N::ResendOfUnsent { .. }
@@ -164,8 +172,13 @@ impl Notice {
             | N::PingGivesNothing { .. }
             | N::PlanDiffers { .. }
             | N::LegacyPeer { .. }
+            | N::FenceFailed { .. }
             | N::StopFailed { .. } => Level::Error,
-            N::PeerReturned { .. } | N::Paused { .. } | N::StartFailed { .. } | N::BothOwn { .. } => Level::Crit,
+            N::FencedButAlive { .. }
+            | N::PeerReturned { .. }
+            | N::Paused { .. }
+            | N::StartFailed { .. }
+            | N::BothOwn { .. } => Level::Crit,
         }
     }
 }
@@ -204,8 +217,23 @@ impl fmt::Display for Notice {
             N::PeerLeft { node } => write!(f, "Received shutdown notice from '{node}'."),
             N::GaveUp { node } => write!(f, "Dead node {node} gave up resources."),
             N::NotFenced { node } => {
-                write!(f, "No STONITH device configured. {node} may still be using shared disks")
+                write!(
+                    f,
+                    "No STONITH device configured. Shared disks are not protected: {node} may still be using them. \
+                     This is not told again"
+                )
             }
+            N::Fencing { node } => {
+                write!(f, "Resetting node {node}: nothing of it is taken before it is known to be off")
+            }
+            N::Fenced { node } => write!(f, "node {node} now reset."),
+            N::FenceFailed { node } => write!(f, "STONITH of {node} failed.  Retrying..."),
+            N::FencedButAlive { node } => write!(
+                f,
+                "the fencing device said that {node} was reset, and {node} is heard as if nothing had happened: the \
+                 device resets another machine, or none"
+            ),
+            N::ConfirmedDead { node } => write!(f, "an administrator says that {node} is off"),
             N::LateHeartbeat { node, interval_ms, deadtime_ms } => {
                 let over = if interval_ms > deadtime_ms { " (> deadtime)" } else { "" };
                 write!(f, "Late heartbeat: Node {node}: interval {interval_ms} ms{over}")

@@ -24,6 +24,7 @@ impl Node {
                 }),
                 heartbeatd: peer.map_or(Some(true), |peer| peer.native),
                 ping: false,
+                fencing: peer.and_then(|_| self.takeover.unfenced()),
             }
         });
         let pings = self.pings.each().map(|(name, alive)| NodeStatus {
@@ -32,6 +33,7 @@ impl Node {
             links: vec![LinkStatus { name: name.to_owned(), up: alive, trouble: None }],
             heartbeatd: None,
             ping: true,
+            fencing: None,
         });
         let groups = settings.plan.iter().map(|(id, group)| {
             let ours = matches!(self.takeover.state(id), Some(State::Held | State::Offering));

@@ -36,6 +36,9 @@ pub struct Settings {
     pub deadping: Duration,
     /// Whether a node that reaches fewer ping nodes gives everything to the other.
     pub ipfail: bool,
+    /// Whether there is a device that switches the other node off, or an administrator who does it: nothing of a silent
+    /// node is taken before.
+    pub fences: bool,
     /// haresources.
     pub plan: Plan,
 }
@@ -64,6 +67,7 @@ impl Settings {
             pings: ha_cf.pings.iter().map(|ping| ping.name.clone()).collect(),
             deadping: ha_cf.deadping,
             ipfail: ha_cf.ipfail,
+            fences: !ha_cf.fences.is_empty(),
             plan: Plan::new(plan.collect())?,
         })
     }

@@ -294,6 +294,7 @@ mod tests {
             links: links.iter().map(|&(name, up)| LinkStatus { name: name.into(), up, trouble: None }).collect(),
             heartbeatd: None,
             ping,
+            fencing: None,
         };
         Status {
             node: "node1".into(),

@@ -3,6 +3,7 @@
 
 pub mod cl_status;
 pub mod heartbeat;
+pub mod meatclient;
 pub mod switch;
 
 use std::ffi::OsStr;
@@ -21,6 +22,8 @@ pub enum Name {
     Standby,
     /// `hb_takeover`.
     Takeover,
+    /// `meatclient`.
+    Meatclient,
 }
 
 impl Name {
@@ -32,6 +35,7 @@ impl Name {
             Some("cl_status") => Self::ClStatus,
             Some("hb_standby") => Self::Standby,
             Some("hb_takeover") => Self::Takeover,
+            Some("meatclient") => Self::Meatclient,
             _ => Self::Heartbeatd,
         }
     }

@@ -55,6 +55,8 @@ enum Verb {
     Standby(cluster::Switch),
     /// Take resource groups from the other director; returns when this one has them
     Takeover(cluster::Switch),
+    /// Say that a director which is silent and could not be fenced is off: its groups are taken then
+    ConfirmDead(cluster::Dead),
     /// Send no new connections to a real server, wait until the present ones have ended, and delete it; with
     /// ldirectord, which keeps it at weight 0 until "undrain"
     Drain(drain::Drain),
@@ -93,6 +95,7 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Standby(arguments) => cluster::standby(arguments),
         Verb::Takeover(arguments) => cluster::takeover(arguments),
+        Verb::ConfirmDead(arguments) => cluster::confirm_dead(&arguments),
         Verb::Drain(arguments) => drain::drain(&arguments),
         Verb::Undrain(arguments) => drain::undrain(&arguments),
         Verb::Top(arguments) => top::run(&arguments),

@@ -38,6 +38,11 @@ pub enum Request {
         #[serde(default)]
         set: Set,
     },
+    /// Says that a node which waits to be fenced is off: it was seen, or switched off by hand. Rank operate.
+    ConfirmDead {
+        /// Its name.
+        node: String,
+    },
     /// Reads the files again, as SIGHUP does. Rank operate.
     Reload {},
 }
@@ -79,6 +84,9 @@ pub struct NodeStatus {
     /// Whether it is a ping node: no member, only asked whether it answers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ping: bool,
+    /// It is silent and not yet known to be off: attempts to fence it so far. Nothing of it is taken before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<u32>,
 }
 
 /// One link to a node.

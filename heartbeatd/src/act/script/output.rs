@@ -15,7 +15,7 @@ const LONGEST_LINE: usize = 1024;
 const REST: Duration = Duration::from_millis(20);
 
 /// The reading end of a script's standard output and error.
-pub(super) struct Output {
+pub(in crate::act) struct Output {
     pipe: Receiver,
     what: String,
     kept: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(what: String) -> io::Result<(Self, PipeWriter)> {
+    pub(in crate::act) fn new(what: String) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let pipe = Receiver::from_owned_fd(reader.into())?;
         Ok((Self { pipe, what, kept: Vec::new(), logged: 0 }, writer))
@@ -31,7 +31,7 @@ impl Output {
 
     /// Reads what comes. Does not return even at the end: the script may close its output and
     /// work on. May be dropped at any point.
-    pub(super) async fn read_for_ever(&mut self) -> Infallible {
+    pub(in crate::act) async fn read_for_ever(&mut self) -> Infallible {
         while self.read().await {}
         std::future::pending().await
     }
@@ -68,7 +68,7 @@ impl Output {
 
     /// What was said, now that the script has ended. If it left something running that still
     /// has the pipe, that goes on being read: to be written into a closed pipe would end it.
-    pub(super) async fn finish(mut self) -> String {
+    pub(in crate::act) async fn finish(mut self) -> String {
         let open = loop {
             match tokio::time::timeout(REST, self.read()).await {
                 Ok(true) if self.kept.len() < KEPT => {}

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::directive::DIRECTIVES;
 use super::super::source::Source;
-use super::super::{GenerationMethod, HaCf, Medium, UuidFrom, check, hacf};
+use super::super::{Fence, GenerationMethod, HaCf, Medium, UuidFrom, check, hacf};
 use super::{around, told};
 use crate::wire::Form;
 
@@ -199,11 +199,27 @@ fn the_facility_of_the_system_log_is_the_files() {
 }
 
 #[test]
-fn what_fences_or_starts_programs_is_refused_by_name() {
-    for line in ["stonith_host * null lvs2", "watchdog /dev/watchdog", "serial /dev/ttyS0", "respawn root /x"] {
+fn what_starts_programs_or_needs_a_cable_is_refused_by_name() {
+    for line in ["watchdog /dev/watchdog", "serial /dev/ttyS0", "respawn root /x"] {
         let (model, found) = with(line);
         assert!(model.is_none() && found[0].contains("not available"), "{found:?}");
     }
+}
+
+#[test]
+fn fencing_devices_are_those_of_this_node_and_their_secrets_are_not_shown() {
+    let lines = "stonith_host lvs2 fence_fake ip=10.0.0.8\nstonith_host * fence_fake ip=10.0.0.9 passwd=hush action=off\n\
+                 stonith_host LVS1 meatware lvs2\nstonith fence_fake /etc/ha.d/fence";
+    let (model, _) = with(lines);
+    let fences = model.unwrap().fences;
+    let [Fence::Agent(first), Fence::Manual, Fence::Agent(last)] = &fences[..] else { panic!("{fences:?}") };
+    assert_eq!((first.off, last.off), (true, false));
+    assert_eq!(first.options, [("ip".to_owned(), "10.0.0.9".to_owned()), ("passwd".to_owned(), "hush".to_owned())]);
+    assert_eq!(last.options.len(), 2);
+    assert!(!format!("{fences:?}").contains("hush"));
+    let (_, found) = parse("stonith_host * fence_fake passwd=hush oops\n");
+    assert!(found.iter().all(|found| !found.to_string().contains("hush")), "{found:?}");
+    assert!(found[0].to_string().contains("passwd=****"), "{}", found[0]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use lvs::diag::Severity;
 
 use super::super::directive::{DIRECTIVES, Standing};
 use super::super::source::Source;
-use super::super::{check, hacf};
+use super::super::{check, fence, hacf};
 use super::around;
 
 /// What becomes of a line that is written as it should be.
@@ -48,6 +48,11 @@ const YES_OR_NO: (&str, &str) = ("perhaps", "neither yes nor no");
 const CRM: Outcome = NoEffect("it belongs to Pacemaker");
 const FILE: &[&str] = &["a_usual_file_is_read_without_a_word"];
 const MEDIA: &[&str] = &["every_kind_of_medium_carries_a_packet"];
+const FENCING: &[&str] = &[
+    "a_node_that_may_hold_something_is_fenced_before_anything_of_it_is_taken",
+    "a_device_is_told_what_to_do_on_its_standard_input",
+    "one_that_hangs_fails_or_lies_switches_nobody_off",
+];
 const FAILBACK: &[&str] =
     &["old_ways_to_fail_back_are_taken_as_on_or_off_with_a_warning", "defaults_are_those_of_heartbeat"];
 
@@ -140,8 +145,31 @@ const ROWS: &[Row] = &[
     ),
     row("failfast", "root /bin/true", Refused("programs started by heartbeat are not available yet"), &[]),
     row("apiauth", "ipfail uid=hacluster", NoEffect("no client socket"), &[]),
-    row("stonith", "null /etc/ha.d/null", Refused("fencing is not available yet"), &[]),
-    row("stonith_host", "* null lvs2", Refused("fencing is not available yet"), &[]),
+    row(
+        "stonith",
+        "fence_fake /etc/ha.d/fence",
+        Told("others than its owner may read", FENCING),
+        &[
+            ("fence_fake", "the file with its parameters is missing"),
+            ("fence_fake /nosuch", "cannot read"),
+            ("fence_none /etc/ha.d/fence", "is not installed"),
+        ],
+    ),
+    row(
+        "stonith_host",
+        "* fence_fake ip=10.0.0.9 action=off",
+        Done(FENCING),
+        &[
+            ("*", "the device is missing"),
+            ("lvs9 fence_fake ip=10.0.0.9", "is not a node"),
+            ("* fence_none ip=10.0.0.9", "is not installed"),
+            ("* external/ipmi lvs2 10.0.0.9", "is a plugin of cluster-glue"),
+            ("* null lvs2", "fences nobody"),
+            ("* fence_fake 10.0.0.9", "is not KEY=VALUE"),
+            ("* fence_fake action=dance", "neither off nor reboot"),
+            ("* fence_fake agent_timeout=0", "not a number from 1"),
+        ],
+    ),
     row("logfile", "/var/log/ha-log", NoEffect("system log"), &[]),
     row("debugfile", "/var/log/ha-debug", NoEffect("system log"), &[]),
     row(
@@ -260,7 +288,7 @@ fn a_mistake_is_refused_with_line_column_and_help() {
             let error = found.iter().find(|found| found.severity == Severity::Error && found.message.contains(why));
             let Some(error) = error else { panic!("{line}: {found:?}") };
             assert!(!taken, "{line}");
-            assert_eq!((error.line, error.source.as_str()), (4, line.as_str()), "{line}");
+            assert_eq!((error.line, error.source.clone()), (4, fence::shown(&line)), "{line}");
             let within = 1 <= error.columns.start && error.columns.end <= line.chars().count() + 1;
             assert!(within && !error.columns.is_empty(), "{line}: {:?}", error.columns);
             assert!(error.help.is_some() || why == &"a second time", "{line}");

@@ -8,6 +8,7 @@ mod load;
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use lvs::diag::{Diagnostic, Severity};
 
@@ -22,6 +23,11 @@ fn around(name: &str) -> Surroundings<'static> {
         resolve: &|host| match host {
             "lvs2" => Ok(vec![IpAddr::from([10, 99, 0, 2])]),
             _ => Err(io::Error::other("name not known")),
+        },
+        program: &|name| name.contains("fence_fake").then(|| PathBuf::from("/usr/sbin/fence_fake")),
+        parameters: &|path| match path.to_str() {
+            Some("/etc/ha.d/fence") => Ok(("# secret\nip=10.0.0.9 password=hush\n".into(), true)),
+            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
         },
         has_script: &|script| script == "LogRsc",
     }

@@ -10,6 +10,7 @@
 
 mod bags;
 mod classic;
+mod fencing;
 mod native;
 mod requests;
 mod settle;
@@ -25,6 +26,7 @@ use super::notice::Notice;
 use super::plan::{GroupId, Plan};
 use super::seldom::{Matter, Seldom};
 use classic::Classic;
+use fencing::Fencing;
 pub use requests::{Refusal, Ticket, Which};
 use requests::{Switch, SwitchKind};
 use unit::Unit;
@@ -52,6 +54,8 @@ pub(crate) enum Effect {
     Announce(GroupId),
     /// Whether this node serves connections or stands by.
     Serving(bool),
+    /// Switch the other node off.
+    Fence,
     Note(Notice),
     Answer(Ticket, Result<(), Refusal>),
     /// Leaving, and nothing is left here.
@@ -68,6 +72,8 @@ enum Peer {
     Old,
     /// heartbeatd, and its last word.
     Ours(Word),
+    /// Silent, and not yet known to be off: see [`fencing`].
+    Unfenced,
     Gone(Gone),
 }
 
@@ -86,6 +92,15 @@ pub(crate) struct Takeover {
     other: String,
     plan: Plan,
     auto_failback: bool,
+    /// There is a fencing device.
+    fences: bool,
+    fencing: Option<Fencing>,
+    /// An attempt was under way when the node was heard again.
+    fence_outlived: bool,
+    /// A device said that the node was reset, and nothing was heard of it since.
+    said_off: bool,
+    /// It was told that there is no fencing device.
+    told_unfenced: bool,
     units: Vec<Unit>,
     peer: Peer,
     /// Communication is up.
@@ -118,6 +133,11 @@ impl Takeover {
             other: other.cloned().unwrap_or_default(),
             plan: settings.plan.clone(),
             auto_failback: settings.auto_failback,
+            fences: settings.fences,
+            fencing: None,
+            fence_outlived: false,
+            said_off: false,
+            told_unfenced: false,
             units,
             peer: if other.is_some() { Peer::Unknown } else { Peer::Gone(Gone::Never) },
             active: false,
@@ -163,8 +183,13 @@ impl Takeover {
     pub fn peer_knows(&self, seq: u64) -> bool {
         match &self.peer {
             Peer::Ours(word) => word.heard.is_some_and(|heard| heard >= (self.generation, seq)),
-            Peer::Unknown | Peer::Old | Peer::Gone(_) => true,
+            Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => true,
         }
+    }
+
+    /// The other node's name.
+    pub fn other(&self) -> &str {
+        &self.other
     }
 
     pub fn is_here(&self) -> bool {
@@ -197,7 +222,7 @@ impl Takeover {
                 said.is_some_and(|said| matches!(said.state, State::Held | State::Offering))
             }
             (Peer::Old, Some(unit), _) => self.classic.other_holds(unit.home),
-            (Peer::Unknown | Peer::Gone(_) | Peer::Ours(_) | Peer::Old, _, _) => false,
+            (Peer::Unknown | Peer::Unfenced | Peer::Gone(_) | Peer::Ours(_) | Peer::Old, _, _) => false,
         }
     }
 
@@ -205,6 +230,7 @@ impl Takeover {
     pub fn is_stable(&self) -> bool {
         let quiet = |unit: &Unit| matches!(unit.state, State::Free | State::Held);
         self.active
+            && self.fencing.is_none()
             && self.units.iter().all(quiet)
             && self.switch.is_none()
             && (self.peer != Peer::Old || self.classic.is_stable())
@@ -220,6 +246,7 @@ impl Takeover {
                 self.note_death(fx);
                 self.classic_alone();
             }
+            Peer::Unfenced => fx.push(Effect::Say(Body::Starting)),
             Peer::Ours(_) | Peer::Unknown => {}
         }
         self.settle(now, fx);
@@ -244,7 +271,7 @@ impl Takeover {
         let without_echo = |word: &Word| Word { heard: None, ..word.clone() };
         let changed = match &self.peer {
             Peer::Ours(before) => without_echo(before) != without_echo(&word),
-            Peer::Unknown | Peer::Old | Peer::Gone(_) => true,
+            Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => true,
         };
         for (unit, tag) in self.units.iter_mut().zip(self.plan.tags()) {
             if let Some(said) = word.groups.iter().find(|said| said.tag == *tag) {
@@ -291,6 +318,9 @@ impl Takeover {
             return;
         }
         self.end_switch(Err(Refusal::PeerDead), fx);
+        self.end_fencing();
+        // A new life is what a fenced node has.
+        (self.fence_outlived, self.said_off) = (false, false);
         self.drop_native_states();
         self.classic_peer_began(fx);
         self.unread.clear();
@@ -301,6 +331,8 @@ impl Takeover {
     /// was stopped for a while. Between two heartbeatd the words decide. An old one will
     /// restart itself if it sees us in the old life too, and expects us without resources.
     pub fn peer_returned(&mut self, old: bool, fx: &mut Vec<Effect>) {
+        self.end_fencing();
+        self.check_device(fx);
         self.peer = Peer::Unknown;
         if old {
             fx.push(Effect::ComeBack);
@@ -308,6 +340,17 @@ impl Takeover {
     }
 
     pub fn peer_died(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.must_be_fenced(&self.peer) {
+            let was_old = self.peer == Peer::Old;
+            if self.switch.as_ref().is_some_and(|switch| switch.kind == SwitchKind::Give) {
+                self.end_switch(Err(Refusal::PeerDead), fx);
+            }
+            self.begin_fencing(was_old, fx);
+            if self.active {
+                self.settle(now, fx);
+            }
+            return;
+        }
         if matches!(self.peer, Peer::Gone(Gone::Left)) {
             fx.push(Effect::Note(Notice::GaveUp { node: self.other.clone() }));
             self.peer = Peer::Gone(Gone::Dead);
@@ -322,6 +365,7 @@ impl Takeover {
 
     /// `shutdone`: the peer has let go of everything and is leaving.
     fn peer_left(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        self.end_fencing();
         let before = std::mem::replace(&mut self.peer, Peer::Gone(Gone::Left));
         fx.push(Effect::Note(Notice::PeerLeft { node: self.other.clone() }));
         if self.active {
@@ -348,15 +392,17 @@ impl Takeover {
         self.classic_worked(now, fx);
     }
 
-    fn note_death(&self, fx: &mut Vec<Effect>) {
+    fn note_death(&mut self, fx: &mut Vec<Effect>) {
         let node = self.other.clone();
         match self.peer {
             Peer::Gone(Gone::Dead) => {
-                fx.push(Effect::Note(Notice::NotFenced { node: node.clone() }));
+                if !self.fences && !std::mem::replace(&mut self.told_unfenced, true) {
+                    fx.push(Effect::Note(Notice::NotFenced { node: node.clone() }));
+                }
                 fx.push(Effect::Note(Notice::AcquiredFrom { node }));
             }
             Peer::Gone(Gone::Left) => fx.push(Effect::Note(Notice::AcquiredFrom { node })),
-            Peer::Gone(Gone::Never) | Peer::Unknown | Peer::Old | Peer::Ours(_) => {}
+            Peer::Gone(Gone::Never) | Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Ours(_) => {}
         }
     }
 
@@ -372,7 +418,7 @@ impl Takeover {
                 match self.peer {
                     Peer::Ours(_) | Peer::Gone(_) => {}
                     Peer::Unknown if self.unread.len() < MOST_UNREAD => self.unread.push(body.clone()),
-                    Peer::Unknown => {}
+                    Peer::Unknown | Peer::Unfenced => {}
                     Peer::Old => {
                         self.classic_said(now, body, fx);
                         self.settle(now, fx);
@@ -457,6 +503,7 @@ impl Takeover {
         }
         fx.push(Effect::Note(Notice::ShuttingDown));
         self.end_switch(Err(Refusal::Leaving), fx);
+        self.end_fencing();
         for unit in &mut self.units {
             unit.want_until = None;
         }
@@ -488,6 +535,7 @@ impl Takeover {
         self.classic = Classic::default();
         self.unread.clear();
         self.told = None;
+        self.end_fencing();
         if self.peer != Peer::Gone(Gone::Never) {
             self.peer = Peer::Unknown;
         }
@@ -504,6 +552,7 @@ impl Takeover {
     /// What time brings.
     pub fn tick(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         self.expire_switch(now, fx);
+        self.tick_fencing(now, fx);
         self.classic_tick(now, fx);
         self.settle(now, fx);
     }
@@ -516,7 +565,8 @@ impl Takeover {
             [unit.retry_at, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
         });
         let classic = if self.peer == Peer::Old { self.classic.deadline() } else { None };
-        units.chain([self.switch.as_ref().map(|switch| switch.until), classic]).flatten().min()
+        let switch = self.switch.as_ref().map(|switch| switch.until);
+        units.chain([switch, classic, self.fencing_deadline()]).flatten().min()
     }
 
     fn check_settled(&mut self) {

@@ -30,6 +30,8 @@ impl Refusal {
             | Self::AlreadyHeld
             | Self::OldPeer
             | Self::NoReply
+            | Self::Unfenced
+            | Self::NotUnfenced
             | Self::Failed => false,
         }
     }
@@ -95,6 +97,15 @@ pub enum Refusal {
     /// It was asked and did nothing.
     #[error("no reply from the other node, the request is cancelled")]
     NoReply,
+    /// It may still have them.
+    #[error(
+        "the other node is silent and not yet known to be off: it is being fenced. If you have seen that it is off, \
+         \"lvsctl confirm-dead NODE\""
+    )]
+    Unfenced,
+    /// It is heard, or known to be off, or another.
+    #[error("no node of that name waits to be fenced: only one that is silent can be said to be off")]
+    NotUnfenced,
     /// It tried.
     #[error("they could not be started on the node that was to take them")]
     Failed,
@@ -180,7 +191,7 @@ impl Takeover {
 
     fn may_standby(&self, which: Which) -> Result<Vec<GroupId>, Refusal> {
         self.may_switch()?;
-        if matches!(self.peer, Peer::Gone(_) | Peer::Unknown) {
+        if matches!(self.peer, Peer::Gone(_) | Peer::Unknown | Peer::Unfenced) {
             return Err(Refusal::PeerDead);
         }
         let chosen = || self.chosen(which);
@@ -240,6 +251,7 @@ impl Takeover {
         let missing: Vec<GroupId> = chosen().filter(|id| self.state(*id) != Some(State::Held)).collect();
         match (&self.peer, missing.is_empty(), self.ready) {
             (_, true, _) => Err(Refusal::AlreadyHeld),
+            (Peer::Unfenced, false, _) => Err(Refusal::Unfenced),
             (Peer::Gone(_), false, _) | (_, false, true) => Ok(missing),
             (Peer::Unknown | Peer::Old | Peer::Ours(_), false, false) => Err(Refusal::NotReady),
         }

@@ -134,7 +134,7 @@ impl Takeover {
                 let unknown = Said { tag, state: State::Free, term: 0, will: Will::Unable };
                 Some(word.groups.iter().find(|said| said.tag == tag).copied().unwrap_or(unknown))
             }
-            Peer::Unknown | Peer::Old | Peer::Gone(_) => None,
+            Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => None,
         }
     }
 
@@ -143,7 +143,7 @@ impl Takeover {
         let leaving = self.leaving;
         let (active, ready) = match &self.peer {
             Peer::Ours(word) => (word.active, word.ready),
-            Peer::Unknown | Peer::Old | Peer::Gone(_) => (false, false),
+            Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => (false, false),
         };
         let Some(unit) = self.units.get_mut(id.0) else { return };
         if unit.state != State::Held {
@@ -197,7 +197,7 @@ impl Takeover {
                 Other::Says(said.state)
             }
             (Peer::Gone(_), _) => Other::Gone,
-            (Peer::Unknown | Peer::Old | Peer::Ours(_), _) => Other::Unknown,
+            (Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Ours(_), _) => Other::Unknown,
         };
         Some((other, case))
     }

@@ -1,5 +1,6 @@
 //! One node on a bench: the test plays the other node, the scripts and the clock.
 
+mod fencing;
 mod membership;
 mod stories;
 mod traces;
@@ -32,6 +33,7 @@ pub fn settings() -> Settings {
         pings: Vec::new(),
         deadping: DEADTIME,
         ipfail: false,
+        fences: false,
         plan: Plan::new(vec![group("node1", "192.168.77.50/24/lan0"), group("node2", "LogRsc::c")]).unwrap(),
     }
 }

@@ -55,6 +55,17 @@ pub(super) struct Switch {
     at: Where,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Dead {
+    /// The node, which must have been seen to be off: if it is not, both directors serve at the same time
+    node: String,
+    /// Without the question whether it is
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    at: Where,
+}
+
 /// Why a daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -85,6 +96,21 @@ pub(super) fn standby(Switch { set, at }: Switch) -> u8 {
 /// `lvsctl takeover`: answered when this node has the groups.
 pub(super) fn takeover(Switch { set, at }: Switch) -> u8 {
     done(ask::<IgnoredAny>(&at, heartbeatd::SPEAKS, None, &heartbeatd::Request::Takeover { set: set.into() }))
+}
+
+/// `lvsctl confirm-dead`: answered when it is known here.
+pub(super) fn confirm_dead(Dead { node, yes, at }: &Dead) -> u8 {
+    if !yes {
+        eprint!("Is {node} off? If it still runs, two directors have the addresses. [y/N] ");
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        if read.is_err() || !matches!(line.trim(), "y" | "Y" | "yes") {
+            eprintln!("Nothing was said.");
+            return super::FAILED;
+        }
+    }
+    let request = heartbeatd::Request::ConfirmDead { node: node.clone() };
+    done(ask::<IgnoredAny>(at, heartbeatd::SPEAKS, None, &request))
 }
 
 /// `lvsctl status --cluster`; fails only where a daemon is there and does not answer.

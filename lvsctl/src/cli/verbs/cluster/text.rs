@@ -29,14 +29,22 @@ fn nodes(out: &mut String, status: &heartbeatd::Status) {
     let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused, ipfail: _ } = status;
     let moving = if *stable { "" } else { ", moving" };
     line!(out, "{node} holds {holds} groups{moving}");
-    for NodeStatus { name, status, links, heartbeatd, ping } in nodes {
+    for NodeStatus { name, status, links, heartbeatd, ping, fencing } in nodes {
         let kind = match (ping, heartbeatd) {
             (true, _) => " (pinged)",
             (false, Some(false)) => " (heartbeat)",
             (false, _) => "",
         };
         let links: Vec<String> = links.iter().map(link).collect();
-        line!(out, "  node {name}{kind}: {status}{}{}", if links.is_empty() { "" } else { "; " }, links.join(", "));
+        let fencing = fencing.map_or_else(String::new, |tries| {
+            format!("; not known to be off after {tries} attempts to fence it: nothing of it is taken")
+        });
+        line!(
+            out,
+            "  node {name}{kind}: {status}{fencing}{}{}",
+            if links.is_empty() { "" } else { "; " },
+            links.join(", ")
+        );
     }
     for GroupStatus { name, home, holder, failed } in groups {
         let holder = holder.as_deref().unwrap_or("nobody that is known");

@@ -1,0 +1,241 @@
+//! The other node is switched off, by the devices of ha.cf in their order (spec/heartbeat.md 7.4).
+//!
+//! A fence agent reads what to do from its standard input, a line `KEY=VALUE` each, and ends with 0 when it is done. One
+//! that takes too long is killed with everything it started; one that says that a machine is off is asked whether it is.
+//! The answer goes to the core, which decides what becomes of it.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+
+use super::script::{Group, Output};
+use crate::config::{Agent, Fence};
+
+/// How often a device is asked whether it would work.
+const CHECK_EVERY: Duration = Duration::from_secs(3600);
+/// The exit status of `action=status` for a machine that is off.
+const OFF: i32 = 2;
+
+/// Why a device did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum FenceError {
+    /// It could not be run, or told what to do.
+    #[error("cannot run {name}")]
+    Spawn {
+        /// The agent.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended with another exit status than 0.
+    #[error("{name}, action {action}: {ended}")]
+    Failed {
+        /// The agent.
+        name: String,
+        /// `off`, `reboot`, `monitor`.
+        action: &'static str,
+        /// "exit status: 1".
+        ended: ExitStatus,
+    },
+    /// It took too long and was killed.
+    #[error("{name}, action {action}: took longer than {} s and was killed", after.as_secs())]
+    TimedOut {
+        /// The agent.
+        name: String,
+        /// `off`, `reboot`, `monitor`.
+        action: &'static str,
+        /// The limit.
+        after: Duration,
+    },
+    /// It said that the machine is off, and when asked, that it is not.
+    #[error("{name} says that it switched {node} off, and that {node} is on: it is not believed")]
+    StillOn {
+        /// The agent.
+        name: String,
+        /// The node.
+        node: String,
+    },
+}
+
+/// Switches a node off and makes sure of it.
+///
+/// # Errors
+/// It is not known to be off.
+pub async fn switch_off(agent: &Agent, node: &str) -> Result<(), FenceError> {
+    let action = if agent.off { "off" } else { "reboot" };
+    succeed(agent, action, node).await?;
+    if !agent.off {
+        return Ok(());
+    }
+    let ended = run(agent, "status", node).await?;
+    match ended.code() {
+        Some(OFF) => Ok(()),
+        Some(0) => Err(FenceError::StillOn { name: agent.name.clone(), node: node.to_owned() }),
+        _ => {
+            log::warn!("{}: cannot say whether {node} is off ({ended}); its word is taken", agent.name);
+            Ok(())
+        }
+    }
+}
+
+/// Whether the device would work.
+///
+/// # Errors
+/// It would not.
+pub async fn check(agent: &Agent, node: &str) -> Result<(), FenceError> {
+    succeed(agent, "monitor", node).await
+}
+
+async fn succeed(agent: &Agent, action: &'static str, node: &str) -> Result<(), FenceError> {
+    match run(agent, action, node).await? {
+        ended if ended.success() => Ok(()),
+        ended => Err(FenceError::Failed { name: agent.name.clone(), action, ended }),
+    }
+}
+
+/// Which key names the machine, and its value, where the file has none.
+fn target(agent: &Agent) -> bool {
+    !agent.options.iter().any(|(key, _)| matches!(key.as_str(), "plug" | "port"))
+}
+
+async fn run(agent: &Agent, action: &'static str, node: &str) -> Result<ExitStatus, FenceError> {
+    let spawn = |source| FenceError::Spawn { name: agent.name.clone(), source };
+    let (mut output, writer) = Output::new(format!("{} {action}", agent.name)).map_err(spawn)?;
+    let mut told = format!("action={action}\nnodename={node}\n");
+    if target(agent) {
+        told.push_str(&format!("plug={node}\n"));
+    }
+    agent.options.iter().for_each(|(key, value)| told.push_str(&format!("{key}={value}\n")));
+    let mut child = Command::new(&agent.program)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(writer.try_clone().map_err(spawn)?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()
+        .map_err(spawn)?;
+    let stdin = child.stdin.take();
+    let mut group = Group::of(child);
+    let ended = tokio::time::timeout(agent.patience, async {
+        if let Some(mut stdin) = stdin {
+            // One that reads nothing is judged by how it ends.
+            let _ = stdin.write_all(told.as_bytes()).await;
+        }
+        tokio::select! {
+            biased;
+            ended = group.wait() => ended,
+            never = output.read_for_ever() => match never {},
+        }
+    });
+    match ended.await {
+        Ok(ended) => {
+            let ended = ended.map_err(spawn)?;
+            output.finish().await;
+            Ok(ended)
+        }
+        Err(_) => {
+            group.end().await;
+            Err(FenceError::TimedOut { name: agent.name.clone(), action, after: agent.patience })
+        }
+    }
+}
+
+/// The devices of this node.
+pub struct Fencer {
+    devices: Vec<Fence>,
+    node: String,
+    /// An attempt is under way.
+    busy: bool,
+    /// An administrator was asked.
+    asked: bool,
+    check_at: Option<Instant>,
+    ends: (mpsc::Sender<bool>, mpsc::Receiver<bool>),
+}
+
+impl Fencer {
+    /// The devices that switch `node` off.
+    #[must_use]
+    pub fn new(devices: Vec<Fence>, node: Option<&str>, now: Instant) -> Self {
+        let any = devices.iter().any(|device| matches!(device, Fence::Agent(_)));
+        Self {
+            devices,
+            node: node.unwrap_or_default().to_owned(),
+            busy: false,
+            asked: false,
+            check_at: any.then_some(now),
+            ends: mpsc::channel(1),
+        }
+    }
+
+    /// Begins an attempt, unless one is under way, whose end is this one's too.
+    pub fn fence(&mut self) {
+        if std::mem::replace(&mut self.busy, true) {
+            return;
+        }
+        let (devices, node, done) = (self.devices.clone(), self.node.clone(), self.ends.0.clone());
+        let ask = !std::mem::replace(&mut self.asked, true);
+        tokio::spawn(async move {
+            for device in &devices {
+                let Fence::Agent(agent) = device else { continue };
+                log::info!("Resetting node {node} with [{}]", agent.name);
+                match switch_off(agent, &node).await {
+                    Ok(()) => return done.send(true).await.unwrap_or_default(),
+                    Err(e) => log::error!("Host {node} not reset! {}", lvs::diag::chain(&e)),
+                }
+            }
+            if devices.contains(&Fence::Manual) && ask {
+                log::error!(
+                    "OPERATOR INTERVENTION REQUIRED to reset {node}: its groups are not taken before. Make sure that it \
+                     is off, and then say so: \"lvsctl confirm-dead {node}\", or \"meatclient -c {node}\""
+                );
+            }
+            done.send(false).await.unwrap_or_default();
+        });
+    }
+
+    /// Another death than the last one: an administrator is asked again.
+    pub fn begins(&mut self) {
+        self.asked = false;
+    }
+
+    /// Whether the node is off, when an attempt has ended. Cancel-safe.
+    pub async fn ended(&mut self) -> bool {
+        let ok = self.ends.1.recv().await;
+        self.busy = false;
+        // We hold a sender ourselves, so there is always an answer.
+        ok.unwrap_or_default()
+    }
+
+    /// When [`Self::turn`] next has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.check_at
+    }
+
+    /// Asks the devices now and then whether they would work, so that it is known before they have to.
+    pub fn turn(&mut self, now: Instant) {
+        if self.check_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.check_at = Some(now + CHECK_EVERY);
+        let (devices, node) = (self.devices.clone(), self.node.clone());
+        tokio::spawn(async move {
+            for device in &devices {
+                let Fence::Agent(agent) = device else { continue };
+                match check(agent, &node).await {
+                    Ok(()) => log::info!("STONITH device {} is operational", agent.name),
+                    Err(e) => log::error!(
+                        "STONITH device {} not operational! {node} could not be switched off: {}",
+                        agent.name,
+                        lvs::diag::chain(&e)
+                    ),
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,161 @@
+//! Fencing devices: `stonith` and `stonith_host` (spec/heartbeat.md 1.3, 7.4).
+//!
+//! A device is a fence agent, as Debian's package fence-agents has them: a program that is told on its standard input, a
+//! line KEY=VALUE each, what to do to which node. The plugins of cluster-glue, which heartbeat loads, are another thing;
+//! of them there is only `meatware`, an administrator.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Surroundings;
+use super::medium::Mistake;
+use super::source::{Source, Word};
+use super::value::{self, Wrong};
+
+/// Agents wait for a machine to go off, which takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOST_PATIENCE: u32 = 3600;
+
+/// What switches the other node off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fence {
+    /// A program.
+    Agent(Agent),
+    /// An administrator, who says when it is done (`meatware`).
+    Manual,
+}
+
+/// A program with the interface of fence agents.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// As ha.cf names it: `fence_ipmilan`.
+    pub name: String,
+    /// The executable file.
+    pub program: PathBuf,
+    /// Switch off, and not off and on again.
+    pub off: bool,
+    /// What it is told besides what to do, among it secrets; in the order of the file.
+    pub options: Vec<(String, String)>,
+    /// How long one call may take.
+    pub patience: Duration,
+}
+
+impl fmt::Debug for Agent {
+    /// Without the values of its options.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.options.iter().map(|(key, _)| key.as_str()).collect();
+        write!(f, "Agent({}, off: {}, {}, ..)", self.name, self.off, keys.join(" "))
+    }
+}
+
+/// A device and which node may use it.
+#[derive(Debug)]
+pub(super) struct Device {
+    /// `None`: both.
+    pub(super) host: Option<Word>,
+    pub(super) fence: Fence,
+}
+
+fn mistake<T>(word: &Word, message: impl Into<String>, help: &str) -> Result<T, Mistake> {
+    Err((word.clone(), Wrong { message: message.into(), help: Some(help.to_owned()) }))
+}
+
+/// The line as it may be shown: what a device is told can be a password.
+pub(super) fn shown(line: &str) -> String {
+    if !line.trim_start().starts_with("stonith") {
+        return line.to_owned();
+    }
+    let mut secret = false;
+    let hide = |c: char| match (c, secret) {
+        (c, _) if c.is_whitespace() => {
+            secret = false;
+            c
+        }
+        (_, true) => '*',
+        ('=', false) => {
+            secret = true;
+            c
+        }
+        (c, false) => c,
+    };
+    line.chars().map(hide).collect()
+}
+
+/// One line: `words` behind `stonith_host`, or `stonith`, of which there is at least one.
+pub(super) fn read(
+    for_a_host: bool,
+    words: &[Word],
+    source: &mut Source,
+    around: &Surroundings,
+) -> Result<Device, Mistake> {
+    let example = "as in \"stonith_host * fence_ipmilan ip=10.0.0.9 username=admin password=...\"";
+    if for_a_host {
+        let [host, kind, parameters @ ..] = words else {
+            return mistake(&words[0], "the device is missing", example);
+        };
+        let host = Some(host).filter(|host| host.text != "*").cloned();
+        return Ok(Device { host, fence: device(kind, parameters, around)? });
+    }
+    let [kind, file] = words else {
+        let last = words.get(2).unwrap_or(&words[0]);
+        let message = if words.len() < 2 { "the file with its parameters is missing" } else { "too many words" };
+        return mistake(last, message, "device and file, as in \"stonith fence_ipmilan /etc/ha.d/fence\"");
+    };
+    let (text, readable) = match (around.parameters)(Path::new(&file.text)) {
+        Ok(found) => found,
+        Err(e) => {
+            return mistake(file, format!("cannot read {}: {e}", file.text), "a line KEY=VALUE for each parameter");
+        }
+    };
+    if readable {
+        let help = format!("run \"chmod 600 {}\": there may be a password in it", file.text);
+        source.warn(&file.place, format!("others than its owner may read {}", file.text), help);
+    }
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    // Their mistakes are shown where the file is named; its text is not.
+    let parameters: Vec<Word> = lines
+        .flat_map(str::split_whitespace)
+        .map(|text| Word { text: text.to_owned(), place: file.place.clone() })
+        .collect();
+    Ok(Device { host: None, fence: device(kind, &parameters, around)? })
+}
+
+fn device(kind: &Word, parameters: &[Word], around: &Surroundings) -> Result<Fence, Mistake> {
+    let file_name = kind.text.rsplit('/').next().unwrap_or_default();
+    match kind.text.as_str() {
+        "meatware" => return Ok(Fence::Manual),
+        "null" => return mistake(kind, "null fences nobody", "a fence agent, or meatware, or no such line"),
+        _ if !file_name.starts_with("fence_") && !kind.text.starts_with('/') => {
+            let help = "name a fence agent: \"stonith_host * fence_ipmilan ip=10.0.0.9 username=admin password=...\" \
+                        (package fence-agents), a program by its path, or meatware";
+            return mistake(kind, format!("{:?} is a plugin of cluster-glue, which is not available", kind.text), help);
+        }
+        _ => {}
+    }
+    let Some(program) = (around.program)(&kind.text) else {
+        let help = "the package fence-agents has the usual ones; a path is taken as well";
+        return mistake(kind, format!("{:?} is not installed", kind.text), help);
+    };
+    let mut agent = Agent { name: file_name.to_owned(), program, off: false, options: Vec::new(), patience: PATIENCE };
+    for word in parameters {
+        let Some((key, value)) = word.text.split_once('=').filter(|(key, _)| is_key(key)) else {
+            return mistake(word, "this parameter is not KEY=VALUE", "as on the agent's standard input: ip=10.0.0.9");
+        };
+        match (key, value) {
+            ("action", "off") => agent.off = true,
+            ("action", "reboot") => agent.off = false,
+            ("action", _) => return mistake(word, "the action is neither off nor reboot", "what is done to the node"),
+            ("agent_timeout", seconds) => {
+                let seconds = value::number(seconds, 1, MOST_PATIENCE).map_err(|wrong| (word.clone(), wrong))?;
+                agent.patience = Duration::from_secs(seconds.into());
+            }
+            (key, value) => agent.options.push((key.to_owned(), value.to_owned())),
+        }
+    }
+    Ok(Fence::Agent(agent))
+}
+
+fn is_key(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}

@@ -1,0 +1,135 @@
+//! The other node is silent: is it off, before anything of it is taken (spec/heartbeat.md 6.7, 7.4)?
+//!
+//! Where ha.cf has a fencing device, a node that died with something in its hands has to be switched off first, and until
+//! somebody says that it is, it counts as one that has not been heard yet: nothing of it is taken. The device is tried
+//! again and again. An administrator who has looked may say it instead. Without a device its things are taken at once.
+
+use std::time::{Duration, Instant};
+
+use super::{Effect, Gone, Peer, Refusal, State, Takeover, Ticket};
+use crate::core::notice::Notice;
+use crate::wire::Body;
+
+/// Between two attempts.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How it is known that a node is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A device says so.
+    Device,
+    /// An administrator says so.
+    Hand,
+}
+
+/// A node that has to be off before its groups are taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fencing {
+    /// It was a heartbeat 3.0.6.
+    was_old: bool,
+    /// Attempts so far, the one under way too.
+    tries: u32,
+    /// `None`: an attempt is under way.
+    again_at: Option<Instant>,
+}
+
+impl Takeover {
+    /// The other node waits to be switched off, or for somebody to say that it is; attempts so far.
+    pub fn unfenced(&self) -> Option<u32> {
+        self.fencing.map(|fencing| fencing.tries)
+    }
+
+    /// Whether a node that fell silent in that state may still have something in its hands. One that said last that it
+    /// has nothing does not need to be switched off, and one that was never heard does.
+    pub(super) fn must_be_fenced(&self, before: &Peer) -> bool {
+        let has_something = match before {
+            Peer::Unknown | Peer::Unfenced => true,
+            Peer::Old => self.classic.other_holds(true) || self.classic.other_holds(false),
+            Peer::Ours(word) => word.groups.iter().any(|said| said.state != State::Free),
+            Peer::Gone(_) => false,
+        };
+        self.fences && !self.leaving && has_something
+    }
+
+    pub(super) fn begin_fencing(&mut self, was_old: bool, fx: &mut Vec<Effect>) {
+        if self.fencing.is_some() {
+            return;
+        }
+        self.fence_outlived = false;
+        self.said_off = false;
+        self.peer = Peer::Unfenced;
+        self.fencing = Some(Fencing { was_old, tries: 1, again_at: None });
+        fx.push(Effect::Note(Notice::Fencing { node: self.other.clone() }));
+        fx.push(Effect::Fence);
+    }
+
+    /// It is heard again, or lives a new life: nobody waits for its end any more.
+    pub(super) fn end_fencing(&mut self) {
+        if self.fencing.take().is_some_and(|fencing| fencing.again_at.is_none()) {
+            self.fence_outlived = true;
+        }
+    }
+
+    /// It is heard in the same life, after a device said that it was reset.
+    pub(super) fn check_device(&mut self, fx: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.said_off) {
+            fx.push(Effect::Note(Notice::FencedButAlive { node: self.other.clone() }));
+        }
+    }
+
+    /// An attempt of the devices has ended.
+    pub fn fenced(&mut self, now: Instant, ok: bool, fx: &mut Vec<Effect>) {
+        let node = self.other.clone();
+        match &mut self.fencing {
+            Some(_) if ok => self.is_off(now, By::Device, fx),
+            Some(fencing) => {
+                fencing.again_at = Some(now + AGAIN_AFTER);
+                fx.push(Effect::Say(Body::Stonith { node: node.clone(), result: "bad".into() }));
+                fx.push(Effect::Note(Notice::FenceFailed { node }));
+            }
+            // A device that says so of a node that is heard in the same life has switched off another, or nothing.
+            None if std::mem::take(&mut self.fence_outlived) && ok && !matches!(self.peer, Peer::Gone(_)) => {
+                fx.push(Effect::Note(Notice::FencedButAlive { node }));
+            }
+            None => {}
+        }
+    }
+
+    /// An administrator says that the node is off.
+    pub fn confirm_dead(&mut self, now: Instant, node: &str, ticket: Ticket, fx: &mut Vec<Effect>) {
+        if self.fencing.is_none() || node != self.other {
+            return fx.push(Effect::Answer(ticket, Err(Refusal::NotUnfenced)));
+        }
+        self.is_off(now, By::Hand, fx);
+        fx.push(Effect::Answer(ticket, Ok(())));
+    }
+
+    fn is_off(&mut self, now: Instant, by: By, fx: &mut Vec<Effect>) {
+        let Some(fencing) = self.fencing.take() else { return };
+        let node = self.other.clone();
+        self.said_off = by == By::Device;
+        fx.push(Effect::Say(Body::Stonith { node: node.clone(), result: "OK".into() }));
+        fx.push(Effect::Note(match by {
+            By::Device => Notice::Fenced { node },
+            By::Hand => Notice::ConfirmedDead { node },
+        }));
+        self.peer = Peer::Gone(Gone::Dead);
+        if self.active {
+            self.lose_peer(now, fencing.was_old, fx);
+        }
+    }
+
+    pub(super) fn tick_fencing(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if let Some(fencing) = &mut self.fencing
+            && fencing.again_at.is_some_and(|at| at <= now)
+        {
+            fencing.again_at = None;
+            fencing.tries = fencing.tries.saturating_add(1);
+            fx.push(Effect::Fence);
+        }
+    }
+
+    pub(super) fn fencing_deadline(&self) -> Option<Instant> {
+        self.fencing.and_then(|fencing| fencing.again_at)
+    }
+}

@@ -1,0 +1,124 @@
+//! Fence agents run for real: scripted ones, that do what they should, hang, fail and lie.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use heartbeatd::act::fence::{FenceError, Fencer, check, switch_off};
+use heartbeatd::config::{Agent, Fence};
+
+const AGENTS: &[(&str, &str)] = &[
+    // Keeps what it was told, and knows what it did.
+    (
+        "good",
+        r#"told=$(cat); echo "$told" >>"$DIR/told"; echo -- >>"$DIR/told"
+        case $told in
+        *action=off*|*action=reboot*) touch "$DIR/off" ;;
+        *action=status*) [ -e "$DIR/off" ] && exit 2 ;;
+        esac"#,
+    ),
+    ("fails", "cat >/dev/null; echo 'Unable to connect/login to fencing device' >&2; exit 1"),
+    // Ignores the wish to end, and so does what it started.
+    ("hangs", r#"trap "" TERM; echo $$ >"$DIR/pid"; sleep 1000 & echo $! >"$DIR/child"; wait; sleep 1000"#),
+    // Says that it is done, and that the machine is on.
+    ("lies", "exit 0"),
+    // Cannot say how the machine is.
+    ("blind", r#"case $(cat) in *action=status*) exit 1 ;; esac"#),
+    ("deaf", "exec <&-; sleep 0.1; exit 0"),
+];
+
+fn agent(folder: &Path, name: &str, off: bool) -> Agent {
+    let body = AGENTS.iter().find(|(known, _)| *known == name).unwrap().1;
+    let program = folder.join(format!("fence_{name}"));
+    if !program.exists() {
+        fs::write(&program, format!("#!/bin/sh\nDIR={}\n{body}\n", folder.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let options = vec![("ip".to_owned(), "10.0.0.9".to_owned()), ("password".to_owned(), "hush".to_owned())];
+    Agent { name: format!("fence_{name}"), program, off, options, patience: Duration::from_secs(20) }
+}
+
+fn run<T>(body: impl AsyncFnOnce(PathBuf) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limit = Duration::from_secs(60);
+    runtime
+        .block_on(async { tokio::time::timeout(limit, body(folder.path().to_owned())).await.expect("within a minute") })
+}
+
+#[test]
+fn a_device_is_told_what_to_do_on_its_standard_input() {
+    run(async |folder| {
+        let good = agent(&folder, "good", true);
+        check(&good, "lvs2").await.unwrap();
+        switch_off(&good, "lvs2").await.unwrap();
+        let told =
+            |action: &str| format!("action={action}\nnodename=lvs2\nplug=lvs2\nip=10.0.0.9\npassword=hush\n--\n");
+        let all = fs::read_to_string(folder.join("told")).unwrap();
+        assert_eq!(all, [told("monitor"), told("off"), told("status")].concat());
+        // A machine that has another name at the device keeps it, and after a reboot there is nothing to ask.
+        fs::remove_file(folder.join("told")).unwrap();
+        let mut other = agent(&folder, "good", false);
+        other.options.push(("port".into(), "7".into()));
+        switch_off(&other, "lvs2").await.unwrap();
+        let all = fs::read_to_string(folder.join("told")).unwrap();
+        assert_eq!(all, "action=reboot\nnodename=lvs2\nip=10.0.0.9\npassword=hush\nport=7\n--\n");
+    });
+}
+
+#[test]
+fn one_that_hangs_fails_or_lies_switches_nobody_off() {
+    run(async |folder| {
+        let fails = switch_off(&agent(&folder, "fails", true), "lvs2").await.unwrap_err();
+        assert!(matches!(&fails, FenceError::Failed { action: "off", .. }), "{fails}");
+        let lies = switch_off(&agent(&folder, "lies", true), "lvs2").await.unwrap_err();
+        assert!(lies.to_string().contains("is not believed"), "{lies}");
+        let hangs = Agent { patience: Duration::from_millis(300), ..agent(&folder, "hangs", true) };
+        let late = switch_off(&hangs, "lvs2").await.unwrap_err();
+        assert!(matches!(&late, FenceError::TimedOut { .. }), "{late}");
+        for file in ["pid", "child"] {
+            let pid = fs::read_to_string(folder.join(file)).unwrap();
+            let start = Instant::now();
+            // A zombie is dead, too: its parent was init's, which may take its time.
+            let alive = || {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+                !stat.is_empty() && !stat.contains(") Z ")
+            };
+            while alive() {
+                assert!(start.elapsed() < Duration::from_secs(10), "{file} {pid} lives");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let missing = Agent { program: folder.join("nosuch"), ..agent(&folder, "good", true) };
+        let missing = switch_off(&missing, "lvs2").await.unwrap_err();
+        assert!(matches!(missing, FenceError::Spawn { .. }));
+    });
+}
+
+#[test]
+fn one_that_reads_nothing_or_cannot_say_how_a_machine_is_is_taken_by_its_word() {
+    run(async |folder| {
+        switch_off(&agent(&folder, "deaf", false), "lvs2").await.unwrap();
+        switch_off(&agent(&folder, "blind", true), "lvs2").await.unwrap();
+    });
+}
+
+#[test]
+fn devices_are_tried_in_their_order_until_one_has_done_it() {
+    run(async |folder| {
+        let device = |name: &str| Fence::Agent(agent(&folder, name, true));
+        let mut fencer =
+            Fencer::new(vec![device("fails"), Fence::Manual, device("good")], Some("lvs2"), Instant::now());
+        fencer.fence();
+        // The end of the one under way is this one's too.
+        fencer.fence();
+        assert!(fencer.ended().await);
+        assert!(folder.join("off").exists());
+        let mut fencer =
+            Fencer::new(vec![device("fails"), device("lies"), Fence::Manual], Some("lvs2"), Instant::now());
+        fencer.fence();
+        assert!(!fencer.ended().await);
+        assert!(Fencer::new(vec![Fence::Manual], Some("lvs2"), Instant::now()).deadline().is_none());
+    });
+}
