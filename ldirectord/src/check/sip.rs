@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::datagram;
+use super::dialogue::shown;
 use super::stage::{Stage, quoted};
 use crate::config::model::{Sip, Transport};
 
@@ -34,7 +35,7 @@ pub async fn check(sip: &Sip, stage: &Stage, call: [u8; 8]) -> Result<String, St
     };
     let line = first_line(&answer);
     if line.starts_with(b"SIP/2.0 200 OK") {
-        Ok(String::from_utf8_lossy(line).into_owned())
+        Ok(shown(&String::from_utf8_lossy(line)))
     } else {
         Err(stage.wrong(quoted(line)))
     }

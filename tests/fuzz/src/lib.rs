@@ -1,7 +1,12 @@
 //! What the fuzz targets do with their bytes: nothing may panic, and what is said below must hold.
 //!
 //! `cargo +nightly fuzz run TARGET` in this directory. The same functions run on random input under
-//! `cargo test -p lvsctl`, for `lvsctl/tests/fuzz_targets.rs` includes this file.
+//! `cargo test -p lvsctl`, for `lvsctl/tests/fuzz_targets.rs` includes this file, and what is about ldirectord
+//! under `cargo test -p ldirectord`. Run `conversation` in a network namespace of its own (`unshare -rn`).
+
+// lvsctl's tests include this file and know nothing of ldirectord; ldirectord's include that one.
+#[cfg(not(test))]
+pub mod checks;
 
 use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;

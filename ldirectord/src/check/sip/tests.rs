@@ -25,6 +25,7 @@ fn row_47_over_udp_200_is_up_and_anything_else_is_down() {
         for (answers, wanted) in [
             (vec!["SIP/2.0 200 OK\r\nTo: x\r\n\r\n"], Ok("SIP/2.0 200 OK")),
             (vec!["SIP/2.0 100 Trying\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n"], Ok("SIP/2.0 200 OK")),
+            (vec!["SIP/2.0 200 OK\x1b[2J\r\n\r\n"], Ok("SIP/2.0 200 OK\\u{1b}[2J")),
             (vec!["SIP/2.0 404 Not Found\r\n\r\n"], Err(r#"got "SIP/2.0 404 Not Found","#)),
             (vec!["\x00\x01\u{7f}"], Err(r#"got "\0\u{1}\u{7f}","#)),
             (vec![""], Err(r#"got "","#)),
