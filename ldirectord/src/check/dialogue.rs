@@ -57,6 +57,17 @@ impl<'s> Dialogue<'s> {
         self.secret = Some(login.password.reveal()).filter(|secret| !secret.is_empty());
     }
 
+    /// Goes on encrypted, unless that is not asked for or begins later, by a command.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub async fn begin(self, encryption: Option<&Encryption>, tls: &Tls) -> Result<Self, String> {
+        match encryption {
+            Some(encryption) if !encryption.starttls => self.encrypt(encryption, tls).await,
+            _ => Ok(self),
+        }
+    }
+
     /// Goes on encrypted.
     ///
     /// # Errors

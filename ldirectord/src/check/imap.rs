@@ -3,7 +3,7 @@
 use super::dialogue::{Dialogue, shown};
 use super::stage::Stage;
 use super::tls::Tls;
-use crate::config::model::{Credentials, Mailbox};
+use crate::config::model::{Credentials, Encryption, Mailbox};
 
 /// Logs in if there is a login; without one a greeting is enough.
 pub async fn check(mailbox: &Mailbox, stage: &Stage, tls: &Tls) -> Result<String, String> {
@@ -11,16 +11,14 @@ pub async fn check(mailbox: &Mailbox, stage: &Stage, tls: &Tls) -> Result<String
 }
 
 async fn converse<'s>(mut dialogue: Dialogue<'s>, mailbox: &'s Mailbox, tls: &Tls) -> Result<String, String> {
-    let (at_once, later) = mailbox.encryption();
-    if let Some(encryption) = at_once {
-        dialogue = dialogue.encrypt(encryption, tls).await?;
-    }
+    let encryption = mailbox.encryption.as_ref();
+    dialogue = dialogue.begin(encryption, tls).await?;
     let greeting = dialogue.line("a greeting * OK or * PREAUTH").await?;
     let preauthenticated = says(&greeting, "*", "PREAUTH");
     if !preauthenticated && !says(&greeting, "*", "OK") {
         return Err(dialogue.unexpected(&greeting));
     }
-    if let Some(encryption) = later {
+    if let Some(encryption) = Encryption::by_command(encryption) {
         dialogue.say("s STARTTLS\r\n").await?;
         completed(&mut dialogue, "s", "OK to STARTTLS").await?;
         dialogue = dialogue.encrypt(encryption, tls).await?;

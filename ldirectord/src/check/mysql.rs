@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use self::login::{Login, Next};
 use self::packet::Packet;
 use self::result::{Progress, Rows};
+use super::sql::End;
 use super::stage::Stage;
 use super::tls::Tls;
 use super::wire::Wire;
@@ -23,29 +24,13 @@ use crate::config::model::Sql;
 /// Most turns from the client's first word to the end of the login.
 const MAX_TURNS: usize = 8;
 
-/// Why an attempt failed.
-enum End {
-    /// The server is down.
-    Down(String),
-    /// It cannot be logged in to without TLS.
-    NeedsTls(String),
-}
-
-impl From<String> for End {
-    fn from(why: String) -> Self {
-        Self::Down(why)
-    }
-}
-
 /// Logs in and asks. `seed` is unpredictable.
 pub async fn check(sql: &Sql, stage: &Stage, tls: &Tls, seed: [u8; 20]) -> Result<String, String> {
     let result = match attempt(sql, stage, None, seed).await {
-        Err(End::NeedsTls(_)) => attempt(sql, stage, Some(tls), seed).await,
+        Err(End::OtherWay(_)) => attempt(sql, stage, Some(tls), seed).await,
         result => result,
     };
-    result.map_err(|end| match end {
-        End::Down(why) | End::NeedsTls(why) => why,
-    })
+    result.map_err(End::why)
 }
 
 async fn attempt(sql: &Sql, stage: &Stage, tls: Option<&Tls>, seed: [u8; 20]) -> Result<String, End> {
@@ -80,7 +65,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             Next::Say(packet) => wire.say(stage, &packet).await?,
             Next::Wait => {}
             Next::In => break,
-            Next::NeedsTls(why) => return Err(End::NeedsTls(stage.wrong(why))),
+            Next::NeedsTls(why) => return Err(End::OtherWay(stage.wrong(why))),
             Next::Refused(why) => return Err(stage.wrong(why).into()),
         }
     }

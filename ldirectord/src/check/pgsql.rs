@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use self::login::{Login, Next};
 use self::message::Message;
 pub use self::scram::Keys;
+use super::sql::End;
 use super::stage::{Stage, quoted};
 use super::tls::Tls;
 use super::wire::Wire;
@@ -27,29 +28,13 @@ const MAX_RESULT: usize = 1000;
 /// `invalid_authorization_specification`: nobody is let in this way.
 const NOT_THIS_WAY: &[u8] = b"28000";
 
-/// Why an attempt failed.
-enum End {
-    /// The server is down.
-    Down(String),
-    /// It refuses who comes over TLS.
-    NotOverTls(String),
-}
-
-impl From<String> for End {
-    fn from(why: String) -> Self {
-        Self::Down(why)
-    }
-}
-
 /// Logs in and asks. `nonce` is unpredictable.
 pub async fn check(sql: &Sql, stage: &Stage, tls: &Tls, keys: &Keys, nonce: [u8; 18]) -> Result<String, String> {
     let result = match attempt(sql, stage, Some(tls), keys, nonce).await {
-        Err(End::NotOverTls(_)) => attempt(sql, stage, None, keys, nonce).await,
+        Err(End::OtherWay(_)) => attempt(sql, stage, None, keys, nonce).await,
         result => result,
     };
-    result.map_err(|end| match end {
-        End::Down(why) | End::NotOverTls(why) => why,
-    })
+    result.map_err(End::why)
 }
 
 async fn attempt(sql: &Sql, stage: &Stage, tls: Option<&Tls>, keys: &Keys, nonce: [u8; 18]) -> Result<String, End> {
@@ -93,7 +78,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             Next::Wait => {}
             Next::Ready => break,
             Next::Refused(refusal) if encrypted && refusal.code == NOT_THIS_WAY => {
-                return Err(End::NotOverTls(stage.wrong(refusal)));
+                return Err(End::OtherWay(stage.wrong(refusal)));
             }
             Next::Refused(refusal) => return Err(stage.wrong(refusal).into()),
             Next::Lost(why) => return Err(stage.wrong(why).into()),

@@ -3,7 +3,7 @@
 use super::dialogue::{Dialogue, shown};
 use super::stage::Stage;
 use super::tls::Tls;
-use crate::config::model::{Credentials, Mailbox};
+use crate::config::model::{Credentials, Encryption, Mailbox};
 
 /// Logs in if there is a login; without one the server has to greet and to know what it can do, or to say that it does not.
 pub async fn check(mailbox: &Mailbox, stage: &Stage, tls: &Tls) -> Result<String, String> {
@@ -11,13 +11,11 @@ pub async fn check(mailbox: &Mailbox, stage: &Stage, tls: &Tls) -> Result<String
 }
 
 async fn converse<'s>(mut dialogue: Dialogue<'s>, mailbox: &'s Mailbox, tls: &Tls) -> Result<String, String> {
-    let (at_once, later) = mailbox.encryption();
-    if let Some(encryption) = at_once {
-        dialogue = dialogue.encrypt(encryption, tls).await?;
-    }
+    let encryption = mailbox.encryption.as_ref();
+    dialogue = dialogue.begin(encryption, tls).await?;
     let greeting = ok(&mut dialogue, "a greeting +OK").await?;
     capabilities(&mut dialogue).await?;
-    if let Some(encryption) = later {
+    if let Some(encryption) = Encryption::by_command(encryption) {
         dialogue.say("STLS\r\n").await?;
         ok(&mut dialogue, "+OK to STLS").await?;
         dialogue = dialogue.encrypt(encryption, tls).await?;

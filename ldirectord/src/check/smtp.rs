@@ -14,12 +14,10 @@ pub async fn check(smtp: &Smtp, stage: &Stage, tls: &Tls) -> Result<String, Stri
 }
 
 async fn converse(mut dialogue: Dialogue<'_>, encryption: Option<&Encryption>, tls: &Tls) -> Result<String, String> {
-    if let Some(encryption) = encryption.filter(|encryption| !encryption.starttls) {
-        dialogue = dialogue.encrypt(encryption, tls).await?;
-    }
+    dialogue = dialogue.begin(encryption, tls).await?;
     let greeting = dialogue.good_reply(2, GREETING).await?.to_string();
     hello(&mut dialogue).await?;
-    if let Some(encryption) = encryption.filter(|encryption| encryption.starttls) {
+    if let Some(encryption) = Encryption::by_command(encryption) {
         dialogue.say("STARTTLS\r\n").await?;
         dialogue.good_reply(2, "2xx to STARTTLS").await?;
         dialogue = dialogue.encrypt(encryption, tls).await?;

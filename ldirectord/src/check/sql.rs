@@ -30,3 +30,26 @@ pub async fn check(sql: &Sql, timeout: Duration, tls: &Tls, keys: &Keys) -> Resu
         SqlEngine::Oracle => Box::pin(oracle::check(sql, timeout)).await,
     }
 }
+
+/// Why an attempt to be let in and answered failed.
+pub enum End {
+    /// The server is down.
+    Down(String),
+    /// It lets nobody in this way, and may the other way: over TLS, or without.
+    OtherWay(String),
+}
+
+impl From<String> for End {
+    fn from(why: String) -> Self {
+        Self::Down(why)
+    }
+}
+
+impl End {
+    /// What is told of it in the end.
+    pub fn why(self) -> String {
+        match self {
+            Self::Down(why) | Self::OtherWay(why) => why,
+        }
+    }
+}

@@ -94,6 +94,14 @@ pub struct Encryption {
     pub verify: bool,
 }
 
+impl Encryption {
+    /// That which begins by a command.
+    #[must_use]
+    pub fn by_command(this: Option<&Self>) -> Option<&Self> {
+        this.filter(|encryption| encryption.starttls)
+    }
+}
+
 /// A server that takes mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Smtp {
@@ -112,15 +120,6 @@ pub struct Mailbox {
     pub encryption: Option<Encryption>,
     /// Name and password, if `login` is set.
     pub login: Option<Credentials>,
-}
-
-impl Mailbox {
-    /// Encryption with the first byte, and by a command: one of the two at most.
-    #[must_use]
-    pub fn encryption(&self) -> (Option<&Encryption>, Option<&Encryption>) {
-        let encryption = self.encryption.as_ref();
-        (encryption.filter(|it| !it.starttls), encryption.filter(|it| it.starttls))
-    }
 }
 
 /// A name and its password.
