@@ -48,7 +48,7 @@ fmt:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --package lvs-tests --test stories --test compat-lab --test services --test interop -- -D warnings
+	$(CARGO) clippy --package lvs-tests --test stories --test compat-lab --test services --test interop --test deaths -- -D warnings
 
 install: build install-files
 

@@ -260,7 +260,7 @@ impl Driver {
 
     fn send(&mut self, outgoing: &Outgoing) {
         let ts = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs().max(1));
-        let bytes = self.keys.seal(&outgoing.message(ts, &self.load), self.form);
+        let bytes = self.keys.seal(&outgoing.message(ts, &self.load), self.form, self.node.speaks_to_its_like());
         let notices = self.media.send(&bytes);
         log_media(notices);
         if let Some(seq) = outgoing.seq {
@@ -361,6 +361,8 @@ impl Driver {
             Ok(Loaded { value, warnings }) => {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 let answer = self.use_again(&value);
+                // What ha.cf and haresources say now counts from the next start, but the files should be the same now.
+                self.happen(Event::FilesRead(config::digests(&value)));
                 self.keys = value.keys;
                 log::info!("{}", answer.message);
                 Ok(answer)
@@ -442,8 +444,7 @@ fn refuse(refusal: &Refusal) -> Fault {
 }
 
 fn open(keys: &Keys, datagram: &[u8]) -> Result<Heard, Reason> {
-    let message = keys.open(datagram)?.into_inner();
-    Ok(Heard::try_from(&message)?)
+    Ok(Heard::try_from(keys.open(datagram)?)?)
 }
 
 /// The links by name, each once, in ha.cf's order: several media may share an interface.

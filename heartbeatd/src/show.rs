@@ -52,6 +52,9 @@ pub fn text(status: &Status) -> String {
             None => String::new(),
         };
         add(&mut out, format_args!("node  {:<20} {}{kind}{fencing}", node.name, node.status));
+        for file in &node.differs {
+            add(&mut out, format_args!("  {file} differs from ours"));
+        }
         for link in &node.links {
             let trouble = link.trouble.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
             add(&mut out, format_args!("  link {:<18} {}{trouble}", link.name, if link.up { "up" } else { "dead" }));

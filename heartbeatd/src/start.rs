@@ -158,11 +158,13 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         max_rexmit_delay: ha_cf.max_rexmit_delay,
         ttl: ha_cf.ttl(),
         auto_failback: ha_cf.auto_failback,
+        legacy: ha_cf.legacy,
         pings: ha_cf.pings.iter().map(|ping| ping.name.clone()).collect(),
         deadping: ha_cf.deadping,
         ipfail: ha_cf.ipfail,
         fences: !ha_cf.fences.is_empty(),
         plan: groups::plan(&config)?,
+        files: config::digests(&config),
     };
     let seed = daemon::random_bytes().map(u64::from_ne_bytes).map_err(system("read /dev/urandom"))?;
     let token = daemon::random_bytes().map_err(system("read /dev/urandom"))?;

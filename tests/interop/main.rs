@@ -33,6 +33,7 @@ both_ways_round! {
     a_link_cut_and_healed,
     orderly_stops,
     auto_failback_off,
+    auto_failback_legacy,
     checksums_only,
     md5,
     one_link_of_two,
@@ -154,6 +155,35 @@ fn auto_failback_off(kinds: [Kind; 2]) -> Result<()> {
     quiet(Duration::from_secs(3));
     pair.await_held(["all", "none"])?;
     pair.finish_without_conflict(&DEATH)
+}
+
+/// Its oldest protocol: whoever comes up asks for its own, and there is no standby.
+fn auto_failback_legacy(kinds: [Kind; 2]) -> Result<()> {
+    let pair = Pair::new(kinds, &Setup { auto_failback: "legacy", ..Setup::default() })?;
+    let home = [Some(0), Some(1)];
+    pair.start(1)?;
+    pair.await_owners([Some(1), Some(1)], SOON)?;
+    pair.start(0)?;
+    pair.await_owners(home, SOON)?;
+    // The original goes on asking its scripts for a while.
+    quiet(Duration::from_secs(2));
+    for at in [0, 1] {
+        let other = 1 - at;
+        pair.crash(at)?;
+        pair.await_owners([Some(other), Some(other)], SOON)?;
+        pair.repair(at)?;
+        pair.start(at)?;
+        pair.await_owners(home, SOON)?;
+        quiet(Duration::from_secs(2));
+        pair.stop(at)?;
+        pair.await_owners([Some(other), Some(other)], SOON)?;
+        quiet(Duration::from_secs(2));
+        pair.start(at)?;
+        pair.await_owners(home, SOON)?;
+        quiet(Duration::from_secs(2));
+    }
+    let deprecated = ["Deprecated 'legacy' auto_failback", "Please convert to", "See documentation for conversion"];
+    pair.finish_without_conflict(&[&DEATH[..], &deprecated].concat())
 }
 
 fn checksums_only(kinds: [Kind; 2]) -> Result<()> {

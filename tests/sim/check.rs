@@ -7,7 +7,9 @@
 //!    is down or not run finds its address gone: its lease has ended (where deadtime leaves
 //!    room for a lease of a whole second).
 //! 3. **Never none** for longer than deadtime and a keepalive (and what network and start
-//!    scripts take, and a keepalive for each lost message) while a node is in service.
+//!    scripts take, a keepalive for each lost message, and one for a node that was not run) while
+//!    a node is in service. Recordings of what a node said may delay that until the node that has
+//!    just started can tell them.
 //! 4. **Failback exactly when configured**: nothing goes home by itself where the holder has
 //!    `auto_failback off`, nor before its home is ready; in the end everything is at home where
 //!    nobody sent it away and both have it on.
@@ -19,10 +21,14 @@ use heartbeatd::core::{GroupId, Node, State, Why};
 
 use crate::profile::{MS, Profile, S, Time};
 
+/// More groups than any profile has.
+pub const MOST_GROUPS: usize = 4;
+
 /// Who has what at one moment, seen by nobody but the world.
+#[derive(Default)]
 pub struct Sight {
-    pub owns: [Vec<bool>; 2],
-    pub states: [Vec<Option<State>>; 2],
+    pub owns: [[bool; MOST_GROUPS]; 2],
+    pub states: [[Option<State>; MOST_GROUPS]; 2],
     pub runs: [bool; 2],
 }
 
@@ -54,6 +60,15 @@ struct Side {
     /// Generation and number of the last numbered message it sent.
     sent: (u64, u64),
     stopping: Option<Time>,
+    /// Was not run for a while in this life, or its clock leapt: it waits for the other a keepalive longer then.
+    excuses: bool,
+    /// Its clock leapt ahead, the last time.
+    leapt: Option<Time>,
+    /// Its present life, and that of the other node which its last status said it had heard.
+    life: Option<u64>,
+    echoed: Option<u64>,
+    /// Has lost its count of lives, so that the other node may refuse what it says for a while.
+    forgetful: bool,
     /// Was stopped too long: must not speak before it has let go.
     muzzled: bool,
 }
@@ -63,6 +78,8 @@ pub struct Check {
     groups: Vec<Group>,
     sides: [Side; 2],
     lost: u64,
+    /// Until then recordings are sent, or the lives of a node are counted anew; `None` where neither ever was.
+    doubtful_until: Option<Time>,
     disturbed: Time,
     operator: Option<Time>,
     any_operator: bool,
@@ -81,6 +98,7 @@ impl Check {
             profile: profile.clone(),
             sides: [Side::default(), Side::default()],
             lost: 0,
+            doubtful_until: None,
             disturbed: 0,
             operator: None,
             any_operator: false,
@@ -114,14 +132,35 @@ impl Check {
         self.lost += 1;
     }
 
-    pub fn start_fails(&mut self, now: Time) {
-        self.failed_at = Some(now);
+    pub fn start_fails(&mut self, when: Time) {
+        self.failed_at = self.failed_at.max(Some(when));
         self.failed_start = true;
     }
 
     pub fn starts(&mut self, node: usize, now: Time) {
-        self.sides[node] = Side { started: Some(now), ..Side::default() };
+        let forgetful = self.sides[node].forgetful;
+        self.sides[node] = Side { started: Some(now), forgetful, ..Side::default() };
         self.sides[1 - node].heard = None;
+    }
+
+    /// Recordings are sent until then.
+    pub fn replays(&mut self, until: Time) {
+        self.doubtful_until = self.doubtful_until.max(Some(until));
+    }
+
+    /// By its own clock the node has heard the other that much earlier; what it excuses of that is its own affair.
+    pub fn leaps(&mut self, node: usize, by: Time, now: Time) {
+        let side = &mut self.sides[node];
+        side.heard = side.heard.map(|at| at.saturating_sub(by));
+        side.leapt = Some(now);
+        side.excuses = true;
+    }
+
+    /// From its next start on the numbers of a node's messages may be lower than they were.
+    pub fn forgets(&mut self, node: usize) {
+        self.doubtful_until = self.doubtful_until.max(Some(0));
+        self.sides[node].forgetful = true;
+        self.sides[1 - node].newest = (0, 0);
     }
 
     pub fn active(&mut self, node: usize, now: Time) {
@@ -142,7 +181,8 @@ impl Check {
     }
 
     pub fn down(&mut self, node: usize, now: Time) {
-        self.sides[node] = Side { asleep: Some(now), sent: self.sides[node].sent, ..Side::default() };
+        let Side { sent, forgetful, .. } = self.sides[node];
+        self.sides[node] = Side { asleep: Some(now), sent, forgetful, ..Side::default() };
     }
 
     pub fn pauses(&mut self, node: usize, now: Time) {
@@ -152,6 +192,7 @@ impl Check {
     /// Rule 6 begins.
     pub fn resumes(&mut self, node: usize, now: Time, core: Option<&Node>) {
         let side = &mut self.sides[node];
+        side.excuses = true;
         let slept = side.asleep.take().map_or(0, |since| now - since);
         let held = |core: &Node, group| matches!(core.state(GroupId(group)), Some(State::Held | State::Offering));
         let holds = core.is_some_and(|core| (0..self.groups.len()).any(|group| held(core, group)));
@@ -168,7 +209,11 @@ impl Check {
         }
     }
 
-    pub fn sends(&mut self, node: usize, generation: u64, seq: Option<u64>) {
+    pub fn sends(&mut self, node: usize, generation: u64, seq: Option<u64>, word: Option<(u64, Option<(u64, u64)>)>) {
+        if let Some((life, echo)) = word {
+            self.sides[node].life = Some(life);
+            self.sides[node].echoed = echo.map(|(heard, _)| heard);
+        }
         if let Some(seq) = seq {
             self.sides[node].sent = (generation, seq);
         }
@@ -177,15 +222,21 @@ impl Check {
         }
     }
 
-    pub fn heard(&mut self, to: usize, now: Time, generation: u64, seq: Option<u64>, is_status: bool) {
-        let Some(seq) = seq else { return };
-        if (generation, seq) <= self.sides[to].newest {
+    pub fn heard(&mut self, to: usize, now: Time, number: (u64, Option<u64>), is_status: bool, echo: Option<u64>) {
+        let (generation, Some(seq)) = number else { return };
+        // Where there are recordings, whoever says that it hears an earlier life may be refused.
+        if self.doubtful_until.is_some() && echo.is_some_and(|life| self.sides[to].life != Some(life)) {
+            return;
+        }
+        // What was said in an earlier life tells nothing of this one.
+        if generation != self.sides[1 - to].sent.0 || (generation, seq) <= self.sides[to].newest {
             return;
         }
         self.sides[to].newest = (generation, seq);
         self.sides[to].heard = Some(now);
+        let believed = self.believes(to);
         for group in &mut self.groups {
-            if is_status && group.both_since.is_some() && (generation, seq) > group.mark[1 - to] {
+            if believed && is_status && group.both_since.is_some() && (generation, seq) > group.mark[1 - to] {
                 group.aware[to] = true;
             }
         }
@@ -193,9 +244,17 @@ impl Check {
 
     fn hear_each_other(&self, now: Time, sight: &Sight) -> bool {
         (0..2).all(|node| {
-            let heard = self.sides[node].heard.is_some_and(|at| now - at < self.profile.deadtime);
-            sight.runs[node] && heard && self.sides[node].active.is_some()
+            let side = &self.sides[node];
+            let heard = side.heard.is_some_and(|at| now - at < self.profile.deadtime);
+            sight.runs[node] && heard && self.believes(node) && side.active.is_some()
         })
+    }
+
+    /// Whether a node takes the other's present life for what it is. One that counts its lives anew
+    /// is refused until its known life is certainly over.
+    fn believes(&self, node: usize) -> bool {
+        let other = &self.sides[1 - node];
+        !other.forgetful || (other.life.is_some() && self.sides[node].echoed == other.life)
     }
 
     /// Rules 1, 2 and 4, at the moment of decision.
@@ -217,7 +276,9 @@ impl Check {
         let asleep = self.sides[other].asleep.is_some() && self.sides[node].newest == self.sides[other].sent;
         // Leases are whole seconds: with deadtime 1 s there is no room.
         let room = self.profile.lease + self.profile.keepalive <= self.profile.deadtime;
-        if room && sight.owns[other][group.0] && asleep && !offered {
+        // A leap of less than a keepalive goes unnoticed, and makes deadtime shorter by as much.
+        let leapt = self.sides[node].leapt.is_some_and(|at| now - at <= 2 * self.profile.deadtime);
+        if room && sight.owns[other][group.0] && asleep && !offered && !leapt {
             self.fails(format!("node{} takes group {} whose address a sleeping node still has", node + 1, group.0));
         }
         let asked = |at: Option<Time>| at.is_some_and(|at| now - at <= 15 * S);
@@ -240,8 +301,9 @@ impl Check {
         self.sides[node].muzzled = false;
         let overlaps = self.profile.groups[group.0].1;
         let planned = matches!(why, Why::Failback | Why::Standby | Why::Takeover);
-        // The taker may have fallen asleep or died the moment after it said that it had it.
-        if overlaps && planned && sight.runs[1 - node] && !sight.owns[1 - node][group.0] {
+        // The taker may have fallen asleep, died or begun a new life the moment after it said that it had it.
+        let takes_part = sight.runs[1 - node] && self.sides[1 - node].active.is_some();
+        if overlaps && planned && takes_part && !sight.owns[1 - node][group.0] {
             self.fails(format!("node{} lets go of group {} ({why:?}) before the other has it", node + 1, group.0));
         }
     }
@@ -259,7 +321,8 @@ impl Check {
             self.observe_none(now, at, owners, sight);
         }
         for node in 0..2 {
-            let patience = self.profile.initdead + S;
+            let hang = if self.profile.hanging > 0 { self.profile.hang } else { 0 };
+            let patience = self.profile.initdead + S + hang;
             let side = &self.sides[node];
             let since = side.started.map(|started| started.max(self.disturbed));
             if sight.runs[node]
@@ -308,12 +371,21 @@ impl Check {
         // After a failed start the node waits before it tries again.
         let failed = self.failed_at.filter(|failed| *failed >= since || now - *failed < 12 * S);
         let retry = if failed.is_some() { 10 * S } else { 0 };
-        let limit = deadtime + keepalive + 4 * delay.1 + 2 * work.1 + MS + lost * keepalive + retry;
+        // A node that has just started cannot tell a recording before the answer in it is too old.
+        let doubt = match self.doubtful_until {
+            Some(until) if since <= until + deadtime => self.profile.initdead + 2 * keepalive + 2 * S,
+            Some(_) | None => 0,
+        };
+        // One whose new life is not believed yet may miss the other's last words before that leaves.
+        let doubt = doubt + if self.sides.iter().any(|side| side.forgetful) { S } else { 0 };
+        let limit = deadtime + keepalive + 4 * delay.1 + 2 * work.1 + MS + lost * keepalive + retry + doubt;
         for node in 0..2 {
             let side = &self.sides[node];
             let in_service = sight.runs[node] && side.stopping.is_none();
             let Some(active) = side.active.filter(|_| in_service) else { continue };
-            let waited = now - since.max(active).max(self.disturbed).max(failed.unwrap_or(0));
+            let limit = limit + if side.excuses { keepalive } else { 0 };
+            // What hangs fails later than now.
+            let waited = now.saturating_sub(since.max(active).max(self.disturbed).max(failed.unwrap_or(0)));
             if failed.is_none() {
                 self.longest_gap = self.longest_gap.max(waited);
             }

@@ -17,7 +17,7 @@ use profile::{MS, Profile, Time};
 use world::{Flaw, World};
 
 /// Runs of the everyday test.
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 100_000;
 
 fn run(seed: u64, profile: &Profile, flaw: Flaw, tell: bool) -> (World, Result<(), String>) {
     let mut world = World::new(seed, profile.clone(), flaw);

@@ -96,7 +96,7 @@ impl Old {
             dest: None,
             destuuid: None,
         };
-        self.said.push(Heard { header, body, word: None });
+        self.said.push(Heard { header, body, word: None, strong: false });
     }
 
     fn status(&mut self, status: NodeStatus) {

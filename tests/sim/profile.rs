@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use heartbeatd::core::{Group, Plan, Settings, Which};
+use heartbeatd::core::{Files, Group, Plan, Settings, Which};
 
 use crate::chance::Chance;
 
@@ -23,15 +23,31 @@ pub enum Crash {
     Unguarded,
 }
 
+/// What of its state directory a node has lost when it starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    Nothing,
+    /// It was restored from a copy: so many generations are missing.
+    Generations(u64),
+    /// Everything: it makes itself a new UUID, and its clock, by which it counts then, is wrong.
+    Everything,
+}
+
 /// Something that happens to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disturbance {
     /// A node goes down and starts again after a while.
-    Crash { node: usize, how: Crash, back_after: Time, ready_after: Time },
+    Crash { node: usize, how: Crash, back_after: Time, ready_after: Time, lost: Lost },
     /// A node is not run for a while (SIGSTOP, a virtual machine moved).
     Pause { node: usize, length: Time },
+    /// The clock that a node measures times with leaps ahead.
+    ClockLeap { node: usize, by: Time },
     /// Nothing gets from one node to the other, in one direction or in both.
     Cut { from: [bool; 2], length: Time },
+    /// A link that goes off and on again: so many cuts of the same length, with pauses as long between them.
+    Flap { from: [bool; 2], length: Time, times: u64 },
+    /// Somebody sends a node's last messages once more, one every keepalive.
+    Replay { node: usize },
     /// The operator.
     Standby { node: usize, which: Which },
     /// The operator.
@@ -58,6 +74,9 @@ pub struct Profile {
     pub work: (Time, Time),
     /// Percent of starts that fail.
     pub failing: u64,
+    /// Percent of starts and stops that hang, where scripts run at all, and how long it takes until they are killed.
+    pub hanging: u64,
+    pub hang: Time,
     pub auto_failback: [bool; 2],
     /// Home and whether it may run on both for a moment, per group.
     pub groups: Vec<(usize, bool)>,
@@ -91,6 +110,8 @@ impl Profile {
             delay: (100, *chance.pick(&[MS, 20 * MS, 80 * MS])),
             work: (MS, *chance.pick(&[5 * MS, 60 * MS, 400 * MS])),
             failing: *chance.pick(&[0, 0, 0, 10]),
+            hanging: *chance.pick(&[0, 0, 0, 15]),
+            hang: 4 * S,
             auto_failback: [chance.percent(60), chance.percent(60)],
             groups: vec![(0, true), (1, chance.percent(50))],
             start: [(0, 0), (0, 0)],
@@ -105,9 +126,11 @@ impl Profile {
             let late = if chance.percent(70) { 300 * MS } else { 12 * S };
             profile.start[node] = (chance.below(late), chance.below(4 * S));
         }
+        // Where lives are counted anew, messages of an earlier one are taken for a later one: not both.
+        let forgetful = chance.percent(40);
         for _ in 0..chance.below(7) {
             let at = 3 * S + chance.below(25 * S);
-            let what = Disturbance::any(&mut chance, deadtime);
+            let what = Disturbance::any(&mut chance, deadtime, forgetful);
             profile.disturbances.push((at, what));
         }
         profile
@@ -125,6 +148,8 @@ impl Profile {
             delay: (100, MS),
             work: (MS, 5 * MS),
             failing: 0,
+            hanging: 0,
+            hang: 0,
             auto_failback: [true, true],
             groups: vec![(0, true), (1, true)],
             start: [(0, 0), (50 * MS, 0)],
@@ -140,7 +165,7 @@ impl Profile {
         let mut chance = Chance::new(seed);
         let back_after = 200 * MS + chance.below(400 * MS);
         let ready_after = 60 * MS + chance.below(120 * MS);
-        let crash = Disturbance::Crash { node: 0, how: Crash::Power, back_after, ready_after };
+        let crash = Disturbance::Crash { node: 0, how: Crash::Power, back_after, ready_after, lost: Lost::Nothing };
         // So slow a network that several statuses are under way at any time.
         Self {
             keepalive: 30 * MS,
@@ -161,7 +186,10 @@ impl Profile {
         let what = match chance.below(3) {
             0 => Disturbance::Standby { node, which },
             1 => Disturbance::Takeover { node, which: Which::Foreign },
-            _ => Disturbance::Crash { node, how: Crash::Power, back_after: 2 * S, ready_after: chance.below(S) },
+            _ => {
+                let ready_after = chance.below(S);
+                Disturbance::Crash { node, how: Crash::Power, back_after: 2 * S, ready_after, lost: Lost::Nothing }
+            }
         };
         Self { disturbances: vec![(4 * S + chance.below(S), what)], ..Self::calm() }
     }
@@ -183,26 +211,38 @@ impl Profile {
             max_rexmit_delay: Duration::from_millis(250),
             ttl: 3,
             auto_failback: self.auto_failback[node],
+            legacy: false,
             pings: Vec::new(),
             deadping: time(self.deadtime),
             ipfail: false,
             fences: false,
+            files: Files::default(),
             plan: Plan::new(self.groups.iter().enumerate().map(group).collect()).expect("every key is another"),
         }
     }
 }
 
 impl Disturbance {
-    fn any(chance: &mut Chance, deadtime: Time) -> Self {
+    fn any(chance: &mut Chance, deadtime: Time, forgetful: bool) -> Self {
         let node = usize::from(chance.percent(50));
         let which = *chance.pick(&[Which::All, Which::Local, Which::Foreign]);
         let back_after = 50 * MS + if chance.percent(50) { chance.below(deadtime) } else { chance.below(10 * S) };
         let ready_after = if chance.percent(40) { chance.below(150 * MS) } else { chance.below(5 * S) };
-        match chance.below(9) {
+        match chance.below(12) {
             0 | 1 => {
                 let how = *chance.pick(&[Crash::Power, Crash::Daemon, Crash::Unguarded]);
-                Self::Crash { node, how, back_after, ready_after }
+                let older = Lost::Generations(1 + chance.below(3));
+                let lost =
+                    if forgetful { *chance.pick(&[Lost::Nothing, older, Lost::Everything]) } else { Lost::Nothing };
+                Self::Crash { node, how, back_after, ready_after, lost }
             }
+            9 => Self::ClockLeap { node, by: chance.below(3 * deadtime) },
+            10 => {
+                let both = chance.percent(60);
+                let length = 20 * MS + chance.below(deadtime / 3);
+                Self::Flap { from: [both || node == 0, both || node == 1], length, times: 2 + chance.below(4) }
+            }
+            11 if !forgetful => Self::Replay { node },
             2 => Self::Pause { node, length: chance.below(deadtime) },
             3 => Self::Pause { node, length: deadtime + chance.below(3 * deadtime) },
             4 => Self::Cut { from: [true, true], length: chance.below(4 * deadtime) },

@@ -14,7 +14,7 @@ use heartbeatd::wire::{Body, Uuid};
 
 use crate::chance::Chance;
 use crate::check::{Check, Sight};
-use crate::profile::{Crash, Disturbance, MS, NAMES, Profile, S, Time};
+use crate::profile::{Crash, Disturbance, Lost, MS, NAMES, Profile, S, Time};
 
 /// A rule taken away, to see that the checks notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,7 @@ struct Machine {
     node: Option<Node>,
     life: u32,
     generation: u64,
+    uuid: u8,
     paused: bool,
     paused_since: Time,
     /// What arrived while it was not run: datagrams first, then the rest.
@@ -120,8 +121,9 @@ struct Machine {
     ready: bool,
     ready_after: Time,
     back_after: Option<(Time, Time)>,
-    /// How far its clock is behind the world's ([`Flaw::HiddenPause`]).
+    /// How far its clock is behind the world's ([`Flaw::HiddenPause`]), and ahead of it.
     behind: Time,
+    ahead: Time,
 }
 
 pub struct World {
@@ -166,6 +168,7 @@ impl World {
             let (at, ready_after) = world.profile.start[node];
             world.machines[node].ready_after = ready_after;
             world.machines[node].generation = 1_000;
+            world.machines[node].uuid = node as u8 + 1;
             world.machines[node].address = vec![None; world.profile.groups.len()];
             world.push(at, Item::Start { node });
         }
@@ -270,24 +273,17 @@ impl World {
             return;
         }
         let is_status = matches!(heard.body, Body::Status { .. });
-        self.check.heard(to, self.now, heard.header.generation, heard.header.seq, is_status);
-        let mut heard = (*heard).clone();
-        if let Some(word) = &mut heard.word {
-            match self.flaw {
-                Flaw::ForgedEcho => {
-                    word.heard = self.machines[to].node.as_ref().map(|node| (node.generation(), u64::MAX));
-                }
-                Flaw::None
-                | Flaw::ForgedReady
-                | Flaw::KeepsConflict
-                | Flaw::NoLease
-                | Flaw::Ghost
-                | Flaw::HiddenPause
-                | Flaw::NeverOverlaps
-                | Flaw::FailsBackAnyway => {}
+        let echo = heard.word.as_ref().and_then(|word| word.heard).map(|(life, _)| life);
+        self.check.heard(to, self.now, (heard.header.generation, heard.header.seq), is_status, echo);
+        if self.flaw == Flaw::ForgedEcho {
+            let mut heard = (*heard).clone();
+            if let Some(word) = &mut heard.word {
+                word.heard = self.machines[to].node.as_ref().map(|node| (node.life(), node.highest_sent()));
             }
+            self.turn(to, |core, now| core.heard(now, 0, &heard));
+        } else {
+            self.turn(to, |core, now| core.heard(now, 0, &heard));
         }
-        self.turn(to, |core, now| core.heard(now, 0, &heard));
     }
 
     /// Work ordered by the core has ended.
@@ -303,9 +299,15 @@ impl World {
         if self.flaw == Flaw::NoLease { Time::MAX } else { self.now + self.profile.lease }
     }
 
+    /// What a node's clock shows.
+    fn clock(&self, node: usize) -> Instant {
+        let machine = &self.machines[node];
+        self.base + Duration::from_micros(self.now + machine.ahead - machine.behind)
+    }
+
     /// One call of the core, and everything it orders.
     fn turn(&mut self, node: usize, call: impl FnOnce(&mut Node, Instant) -> Vec<Action>) {
-        let now = self.base + Duration::from_micros(self.now - self.machines[node].behind);
+        let now = self.clock(node);
         let Some(core) = self.machines[node].node.as_mut() else { return };
         let actions = call(core, now);
         for action in actions {
@@ -320,7 +322,7 @@ impl World {
                 }
             }
             let wait = core.deadline().saturating_duration_since(self.base).as_micros() as Time + machine.behind;
-            let at = wait.max(self.now + 1);
+            let at = wait.saturating_sub(machine.ahead).max(self.now + 1);
             if at != machine.tick_at {
                 machine.tick_at = at;
                 let life = machine.life;
@@ -336,7 +338,8 @@ impl World {
         let life = self.machines[node].life;
         match action {
             Action::Send(message) => {
-                self.check.sends(node, message.generation, message.seq);
+                let word = message.word.as_ref();
+                self.check.sends(node, message.generation, message.seq, word.map(|word| (word.life, word.heard)));
                 let heard = Rc::new(message.heard());
                 if let Some(seq) = message.seq {
                     self.machines[node].sent.push(seq, Rc::clone(&heard));
@@ -354,10 +357,12 @@ impl World {
             Action::Acquire { group, why } => {
                 let sight = self.sight();
                 self.check.acquires(node, group, why, self.now, &sight);
-                let after = self.chance.between(self.profile.work);
-                let ok = !(self.now < self.profile.quiet_from && self.chance.percent(self.profile.failing));
+                let hangs = self.hangs(group);
+                let after = if hangs { self.profile.hang } else { self.chance.between(self.profile.work) };
+                let quiet = self.now >= self.profile.quiet_from;
+                let ok = !hangs && (quiet || !self.chance.percent(self.profile.failing));
                 if !ok {
-                    self.check.start_fails(self.now);
+                    self.check.start_fails(if hangs { self.now + after } else { self.now });
                 }
                 self.push(self.now + after, Item::Done { node, life, event: Event::Acquired { group, ok } });
             }
@@ -367,8 +372,12 @@ impl World {
                 if !(self.flaw == Flaw::KeepsConflict && why == Why::Conflict) {
                     self.machines[node].address[group.0] = None;
                 }
-                let after = self.chance.between(self.profile.work);
-                self.push(self.now + after, Item::Done { node, life, event: Event::Released { group, ok: true } });
+                let hangs = self.hangs(group);
+                let after = if hangs { self.profile.hang } else { self.chance.between(self.profile.work) };
+                if hangs {
+                    self.check.start_fails(self.now + after);
+                }
+                self.push(self.now + after, Item::Done { node, life, event: Event::Released { group, ok: !hangs } });
             }
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
@@ -379,6 +388,13 @@ impl World {
             }
             Action::Stopped => self.stopped(node),
         }
+    }
+
+    /// Whether a script of the group will have to be killed; one without scripts may overlap.
+    fn hangs(&mut self, group: GroupId) -> bool {
+        !self.profile.groups[group.0].1
+            && self.now < self.profile.quiet_from
+            && self.chance.percent(self.profile.hanging)
     }
 
     fn transmit(&mut self, from: usize, heard: Rc<Heard>) {
@@ -420,12 +436,11 @@ impl World {
         machine.waiting.clear();
         machine.sent = History::new();
         machine.ready = false;
-        machine.behind = 0;
+        (machine.behind, machine.ahead) = (0, 0);
         machine.tick_at = 0;
         // What an earlier life left behind is taken off before anything else.
         machine.address.iter_mut().for_each(|address| *address = None);
-        let me =
-            Identity { name: NAMES[node].into(), uuid: Uuid([node as u8 + 1; 16]), generation: machine.generation };
+        let me = Identity { name: NAMES[node].into(), uuid: Uuid([machine.uuid; 16]), generation: machine.generation };
         let now = self.base + Duration::from_micros(self.now);
         machine.node = Some(Node::new(settings, me, now, seed));
         let (life, ready_after) = (machine.life, machine.ready_after);
@@ -483,7 +498,7 @@ impl World {
         self.tell(|| format!("-- {what:?}"));
         self.check.disturbed(self.now);
         match what {
-            Disturbance::Crash { node, how, back_after, ready_after } => {
+            Disturbance::Crash { node, how, back_after, ready_after, lost } => {
                 if self.machines[node].node.is_none() {
                     return;
                 }
@@ -496,8 +511,23 @@ impl World {
                 }
                 self.look_at_leases(node);
                 self.machines[node].ready_after = ready_after;
+                self.loses(node, lost);
                 self.push(self.now + back_after, Item::Start { node });
             }
+            Disturbance::ClockLeap { node, by } => {
+                if self.runs(node) {
+                    self.machines[node].ahead += by;
+                    self.check.leaps(node, by, self.now);
+                    self.turn(node, |core, now| core.tick(now));
+                }
+            }
+            Disturbance::Flap { from, length, times } => {
+                for nth in 0..times {
+                    let at = self.now + nth * 2 * length;
+                    self.push(at, Item::Disturb(Disturbance::Cut { from, length }));
+                }
+            }
+            Disturbance::Replay { node } => self.replay(node),
             Disturbance::Pause { node, length } => {
                 if !self.runs(node) {
                     return;
@@ -536,6 +566,35 @@ impl World {
         }
     }
 
+    fn loses(&mut self, node: usize, lost: Lost) {
+        let machine = &mut self.machines[node];
+        match lost {
+            Lost::Nothing => return,
+            Lost::Generations(count) => machine.generation -= count.min(machine.generation),
+            Lost::Everything => {
+                machine.generation = 500 + self.chance.below(1_000);
+                machine.uuid += 2;
+            }
+        }
+        self.check.forgets(node);
+    }
+
+    /// The last messages of a node once more, as somebody would send them who has recorded them. Those of a
+    /// node that heard nobody cannot be told from those of one that hears nobody: they are left out.
+    fn replay(&mut self, node: usize) {
+        const LAST: u64 = 25;
+        let sent = &self.machines[node].sent;
+        let from = sent.lowest().max(sent.highest().saturating_sub(LAST));
+        let recorded = (from..=sent.highest()).filter_map(|seq| sent.get(seq).cloned());
+        let recorded: Vec<Rc<Heard>> =
+            recorded.filter(|heard| heard.word.as_ref().is_none_or(|word| word.heard.is_some())).collect();
+        self.check.replays(self.now + recorded.len() as Time * self.profile.keepalive);
+        for (nth, heard) in recorded.into_iter().enumerate() {
+            let at = self.now + nth as Time * self.profile.keepalive;
+            self.push(at, Item::Deliver { to: 1 - node, heard });
+        }
+    }
+
     fn raise_ghost(&mut self, node: usize) {
         let machine = &self.machines[node];
         let life = machine.life + 1;
@@ -569,15 +628,14 @@ impl World {
     }
 
     fn sight(&self) -> Sight {
-        let owns = |node: usize| {
-            let addresses = self.machines[node].address.iter();
-            addresses.map(|end| end.is_some_and(|end| self.now < end)).collect()
-        };
-        let states = |node: usize| {
-            let core = self.machines[node].node.as_ref();
-            (0..self.profile.groups.len()).map(|group| core.and_then(|core| core.state(GroupId(group)))).collect()
-        };
-        Sight { owns: [owns(0), owns(1)], states: [states(0), states(1)], runs: [self.runs(0), self.runs(1)] }
+        let mut sight = Sight { runs: [self.runs(0), self.runs(1)], ..Sight::default() };
+        for (node, machine) in self.machines.iter().enumerate() {
+            for (group, end) in machine.address.iter().enumerate() {
+                sight.owns[node][group] = end.is_some_and(|end| self.now < end);
+                sight.states[node][group] = machine.node.as_ref().and_then(|core| core.state(GroupId(group)));
+            }
+        }
+        sight
     }
 
     fn observe(&mut self) {

@@ -25,6 +25,7 @@
 
 mod batch;
 pub mod capture;
+mod claims;
 pub mod clock;
 mod cluster;
 pub mod directors;
@@ -40,6 +41,7 @@ pub mod syslog;
 mod wait;
 pub mod web;
 
+pub use claims::{Claim, ClaimWatch, Claims, mac};
 pub use cluster::{Cluster, Way};
 pub use directors::{DIRECTORS, Daemon, Directors, Files};
 pub use error::{Attempt, Error, Result};

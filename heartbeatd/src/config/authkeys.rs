@@ -9,7 +9,7 @@ use lvs::diag::nearest;
 use super::source::{Place, Source, Word};
 use crate::wire::{Key, Keys, Method};
 
-const METHODS: [&str; 3] = ["crc", "md5", "sha1"];
+const METHODS: [&str; 4] = ["crc", "md5", "sha1", "sha256"];
 const HIGHEST_INDEX: u8 = 15;
 
 /// The file with every secret left out: what may be shown of it. Places stay what they are,
@@ -38,7 +38,7 @@ pub(super) fn read(source: &mut Source, text: &str) -> Option<Keys> {
     for (at, line) in text.lines().enumerate() {
         let words = Word::of_line(at + 1, line).split(char::is_whitespace);
         let Some(first) = words.first().filter(|word| !word.text.starts_with('#')) else { continue };
-        let help = "\"auth NUMBER\" selects a key, \"NUMBER METHOD KEY\" is one; methods are crc, md5 and sha1";
+        let help = "\"auth NUMBER\" selects a key, \"NUMBER METHOD KEY\" is one; methods are crc, md5, sha1 and, between two heartbeatd, sha256";
         if first.text == "auth" {
             let number = words.get(1).map(|word| (index(word), word.place.clone()));
             match number {
@@ -121,11 +121,14 @@ fn key(method: &Word, secret: Option<&Word>) -> Result<Key, (String, String)> {
         ("crc", Some(_)) => Err(("crc uses no key".into(), "leave the key out, or use sha1".into())),
         ("md5", Some(secret)) => Ok(Key::md5(secret.text.as_bytes())),
         ("sha1", Some(secret)) => Ok(Key::sha1(secret.text.as_bytes())),
-        ("md5" | "sha1", None) => Err((format!("{name} needs a key"), format!("write it behind {name}, one word"))),
+        ("sha256", Some(secret)) => Ok(Key::sha256(secret.text.as_bytes())),
+        ("md5" | "sha1" | "sha256", None) => {
+            Err((format!("{name} needs a key"), format!("write it behind {name}, one word")))
+        }
         // A word far from any method may be a secret in the wrong place.
         _ => match nearest(name, METHODS) {
             Some(near) => Err((format!("unknown method {name:?}"), format!("did you mean {near:?}?"))),
-            None => Err(("unknown method".into(), "crc, md5 or sha1".into())),
+            None => Err(("unknown method".into(), "crc, md5, sha1 or sha256".into())),
         },
     }
 }

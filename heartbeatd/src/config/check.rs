@@ -62,18 +62,18 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         source.error(place, format!("more than {MOST_MEDIA} media"), None);
     }
 
-    let auto_failback = match &written.failback {
-        Some((Failback::On, _)) => true,
-        Some((Failback::Off, _)) => false,
+    let (auto_failback, legacy) = match &written.failback {
+        Some((Failback::On, _)) => (true, false),
+        Some((Failback::Off, _)) => (false, false),
         Some((Failback::Legacy, place)) => {
-            let help = "write on; a peer that runs heartbeat must have on or off as well";
-            source.warn(place, "auto_failback legacy is taken as on: its old protocol is not spoken", help);
-            true
+            let help = "write on: with another heartbeatd it is the same, and a peer that runs heartbeat switches without a gap only then";
+            source.warn(place, "auto_failback legacy is an old protocol without standby and takeover", help);
+            (true, true)
         }
         None => {
-            let help = "write \"auto_failback on\" or \"auto_failback off\"";
-            source.warn(&end, "no auto_failback: groups go home when their node returns", help);
-            true
+            let help = "write \"auto_failback on\" or \"auto_failback off\", on both nodes";
+            source.warn(&end, "no auto_failback: legacy, so groups go home when their node returns", help);
+            (true, true)
         }
     };
 
@@ -129,6 +129,7 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         deadping,
         ipfail: written.ipfail.is_some(),
         auto_failback,
+        legacy,
         hopfudge: written.hopfudge,
         max_rexmit_delay: written.max_rexmit_delay,
         generation: written.generation,

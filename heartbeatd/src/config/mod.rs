@@ -5,6 +5,7 @@
 
 mod authkeys;
 mod check;
+mod digest;
 mod directive;
 mod fence;
 mod hacf;
@@ -17,6 +18,7 @@ mod ping;
 mod source;
 mod value;
 
+pub use digest::digests;
 pub use fence::{Agent, Fence};
 pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
 pub use medium::Medium;

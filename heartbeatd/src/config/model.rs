@@ -51,8 +51,10 @@ pub struct HaCf {
     /// What switches the other node off when it is silent, tried in this order. Empty: its groups are taken at once.
     pub fences: Vec<Fence>,
     /// Groups go home when their node returns. `legacy` and no `auto_failback` at all mean this
-    /// too: what heartbeat's old protocol does by itself (spec 6.8). That protocol is not spoken.
+    /// too: what heartbeat's old protocol does by itself (spec 6.8).
     pub auto_failback: bool,
+    /// `auto_failback legacy`, or no `auto_failback`: that protocol is spoken with an old heartbeat.
+    pub legacy: bool,
     /// Feeds the field `ttl`.
     pub hopfudge: u8,
     /// Between two requests for the same missing message.

@@ -1,7 +1,7 @@
 //! A message as the core hears and says it: header and body of `wire`, and the word that
 //! only another heartbeatd adds.
 
-use crate::wire::{Body, Common, Header, Malformed, Message, Uuid};
+use crate::wire::{Authentic, Body, Common, Header, Malformed, Message, Uuid};
 
 use super::takeover::Word;
 
@@ -18,14 +18,16 @@ pub struct Heard {
     /// What another heartbeatd adds to its status; `None` from heartbeat 3.0.6, and from a
     /// later heartbeatd whose word we cannot read.
     pub word: Option<Word>,
+    /// Signed as one heartbeatd signs for another ([`Authentic::is_strong`]).
+    pub strong: bool,
 }
 
-impl TryFrom<&Message> for Heard {
+impl TryFrom<Authentic<Message>> for Heard {
     type Error = Malformed;
 
-    fn try_from(message: &Message) -> Result<Self, Malformed> {
+    fn try_from(message: Authentic<Message>) -> Result<Self, Malformed> {
         let word = message.text(WORD_FIELD).and_then(|text| text.parse().ok());
-        Ok(Self { header: message.header()?, body: message.body()?, word })
+        Ok(Self { header: message.header()?, body: message.body()?, word, strong: message.is_strong() })
     }
 }
 
@@ -102,6 +104,6 @@ impl Outgoing {
             dest,
             destuuid: self.destuuid,
         };
-        Heard { header, body: self.body.clone(), word: self.word.clone() }
+        Heard { header, body: self.body.clone(), word: self.word.clone(), strong: true }
     }
 }

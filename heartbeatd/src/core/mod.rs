@@ -50,7 +50,7 @@ pub use notice::{Level, Notice};
 pub use plan::{Group, GroupId, MAX_GROUPS, Plan, PlanError};
 pub use settings::{Identity, Settings};
 use takeover::{Effect, Takeover};
-pub use takeover::{Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, Word};
+pub use takeover::{Files, Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, Word};
 
 /// After `shutdone` statuses go on for that long, so that it is asked for again if it got lost (spec 6.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -113,6 +113,8 @@ pub enum Event {
         /// Comes back with the answer.
         ticket: Ticket,
     },
+    /// The files were read again, and keys taken over from them.
+    FilesRead(Files),
     /// Orderly stop; ends with [`Action::Stopped`].
     Stop,
 }
@@ -202,7 +204,7 @@ impl Node {
     /// A node before its first message. `seed` is for delays that are to differ between nodes.
     #[must_use]
     pub fn new(settings: Settings, me: Identity, now: Instant, seed: u64) -> Self {
-        let takeover = Takeover::new(&settings, &me.name, me.generation);
+        let takeover = Takeover::new(&settings, &me.name);
         let Settings { pings, ipfail, auto_failback, deadping, keepalive, .. } = &settings;
         let pings = Pings::new(pings, *ipfail, *auto_failback, *deadping, *keepalive, now);
         Self {
@@ -257,6 +259,7 @@ impl Node {
             Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
             Event::Fenced { ok } => self.takeover.fenced(now, ok, &mut fx),
             Event::ConfirmDead { node, ticket } => self.takeover.confirm_dead(now, &node, ticket, &mut fx),
+            Event::FilesRead(files) => self.takeover.set_files(now, files, &mut fx),
             Event::Stop => {
                 self.stopping = true;
                 if self.phase == Phase::Running {
@@ -316,6 +319,24 @@ impl Node {
         self.phase == Phase::Running && self.takeover.is_stable()
     }
 
+    /// The present life as words name it: a number drawn at its beginning.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.membership.life()
+    }
+
+    /// Number of the last numbered message of the present life.
+    #[must_use]
+    pub fn highest_sent(&self) -> u64 {
+        self.membership.highest_sent()
+    }
+
+    /// Whether messages carry what an old heartbeat has no use for: not while it is the other node.
+    #[must_use]
+    pub fn speaks_to_its_like(&self) -> bool {
+        !self.takeover.peer_is_old()
+    }
+
     /// The generation of the present life.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -325,7 +346,8 @@ impl Node {
     /// Were we run when we should have been? Longer than deadtime after our last status the
     /// peer has taken over, so whatever we hold is let go before anything else happens (spec 12, item 10).
     fn check_pause(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.longest_gap = self.longest_gap.max(now.saturating_duration_since(self.last_run));
+        let gap = now.saturating_duration_since(self.last_run);
+        self.longest_gap = self.longest_gap.max(gap);
         self.last_run = now;
         let late = now.saturating_duration_since(self.planned);
         let settings = self.membership.settings();
@@ -341,7 +363,8 @@ impl Node {
             out.push(Action::Notice(Notice::Paused { ms: membership::millis(silence) }));
             self.come_back(now, out);
         } else if late > keepalive {
-            self.membership.excuse(late, now);
+            // All of it: how much of it our clock has only leapt over, nobody knows.
+            self.membership.excuse(gap, now);
         }
     }
 
@@ -380,7 +403,7 @@ impl Node {
     fn begin_life(&mut self, now: Instant, generation: u64, patience: Duration, out: &mut Vec<Action>) {
         self.phase = Phase::Running;
         self.membership.begin_life(now, generation, patience);
-        self.takeover.begin_life(generation);
+        self.takeover.begin_life(self.membership.life());
         out.push(Action::Notice(Notice::Generation { generation }));
         self.send_status(now, out);
         self.membership.set_status(NodeStatus::Up, out);

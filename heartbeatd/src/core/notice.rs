@@ -51,6 +51,9 @@ pub enum Notice {
     CannotResend { node: String, seq: u64, why: &'static str },
     ResendOfUnsent { seq: u64, highest: u64 },
     BadAck { seq: u64, highest: u64 },
+    FilesDiffer { node: String, files: Vec<&'static str> },
+    Replay { node: String },
+    WeakSignature { node: String },
     OldGeneration { node: String, generation: u64, known: u64 },
     GenerationWentBack { node: String, from: u64, to: u64 },
     UnknownNode { node: String },
@@ -154,6 +157,7 @@ impl Notice {
             | N::BadAck { .. }
             | N::UuidChanged { .. }
             | N::NodesDiffer { .. }
+            | N::FilesDiffer { .. }
             | N::NoAnswerToReqnodes { .. }
             | N::NotReady
             | N::StandbyNoReply
@@ -164,6 +168,8 @@ impl Notice {
             | N::Irretrievable { .. }
             | N::CannotResend { .. }
             | N::OldGeneration { .. }
+            | N::Replay { .. }
+            | N::WeakSignature { .. }
             | N::GenerationWentBack { .. }
             | N::UnknownNode { .. }
             | N::SameUuid { .. }
@@ -245,6 +251,19 @@ impl fmt::Display for Notice {
             N::CannotResend { node, seq, why } => write!(f, "Cannot rexmit pkt {seq} for {node}: {why}"),
             N::ResendOfUnsent { seq, highest } => write!(f, "Rexmit of seq {seq} requested. {highest} is max."),
             N::BadAck { seq, highest } => write!(f, "corrupted ackseq {seq} ignored: highest sent is {highest}"),
+            N::FilesDiffer { node, files } => write!(
+                f,
+                "{} on {node} differs from ours: copy the file that is right to the other node",
+                files.join(" and ")
+            ),
+            N::Replay { node } => write!(
+                f,
+                "message of {node} refused: it answers what this node said before its last start, so it is a recording"
+            ),
+            N::WeakSignature { node } => write!(
+                f,
+                "message of {node} refused: {node} runs heartbeatd, and this is not signed with HMAC-SHA-256 as its messages are"
+            ),
             N::OldGeneration { node, generation, known } => write!(
                 f,
                 "message of {node} from an earlier life refused (generation {generation}, known is {known}): a \

@@ -50,6 +50,8 @@ pub(crate) enum Arrival {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OlderLife {
     pub generation: u64,
+    /// As its words name it.
+    pub life: Option<u64>,
     pub last_seq: u64,
     pub statuses: u32,
     /// Our own number when it was first heard: to echo a later one, it must be alive now.
@@ -64,6 +66,8 @@ pub(crate) struct Peer {
     pub liveness: Liveness,
     /// Its highest generation, 0 before the first message.
     pub generation: u64,
+    /// Its present life as its words name it; `None` before the first one, and of an old heartbeat.
+    pub life: Option<u64>,
     pub status: NodeStatus,
     /// Number of its last status that counted.
     pub status_seq: u64,
@@ -94,6 +98,7 @@ impl Peer {
             uuid: None,
             liveness: Liveness::Unheard,
             generation: 0,
+            life: None,
             status: NodeStatus::Init,
             status_seq: 0,
             status_at: None,
@@ -113,6 +118,7 @@ impl Peer {
     /// Follows a new life of the node from its first message on.
     pub fn begin_life(&mut self, generation: u64) {
         self.generation = generation;
+        self.life = None;
         self.status = NodeStatus::Init;
         self.status_seq = 0;
         self.status_at = None;

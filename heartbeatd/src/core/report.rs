@@ -23,6 +23,8 @@ impl Node {
                     named.map(|(link, name)| LinkStatus { name: name.clone(), up: link.up, trouble: None }).collect()
                 }),
                 heartbeatd: peer.map_or(Some(true), |peer| peer.native),
+                differs: peer
+                    .map_or(Vec::new(), |_| self.takeover.differing_files().into_iter().map(str::to_owned).collect()),
                 ping: false,
                 fencing: peer.and_then(|_| self.takeover.unfenced()),
             }
@@ -32,6 +34,7 @@ impl Node {
             status: if alive { "ping" } else { "dead" }.to_owned(),
             links: vec![LinkStatus { name: name.to_owned(), up: alive, trouble: None }],
             heartbeatd: None,
+            differs: Vec::new(),
             ping: true,
             fencing: None,
         });

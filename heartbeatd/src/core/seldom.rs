@@ -10,6 +10,8 @@ pub(crate) enum Matter {
     UuidClash,
     UnknownNode,
     OldGeneration,
+    Replay,
+    WeakSignature,
     NodesDiffer,
     BadAck,
     ResendOfUnsent,

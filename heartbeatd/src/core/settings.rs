@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::wire::Uuid;
 
-use super::plan::{Plan, PlanError};
-use crate::config::{self, HaCf};
+use super::plan::Plan;
+use super::takeover::Files;
 
 /// The part of ha.cf and haresources that decisions rest on (spec/heartbeat.md 1.3, 1.4).
 /// Whoever reads the files has checked the relations between the times.
@@ -30,6 +30,9 @@ pub struct Settings {
     pub ttl: u32,
     /// Whether this node gives a returning node its groups back.
     pub auto_failback: bool,
+    /// An old heartbeat on the other node has `auto_failback legacy`, as this node's file has
+    /// (spec 6.8); another heartbeatd goes by `auto_failback` all the same.
+    pub legacy: bool,
     /// Names of the ping nodes, by which [`Event::PingAnswered`](super::Event::PingAnswered) counts.
     pub pings: Vec<String>,
     /// Silence after which a ping node is dead.
@@ -41,36 +44,8 @@ pub struct Settings {
     pub fences: bool,
     /// haresources.
     pub plan: Plan,
-}
-
-impl Settings {
-    /// What the files say.
-    ///
-    /// # Errors
-    /// haresources is no [`Plan`].
-    pub fn from_config(ha_cf: &HaCf, groups: &[config::Group]) -> Result<Self, PlanError> {
-        let plan = groups.iter().map(|group| super::Group {
-            key: group.key().to_owned(),
-            home: group.home.clone(),
-            overlaps: group.resources.iter().all(|resource| resource.kind.overlaps()),
-        });
-        Ok(Self {
-            nodes: ha_cf.nodes.clone(),
-            links: ha_cf.media.iter().map(|medium| medium.interface().to_owned()).collect(),
-            keepalive: ha_cf.keepalive,
-            deadtime: ha_cf.deadtime,
-            warntime: ha_cf.warntime,
-            initdead: ha_cf.initdead,
-            max_rexmit_delay: ha_cf.max_rexmit_delay,
-            ttl: ha_cf.ttl(),
-            auto_failback: ha_cf.auto_failback,
-            pings: ha_cf.pings.iter().map(|ping| ping.name.clone()).collect(),
-            deadping: ha_cf.deadping,
-            ipfail: ha_cf.ipfail,
-            fences: !ha_cf.fences.is_empty(),
-            plan: Plan::new(plan.collect())?,
-        })
-    }
+    /// Digests of the files, for another heartbeatd to compare.
+    pub files: Files,
 }
 
 /// Who this node is (spec 5.1, 5.2).

@@ -293,6 +293,7 @@ mod tests {
             status: status.into(),
             links: links.iter().map(|&(name, up)| LinkStatus { name: name.into(), up, trouble: None }).collect(),
             heartbeatd: None,
+            differs: Vec::new(),
             ping,
             fencing: None,
         };

@@ -11,6 +11,7 @@ use std::ops::Deref;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -27,7 +28,16 @@ pub enum Method {
     Md5,
     /// HMAC-SHA1.
     Sha1,
+    /// HMAC-SHA-256: between two heartbeatd only, heartbeat 3.0.6 does not start with such a file.
+    Sha256,
 }
+
+/// The field in which one heartbeatd signs for another, with HMAC-SHA-256 and the same key: what heartbeat
+/// 3.0.6 can verify, HMAC with SHA-1 or MD5, is nothing to begin with today. An old node ignores the field.
+const STRONG_FIELD: &str = "hbm";
+
+/// What is signed in it begins with this, so that no other signature of the same key can stand there.
+const STRONG_START: &[u8] = b"heartbeatd\n";
 
 impl Method {
     /// The word authkeys has for it.
@@ -37,6 +47,7 @@ impl Method {
             Self::Crc => "crc",
             Self::Md5 => "md5",
             Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
         }
     }
 }
@@ -66,6 +77,12 @@ impl Key {
         Self { method: Method::Sha1, secret: secret.to_vec().into() }
     }
 
+    /// A key for HMAC-SHA-256.
+    #[must_use]
+    pub fn sha256(secret: &[u8]) -> Self {
+        Self { method: Method::Sha256, secret: secret.to_vec().into() }
+    }
+
     /// How it signs.
     #[must_use]
     pub fn method(&self) -> Method {
@@ -79,7 +96,23 @@ impl Key {
             Method::Crc => format!("{:x}", crc(bytes)),
             Method::Md5 => hex(&hmac::<Hmac<Md5>>(&self.secret, bytes)),
             Method::Sha1 => hex(&hmac::<Hmac<Sha1>>(&self.secret, bytes)),
+            Method::Sha256 => hex(&hmac::<Hmac<Sha256>>(&self.secret, bytes)),
         }
+    }
+
+    /// Whether [`STRONG_FIELD`] adds something: not to a checksum, which has no secret, nor to what is as strong.
+    fn is_helped(&self) -> bool {
+        match self.method {
+            Method::Md5 | Method::Sha1 => true,
+            Method::Crc | Method::Sha256 => false,
+        }
+    }
+
+    /// The content of [`STRONG_FIELD`] for a message with these fields.
+    fn strong<'a>(&self, fields: impl Iterator<Item = &'a Field>) -> String {
+        let others = fields.filter(|field| field.name != "auth" && field.name != STRONG_FIELD);
+        let bytes = [STRONG_START, &frame::classic_signed(others)].concat();
+        hex(&hmac::<Hmac<Sha256>>(&self.secret, &bytes))
     }
 }
 
@@ -118,6 +151,7 @@ fn crc(bytes: &[u8]) -> u32 {
 pub struct Authentic<T> {
     value: T,
     key: u8,
+    strong: bool,
 }
 
 impl<T> Authentic<T> {
@@ -125,6 +159,13 @@ impl<T> Authentic<T> {
     #[must_use]
     pub fn key(&self) -> u8 {
         self.key
+    }
+
+    /// Whether it was signed as one heartbeatd signs for another, with HMAC-SHA-256; or its key has no secret,
+    /// so that nobody could.
+    #[must_use]
+    pub fn is_strong(&self) -> bool {
+        self.strong
     }
 
     /// The value, no longer marked.
@@ -200,7 +241,34 @@ impl Keys {
     pub fn open(&self, datagram: &[u8]) -> Result<Authentic<Message>, Refusal> {
         let envelope = Envelope::split(datagram)?;
         let key = self.verify(&envelope)?;
-        Ok(Authentic { value: envelope.fields()?, key })
+        let value = envelope.fields()?;
+        let strong = self.verify_strong(&value, key)?;
+        Ok(Authentic { value, key, strong })
+    }
+
+    /// Whether the message is signed with HMAC-SHA-256, or cannot be.
+    fn verify_strong(&self, message: &Message, index: u8) -> Result<bool, Refusal> {
+        let key = self.keys.get(&index).ok_or(Refusal::UnknownKey(index))?;
+        if !key.is_helped() {
+            return Ok(true);
+        }
+        let Some(digest) = message.text(STRONG_FIELD) else { return Ok(false) };
+        let good = key.strong(message.fields().iter());
+        if bool::from(good.as_bytes().ct_eq(digest.as_bytes())) { Ok(true) } else { Err(Refusal::DigestMismatch) }
+    }
+
+    /// A short digest of all keys, which tells nothing of them to who does not have the current one.
+    #[must_use]
+    pub fn digest(&self) -> u32 {
+        let line = |(index, key): (&u8, &Key)| {
+            let digest = hex(&hmac::<Hmac<Sha256>>(&key.secret, b"heartbeatd authkeys\n"));
+            format!("{index} {} {digest}\n", key.method.name())
+        };
+        let lines: String = self.keys.iter().map(line).collect();
+        match hmac::<Hmac<Sha256>>(&self.current_key().secret, format!("{}\n{lines}", self.current).as_bytes())[..] {
+            [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]).max(1),
+            _ => 1,
+        }
     }
 
     /// Whether the signature is good; the index of its key.
@@ -218,13 +286,16 @@ impl Keys {
         }
     }
 
-    /// Signs a message with the current key. A field called `auth` is not taken over: it is
-    /// the signature's place.
+    /// Signs a message with the current key; with HMAC-SHA-256 besides if it is to be `strong`. A field
+    /// called `auth` is not taken over: it is the signature's place.
     #[must_use]
-    pub fn seal(&self, message: &Message, form: Form) -> Vec<u8> {
+    pub fn seal(&self, message: &Message, form: Form, strong: bool) -> Vec<u8> {
         let key = self.current_key();
         let sign = |bytes: &[u8]| format!("{} {}", self.current, key.digest(bytes));
         let mut fields: Vec<&Field> = message.fields().iter().filter(|field| field.name != "auth").collect();
+        let more = (strong && key.is_helped())
+            .then(|| Field { name: STRONG_FIELD.into(), value: key.strong(message.fields().iter()).into() });
+        fields.extend(&more);
         let classic = frame::classic_signed(fields.iter().copied());
         let inner = Field { name: "auth".into(), value: sign(&classic).into() };
         match form {
@@ -264,14 +335,14 @@ mod tests {
     fn during_a_rotation_old_and_new_keys_are_both_believed() {
         let message = Message::new("starting");
         for (sender, receiver) in [(1, 2), (2, 1), (2, 2)] {
-            let datagram = rotation(sender).seal(&message, Form::Usual);
+            let datagram = rotation(sender).seal(&message, Form::Usual, true);
             assert_eq!(rotation(receiver).open(&datagram).unwrap().key(), sender);
         }
     }
 
     #[test]
     fn a_checksum_is_not_believed_where_our_own_key_has_a_secret() {
-        let datagram = rotation(3).seal(&Message::new("starting"), Form::Usual);
+        let datagram = rotation(3).seal(&Message::new("starting"), Form::Usual, true);
         assert_eq!(rotation(1).open(&datagram), Err(Refusal::WeakMethod));
         assert!(rotation(3).open(&datagram).is_ok());
     }
@@ -282,6 +353,34 @@ mod tests {
         let keys = rotation(1);
         assert_eq!(keys.open(b"###\n6:(7)a=b,%%%\n"), Err(Refusal::NoSignature));
         assert_eq!(keys.open(b"###\n6:(7)a=b,%%%\n3:1 0,"), Err(Refusal::DigestMismatch));
+    }
+
+    #[test]
+    fn what_only_sha1_vouches_for_is_told_from_what_sha256_does() {
+        let keys = rotation(2);
+        let message = Message::new("status").with("st", "active");
+        assert!(!keys.open(&keys.seal(&message, Form::Usual, false)).unwrap().is_strong());
+        let strong = keys.seal(&message, Form::Usual, true);
+        assert!(keys.open(&strong).unwrap().is_strong());
+        // Whoever could forge SHA-1 could put a message together from the parts of others.
+        let digest = keys.open(&strong).unwrap().text(STRONG_FIELD).unwrap().to_owned();
+        let forged = Message::new("status").with("st", "dead").with(STRONG_FIELD, digest);
+        assert_eq!(keys.open(&keys.seal(&forged, Form::Usual, false)), Err(Refusal::DigestMismatch));
+        // Nothing can be added to a checksum, and nothing needs to be to HMAC-SHA-256.
+        for key in [Key::crc(), Key::sha256(b"tiger")] {
+            let keys = Keys::new(0, [(0, key)]).unwrap();
+            assert_eq!(keys.seal(&message, Form::Usual, true), keys.seal(&message, Form::Usual, false));
+            assert!(keys.open(&keys.seal(&message, Form::Usual, false)).unwrap().is_strong());
+        }
+    }
+
+    #[test]
+    fn equal_keys_have_equal_digests_and_others_do_not() {
+        assert_eq!(rotation(1).digest(), rotation(1).digest());
+        assert_ne!(rotation(1).digest(), rotation(2).digest());
+        let one = |key| Keys::new(1, [(1, key)]).unwrap().digest();
+        assert_ne!(one(Key::sha1(b"old")), one(Key::sha1(b"new")));
+        assert_ne!(one(Key::sha1(b"old")), one(Key::sha256(b"old")));
     }
 
     #[test]
@@ -306,12 +405,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sealed_message_opens_to_the_same_fields(message in any_message(), method in 0..3u8) {
-            let key = [Key::crc(), Key::md5(b"secret"), Key::sha1(&[7; 100])].into_iter().nth(method.into()).unwrap();
+        fn a_sealed_message_opens_to_the_same_fields(message in any_message(), method in 0..4u8, strong in any::<bool>()) {
+            let key = [Key::crc(), Key::md5(b"secret"), Key::sha1(&[7; 100]), Key::sha256(b"tiger")].into_iter().nth(method.into()).unwrap();
             let keys = Keys::new(0, [(0, key)]).unwrap();
             for form in [Form::Usual, Form::Bare, Form::Classic] {
-                let opened = keys.open(&keys.seal(&message, form)).unwrap();
-                let without_auth: Vec<_> = opened.fields().iter().filter(|f| f.name != "auth").cloned().collect();
+                let opened = keys.open(&keys.seal(&message, form, strong)).unwrap();
+                let ours = |name: &str| name == "auth" || name == STRONG_FIELD;
+                let without_auth: Vec<_> = opened.fields().iter().filter(|f| !ours(&f.name)).cloned().collect();
                 prop_assert_eq!(&without_auth, message.fields());
             }
         }
@@ -320,7 +420,7 @@ mod tests {
         fn a_changed_byte_inside_the_signed_part_is_refused(at in any::<prop::sample::Index>(), flip in 1..=255u8) {
             let keys = rotation(1);
             let message = Message::new("status").with("st", "active").with("note", Value::Binary(vec![0, 255]));
-            let mut datagram = keys.seal(&message, Form::Usual);
+            let mut datagram = keys.seal(&message, Form::Usual, flip % 2 == 0);
             let at = at.index(datagram.len());
             datagram[at] ^= flip;
             prop_assert!(keys.open(&datagram).is_err());

@@ -81,6 +81,9 @@ pub struct NodeStatus {
     /// Whether it is another heartbeatd, not heartbeat 3.0.6; `None` until it was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeatd: Option<bool>,
+    /// Its configuration files that say something else than ours, of `ha.cf`, `haresources` and `authkeys`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
     /// Whether it is a ping node: no member, only asked whether it answers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ping: bool,

@@ -30,7 +30,7 @@ auth 1
 auth 2
 1 sha1
 2 crc key
-3 sha256 tiger
+3 sha512 tiger
 16 crc
 garbage
 4
@@ -45,7 +45,7 @@ garbage
             "! 2:6-7 a second auth line",
             "! 3:3-7 sha1 needs a key",
             "! 4:3-6 crc uses no key",
-            "! 5:3-9 unknown method",
+            "! 5:3-9 unknown method \"sha512\"",
             "! 6:1-3 key numbers are 0 to 15",
             "! 7:1-8 not a key",
             "! 8:1-2 the method is missing",

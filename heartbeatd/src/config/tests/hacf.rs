@@ -132,7 +132,7 @@ crm yes
             "! 10:15-20 \"maybe\" is not on, off or legacy",
             "! 11:6-10 node \"lvs2\" a second time",
             "! 12:5-8 crm yes: Pacemaker mode is not available",
-            "12:8-8 no auto_failback: groups go home when their node returns",
+            "12:8-8 no auto_failback: legacy, so groups go home when their node returns",
         ]
     );
     let help: Vec<_> = found.iter().filter_map(|found| found.help.as_deref()).collect();
@@ -258,13 +258,14 @@ fn what_cannot_be_pinged_or_would_do_nothing_is_told() {
 fn old_ways_to_fail_back_are_taken_as_on_or_off_with_a_warning() {
     let failback = |lines: &str| {
         let (model, found) = parse(&format!("node lvs1 lvs2\nbcast hb0\n{lines}"));
-        (model.unwrap().auto_failback, found.len())
+        let model = model.unwrap();
+        (model.auto_failback, model.legacy, found.len())
     };
-    assert_eq!(failback("auto_failback Yes"), (true, 0));
-    assert_eq!(failback("auto_failback legacy"), (true, 1));
-    assert_eq!(failback(""), (true, 1));
-    assert_eq!(failback("nice_failback on"), (false, 1));
-    assert_eq!(failback("nice_failback off"), (true, 2));
+    assert_eq!(failback("auto_failback Yes"), (true, false, 0));
+    assert_eq!(failback("auto_failback legacy"), (true, true, 1));
+    assert_eq!(failback(""), (true, true, 1));
+    assert_eq!(failback("nice_failback on"), (false, false, 1));
+    assert_eq!(failback("nice_failback off"), (true, true, 2));
 }
 
 #[test]

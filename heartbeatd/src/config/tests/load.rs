@@ -30,6 +30,35 @@ fn three_good_files_are_a_configuration() {
 }
 
 #[test]
+fn the_same_files_have_the_same_digests_whatever_may_differ_between_nodes() {
+    let digests_with = |file: &str, text: &str| {
+        let folder = folder(0o600);
+        if !file.is_empty() {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        super::super::digests(&load(folder.path()).unwrap().value)
+    };
+    let ours = digests_with("", "");
+    let same = [
+        ("nodeinfo", "lvs2\n"),
+        ("ha.cf", "node lvs2 lvs1\nucast hb1 10.0.0.9\nauto_failback on\n"),
+        ("haresources", "# a comment\nlvs1   192.168.60.200/24/eth0 ldirectord\n"),
+    ];
+    for (file, text) in same {
+        assert!(ours.differing(&digests_with(file, text)).is_empty(), "{file}: {text}");
+    }
+    let others = [
+        ("ha.cf", "node lvs1 lvs2\nbcast hb0\nauto_failback off\n"),
+        ("ha.cf", "node lvs1 lvs2\nbcast hb0\nauto_failback on\ndeadtime 20\n"),
+        ("haresources", "lvs2 192.168.60.200/24/eth0 ldirectord\n"),
+        ("authkeys", "auth 1\n1 sha1 another\n"),
+    ];
+    for (file, text) in others {
+        assert_eq!(ours.differing(&digests_with(file, text)), [file], "{text}");
+    }
+}
+
+#[test]
 fn keys_that_others_may_read_are_refused_with_the_command_that_mends_it() {
     for mode in [0o644, 0o640, 0o620, 0o602, 0o601] {
         let folder = folder(mode);

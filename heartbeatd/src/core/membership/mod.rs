@@ -28,6 +28,9 @@ const REQNODES_PATIENCE: Duration = Duration::from_secs(5);
 /// What the original adds to `dt` before it restarts; the bound on a peer's `dt` leaves room for it (spec 5.6).
 const RESTART_ALLOWANCE: Duration = Duration::from_secs(32);
 
+/// How much longer than it must be an answer to an earlier life of ours may be under way.
+const RECORDING_MARGIN: Duration = Duration::from_secs(1);
+
 /// Statuses of a life under a lower generation before an old heartbeat is believed to live it.
 const OLDER_LIFE_STATUSES: u32 = 3;
 
@@ -65,6 +68,10 @@ enum Communication {
 pub(crate) struct Membership {
     settings: Settings,
     me: Identity,
+    /// Our present life, as words name it.
+    life: u64,
+    /// When it began.
+    began_at: Instant,
     status: NodeStatus,
     communication: Communication,
     /// Until then nodes that were never heard are waited for.
@@ -88,6 +95,8 @@ impl Membership {
             give_up_at: now + settings.initdead,
             settings,
             me,
+            life: 0,
+            began_at: now,
             status: NodeStatus::Init,
             communication: Communication::Waiting,
             next_status: now,
@@ -115,6 +124,11 @@ impl Membership {
         &self.peers
     }
 
+    /// Our present life, as words name it.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
     /// When our last status left.
     pub fn last_status(&self) -> Option<Instant> {
         self.last_status
@@ -125,16 +139,19 @@ impl Membership {
         self.sent.highest()
     }
 
-    /// Generation and number of the peer's last status that counted: what our word echoes.
+    /// Life and number of the peer's last status that counted: what our word echoes.
     pub fn echo(&self, peer: usize) -> Option<(u64, u64)> {
         let peer = self.peers.get(peer)?;
-        (peer.status_seq > 0 && peer.liveness == Liveness::Alive).then_some((peer.generation, peer.status_seq))
+        let counts = peer.status_seq > 0 && peer.liveness == Liveness::Alive;
+        peer.life.filter(|_| counts).map(|life| (life, peer.status_seq))
     }
 
     /// Begins a life: the first after the program started, or a further one under the next
     /// generation. Nodes not heard within `patience` are given up.
     pub fn begin_life(&mut self, now: Instant, generation: u64, patience: Duration) {
         self.me.generation = generation;
+        self.life = self.random.below(u64::MAX);
+        self.began_at = now;
         self.status = NodeStatus::Init;
         self.communication = Communication::Waiting;
         self.give_up_at = now + patience;
@@ -263,7 +280,11 @@ impl Membership {
         happened: &mut Vec<Happening>,
         out: &mut Vec<Action>,
     ) {
-        let Heard { header, body, word } = heard;
+        let Heard { header, body, word, strong } = heard;
+        if !strong && self.signs_strongly(at, header, word.as_ref()) {
+            let node = header.src.clone();
+            return self.tell_seldom(now, Matter::WeakSignature, Notice::WeakSignature { node }, out);
+        }
         let for_us = match (header.destuuid, &header.dest) {
             (Some(uuid), _) => uuid == self.me.uuid,
             (None, Some(name)) => *name == self.me.name,
@@ -276,16 +297,22 @@ impl Membership {
             return;
         };
         let first_request = now + self.rexmit_delay();
-        let our_seq = self.sent.highest();
-        let our_generation = self.me.generation;
+        if word.as_ref().is_some_and(|word| self.is_recorded(now, word)) {
+            return self.tell_seldom(now, Matter::Replay, Notice::Replay { node: header.src.clone() }, out);
+        }
+        let ours = (self.life, self.sent.highest());
         let Some(peer) = self.peers.get_mut(at) else { return };
         let node = peer.name.clone();
         if peer.heard_on(link, now) {
             let link = self.settings.links.get(link).cloned().unwrap_or_default();
             out.push(Action::Notice(Notice::LinkUp { node: node.clone(), link }));
         }
-        if header.generation < peer.generation {
-            if !believe_older_life(now, peer, header, heard, (our_generation, our_seq)) {
+        let theirs = word.as_ref().map(|word| word.life);
+        // Restored from a copy, or with its count of lives lost, it may come to the same generation again.
+        let again = header.generation == peer.generation
+            && theirs.is_some_and(|life| peer.life.is_some_and(|known| known != life));
+        if header.generation < peer.generation || again {
+            if !believe_older_life(now, peer, header, heard, ours) {
                 let (generation, known) = (header.generation, peer.generation);
                 self.tell_seldom(now, Matter::OldGeneration, Notice::OldGeneration { node, generation, known }, out);
                 return;
@@ -386,6 +413,7 @@ impl Membership {
         peer.status_at = Some(now);
         peer.deadtime = deadtime.unwrap_or(self.settings.deadtime).clamp(least, most);
         peer.has_protocol = protocol.is_some();
+        peer.life = word.map(|word| word.life);
         if peer.native != Some(word.is_some()) {
             peer.native = Some(word.is_some());
             out.push(Action::Notice(Notice::Protocol { node: node.clone(), heartbeatd: word.is_some() }));
@@ -458,8 +486,32 @@ impl Membership {
         peers.flatten().chain(asking).fold(self.next_status, Instant::min)
     }
 
+    /// Whether a message of this peer should be signed as one heartbeatd signs for another. In a new life it
+    /// may have been put back to an old heartbeat.
+    fn signs_strongly(&self, at: usize, header: &Header, word: Option<&Word>) -> bool {
+        let known = |peer: &Peer| peer.native == Some(true) && header.generation == peer.generation;
+        word.is_some() || self.peers.get(at).is_some_and(known)
+    }
+
+    /// Whether a word answers an earlier life of ours when nobody living can do so any more: by now the peer
+    /// has heard of this life, or has given up the earlier one (fault 18: after its start a receiver knows
+    /// nothing by which to tell a recording).
+    fn is_recorded(&self, now: Instant, word: &Word) -> bool {
+        let Settings { keepalive, deadtime, initdead, .. } = self.settings;
+        let patience = deadtime.max(initdead) + keepalive * 2 + RECORDING_MARGIN;
+        word.heard.is_some_and(|(life, seq)| {
+            if life == self.life { seq > self.sent.highest() } else { now > self.began_at + patience }
+        })
+    }
+
     /// This program was not run for longer than asked: nobody else is to blame.
     pub fn excuse(&mut self, late: Duration, now: Instant) {
+        // What was not listened for cannot be given up.
+        self.give_up_at += late;
+        self.began_at = (self.began_at + late).min(now);
+        if let Communication::Asking { since, .. } = &mut self.communication {
+            *since = (*since + late).min(now);
+        }
         self.peers.iter_mut().for_each(|peer| peer.excuse(late, now));
     }
 
@@ -552,18 +604,20 @@ impl Membership {
 /// proves it by echoing a status we sent after we first heard it; an old heartbeat cannot,
 /// and is believed after a few statuses in order.
 fn believe_older_life(now: Instant, peer: &mut Peer, header: &Header, heard: &Heard, ours: (u64, u64)) -> bool {
-    let (our_generation, our_seq) = ours;
+    let (our_life, our_seq) = ours;
+    let named = heard.word.as_ref().map(|word| word.life);
     let seq = header.seq.unwrap_or(0);
     let is_status = matches!(heard.body, Body::Status { .. });
     if peer.liveness == Liveness::Alive || !is_status {
         return false;
     }
-    let fresh = OlderLife { generation: header.generation, last_seq: seq, statuses: 1, our_seq, since: now };
+    let generation = header.generation;
+    let fresh = OlderLife { generation, life: named, last_seq: seq, statuses: 1, our_seq, since: now };
     let Some(life) = &mut peer.older_life else {
         peer.older_life = Some(fresh);
         return false;
     };
-    if life.generation != header.generation {
+    if (life.generation, life.life) != (generation, named) {
         *life = fresh;
         return false;
     }
@@ -573,7 +627,7 @@ fn believe_older_life(now: Instant, peer: &mut Peer, header: &Header, heard: &He
     life.last_seq = seq;
     life.statuses += 1;
     match &heard.word {
-        Some(word) => word.heard.is_some_and(|(generation, seq)| generation == our_generation && seq > life.our_seq),
+        Some(word) => word.heard.is_some_and(|(heard, seq)| heard == our_life && seq > life.our_seq),
         None => life.statuses >= OLDER_LIFE_STATUSES && now > life.since,
     }
 }

@@ -172,7 +172,8 @@ impl Takeover {
             return;
         }
         self.classic_alone();
-        self.classic.report = if was_old { Report::All } else { Report::Nothing };
+        let speaks = was_old && !self.expects_legacy();
+        self.classic.report = if speaks { Report::All } else { Report::Nothing };
     }
 
     fn classic_cancel(&mut self, fx: &mut Vec<Effect>) {
@@ -184,6 +185,9 @@ impl Takeover {
     }
 
     pub(super) fn classic_said(&mut self, now: Instant, body: &Body, fx: &mut Vec<Effect>) {
+        if self.is_legacy() {
+            return self.legacy_said(now, body, fx);
+        }
         match body {
             Body::Starting => self.classic_starting(now, fx),
             Body::Resource { hold, full, stable, .. } => {
@@ -309,7 +313,7 @@ impl Takeover {
     }
 
     /// Groups still being started are released when that has ended.
-    fn classic_release(&mut self, bags: Bags, why: Why, fx: &mut Vec<Effect>) {
+    pub(super) fn classic_release(&mut self, bags: Bags, why: Why, fx: &mut Vec<Effect>) {
         self.classic.held = self.classic.held.without(bags);
         for at in 0..self.units.len() {
             if !bags.takes(self.units[at].home) {
@@ -424,6 +428,9 @@ impl Takeover {
 
     /// A group of a bag could not be started here: if nothing of the bag runs, it moves.
     pub(super) fn classic_start_failed(&mut self, group: GroupId) {
+        if self.is_legacy() {
+            return; // Nobody can be asked to take it: it is tried again.
+        }
         if self.peer != Peer::Old {
             return;
         }
@@ -436,6 +443,9 @@ impl Takeover {
 
     /// Some work has ended: when all has, what was to follow it follows.
     pub(super) fn classic_worked(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.is_legacy() {
+            return self.legacy_worked(now, fx);
+        }
         for at in 0..self.units.len() {
             if self.peer == Peer::Old && self.units[at].state == State::Held && self.units[at].give.is_some() {
                 let why = self.units[at].give.unwrap_or(Why::Standby);
@@ -485,6 +495,9 @@ impl Takeover {
     }
 
     pub(super) fn classic_ready(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.is_legacy() {
+            return self.legacy_tick(now, fx);
+        }
         if self.peer != Peer::Old || !self.ready {
             return;
         }
@@ -497,6 +510,9 @@ impl Takeover {
     }
 
     pub(super) fn classic_tick(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.is_legacy() {
+            return self.legacy_tick(now, fx);
+        }
         if self.peer != Peer::Old || self.letting_go {
             return;
         }
@@ -540,6 +556,9 @@ impl Takeover {
 
     /// Spec 6.6: not before both are stable.
     pub(super) fn classic_leave(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.is_legacy() {
+            return self.legacy_leave(fx);
+        }
         if self.peer != Peer::Old || !self.active {
             return;
         }
@@ -564,6 +583,6 @@ impl Takeover {
 
     /// Whether a node that is leaving and has nothing left may go.
     pub(super) fn classic_may_go(&self) -> bool {
-        self.peer != Peer::Old || !self.active || self.classic.stage == Stage::Shutdown
+        self.peer != Peer::Old || self.is_legacy() || !self.active || self.classic.stage == Stage::Shutdown
     }
 }

@@ -11,6 +11,7 @@
 mod bags;
 mod classic;
 mod fencing;
+mod legacy;
 mod native;
 mod requests;
 mod settle;
@@ -27,11 +28,12 @@ use super::plan::{GroupId, Plan};
 use super::seldom::{Matter, Seldom};
 use classic::Classic;
 use fencing::Fencing;
+use legacy::Legacy;
 pub use requests::{Refusal, Ticket, Which};
 use requests::{Switch, SwitchKind};
 use unit::Unit;
 pub use unit::{State, Why, Will};
-pub use word::{Said, Unreadable, Word};
+pub use word::{Files, Said, Unreadable, Word};
 
 /// How long an offer or a request stands that the other node does not take up (spec 6.5).
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
@@ -87,8 +89,10 @@ enum Gone {
 
 pub(crate) struct Takeover {
     me: String,
-    /// Of our present life: an echo of an earlier one proves nothing.
-    generation: u64,
+    /// Our present life: an echo of an earlier one proves nothing.
+    life: u64,
+    /// What our files say, for the other node to compare.
+    files: Files,
     other: String,
     plan: Plan,
     auto_failback: bool,
@@ -115,6 +119,7 @@ pub(crate) struct Takeover {
     left: bool,
     switch: Option<Switch>,
     classic: Classic,
+    legacy: Legacy,
     /// What the peer said in the old protocol before a status told which one it speaks.
     /// Another heartbeatd that was alone says such things too.
     unread: Vec<Body>,
@@ -124,12 +129,13 @@ pub(crate) struct Takeover {
 }
 
 impl Takeover {
-    pub fn new(settings: &Settings, me: &str, generation: u64) -> Self {
+    pub fn new(settings: &Settings, me: &str) -> Self {
         let other = settings.nodes.iter().find(|name| *name != me);
         let units = settings.plan.iter().map(|(_, group)| Unit::new(group.home == me, group.overlaps)).collect();
         Self {
             me: me.to_owned(),
-            generation,
+            life: 0,
+            files: settings.files,
             other: other.cloned().unwrap_or_default(),
             plan: settings.plan.clone(),
             auto_failback: settings.auto_failback,
@@ -149,6 +155,7 @@ impl Takeover {
             left: false,
             switch: None,
             classic: Classic::default(),
+            legacy: Legacy::new(settings.legacy),
             unread: Vec::new(),
             told: None,
             seldom: Seldom::default(),
@@ -163,7 +170,8 @@ impl Takeover {
             term: if unit.is_here() { unit.term } else { unit.seen },
             will: unit.will(self.leaving),
         });
-        Word { active: self.active, ready: self.ready, settled: self.settled, heard: None, groups: groups.collect() }
+        let Self { active, ready, settled, life, files, .. } = *self;
+        Word { active, ready, settled, life, heard: None, files, groups: groups.collect() }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.
@@ -182,7 +190,7 @@ impl Takeover {
     /// Whether nobody waits to hear the status with this number, or it is known to have arrived.
     pub fn peer_knows(&self, seq: u64) -> bool {
         match &self.peer {
-            Peer::Ours(word) => word.heard.is_some_and(|heard| heard >= (self.generation, seq)),
+            Peer::Ours(word) => word.heard.is_some_and(|(life, heard)| life == self.life && heard >= seq),
             Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => true,
         }
     }
@@ -221,6 +229,7 @@ impl Takeover {
                 let said = word.groups.iter().find(|said| said.tag == *tag);
                 said.is_some_and(|said| matches!(said.state, State::Held | State::Offering))
             }
+            (Peer::Old, Some(_), _) if self.is_legacy() => self.legacy_other_holds(group.0),
             (Peer::Old, Some(unit), _) => self.classic.other_holds(unit.home),
             (Peer::Unknown | Peer::Unfenced | Peer::Gone(_) | Peer::Ours(_) | Peer::Old, _, _) => false,
         }
@@ -233,16 +242,23 @@ impl Takeover {
             && self.fencing.is_none()
             && self.units.iter().all(quiet)
             && self.switch.is_none()
-            && (self.peer != Peer::Old || self.classic.is_stable())
+            && match self.peer {
+                Peer::Old if self.is_legacy() => self.legacy.is_stable(),
+                Peer::Old => self.classic.is_stable(),
+                Peer::Unknown | Peer::Unfenced | Peer::Ours(_) | Peer::Gone(_) => true,
+            }
     }
 
     /// Our communication is up: from now on we take part.
     pub fn communication_up(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         self.active = true;
         match self.peer {
+            Peer::Old if self.is_legacy() => self.legacy_tick(now, fx),
             Peer::Old => self.classic_join(fx),
             Peer::Gone(_) => {
-                fx.push(Effect::Say(Body::Starting));
+                if !self.expects_legacy() {
+                    fx.push(Effect::Say(Body::Starting));
+                }
                 self.note_death(fx);
                 self.classic_alone();
             }
@@ -278,7 +294,12 @@ impl Takeover {
                 unit.seen = unit.seen.max(said.term);
             }
         }
+        let before = self.differing_files();
         self.peer = Peer::Ours(word);
+        let files = self.differing_files();
+        if !files.is_empty() && files != before {
+            fx.push(Effect::Note(Notice::FilesDiffer { node: self.other.clone(), files }));
+        }
         self.settle(now, fx);
         // It may be waiting for our echo.
         if changed && !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
@@ -292,7 +313,10 @@ impl Takeover {
         }
         self.peer = Peer::Old;
         self.drop_native_states();
-        self.classic_meet(established, fx);
+        self.legacy.begin(established);
+        if !self.is_legacy() {
+            self.classic_meet(established, fx);
+        }
         for body in std::mem::take(&mut self.unread) {
             self.classic_said(now, &body, fx);
         }
@@ -322,6 +346,7 @@ impl Takeover {
         // A new life is what a fenced node has.
         (self.fence_outlived, self.said_off) = (false, false);
         self.drop_native_states();
+        self.legacy.begin(false);
         self.classic_peer_began(fx);
         self.unread.clear();
         self.peer = Peer::Unknown;
@@ -425,6 +450,14 @@ impl Takeover {
                     }
                 }
             }
+            Body::IpRequest { .. } | Body::IpRequestResp { .. } if self.expects_legacy() => match self.peer {
+                Peer::Old => {
+                    self.legacy_said(now, body, fx);
+                    self.settle(now, fx);
+                }
+                Peer::Unknown if self.unread.len() < MOST_UNREAD => self.unread.push(body.clone()),
+                Peer::Unknown | Peer::Unfenced | Peer::Ours(_) | Peer::Gone(_) => {}
+            },
             Body::IpRequest { .. } => {
                 if self.seldom.allows(Matter::LegacyPeer, now) {
                     fx.push(Effect::Note(Notice::LegacyPeer { node: self.other.clone() }));
@@ -496,6 +529,20 @@ impl Takeover {
         self.settle(now, fx);
     }
 
+    /// Names of files that say something else on the other node.
+    pub fn differing_files(&self) -> Vec<&'static str> {
+        match &self.peer {
+            Peer::Ours(word) => self.files.differing(&word.files),
+            Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => Vec::new(),
+        }
+    }
+
+    /// Our files have been read again.
+    pub fn set_files(&mut self, now: Instant, files: Files, fx: &mut Vec<Effect>) {
+        self.files = files;
+        self.settle(now, fx);
+    }
+
     /// Orderly stop (spec 6.6): give what can be given, release the rest, then [`Effect::Left`].
     pub fn leave(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         if std::mem::replace(&mut self.leaving, true) {
@@ -527,12 +574,13 @@ impl Takeover {
 
     /// A new life begins; nothing is here. What was seen of tenancies is kept, and so is
     /// what the operator and ldirectord have said.
-    pub fn begin_life(&mut self, generation: u64) {
-        self.generation = generation;
+    pub fn begin_life(&mut self, life: u64) {
+        self.life = life;
         self.letting_go = false;
         self.active = false;
         self.settled = false;
         self.classic = Classic::default();
+        self.legacy.begin(false);
         self.unread.clear();
         self.told = None;
         self.end_fencing();
@@ -564,7 +612,11 @@ impl Takeover {
             let offer = if unit.state == State::Offering { unit.offer_until } else { None };
             [unit.retry_at, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
         });
-        let classic = if self.peer == Peer::Old { self.classic.deadline() } else { None };
+        let classic = match self.peer {
+            Peer::Old if self.is_legacy() => self.legacy.deadline(),
+            Peer::Old => self.classic.deadline(),
+            Peer::Unknown | Peer::Unfenced | Peer::Ours(_) | Peer::Gone(_) => None,
+        };
         let switch = self.switch.as_ref().map(|switch| switch.until);
         units.chain([switch, classic, self.fencing_deadline()]).flatten().min()
     }

@@ -139,7 +139,12 @@ pub(crate) fn step(us: State, other: Other, case: &Case) -> Step {
             (false, false) => Step::Withdraw,
         },
         (Offering, Says(Acquiring | Releasing)) => Step::Stay,
-        (Offering, Says(Held | Offering)) => or_stay(!case.stronger, Step::Release),
+        // It did not take ours but had its own; while it may still be of another mind, nothing is lost by waiting.
+        (Offering, Says(Held | Offering)) => match (case.stronger, case.expired) {
+            (false, true | false) => Step::Release,
+            (true, true) => Step::Withdraw,
+            (true, false) => Step::Stay,
+        },
 
         // Their end is reported by whoever does the work.
         (Acquiring | Releasing, Unknown | Gone | Says(_)) => Step::Stay,
@@ -247,6 +252,8 @@ mod tests {
             (Offering, Other::Says(Acquiring), give, Step::Stay),
             (Offering, Other::Says(Held), give, Step::Release),
             (Offering, Other::Says(Free), Case { expired: true, ..give }, Step::Withdraw),
+            (Offering, Other::Says(Held), Case { stronger: true, ..give }, Step::Stay),
+            (Offering, Other::Says(Held), Case { stronger: true, expired: true, ..give }, Step::Withdraw),
             (Offering, Other::Gone, give, Step::Withdraw),
             (Offering, Other::Gone, Case { leaving: true, ..give }, Step::Release),
             (Held, Other::Gone, Case { leaving: true, ..give }, Step::Release),

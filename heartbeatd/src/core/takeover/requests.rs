@@ -29,6 +29,7 @@ impl Refusal {
             | Self::NothingHeld
             | Self::AlreadyHeld
             | Self::OldPeer
+            | Self::Legacy
             | Self::NoReply
             | Self::Unfenced
             | Self::NotUnfenced
@@ -94,6 +95,11 @@ pub enum Refusal {
     /// A single group cannot be named in the old protocol.
     #[error("the other node runs heartbeat 3.0.6, which knows only all, local and foreign")]
     OldPeer,
+    /// The oldest protocol moves groups only when a node comes or goes.
+    #[error(
+        "the other node runs heartbeat with auto_failback legacy, which knows no standby: write on or off on both nodes"
+    )]
+    Legacy,
     /// It was asked and did nothing.
     #[error("no reply from the other node, the request is cancelled")]
     NoReply,
@@ -262,6 +268,8 @@ impl Takeover {
             Err(Refusal::Starting)
         } else if self.leaving {
             Err(Refusal::Leaving)
+        } else if self.is_legacy() {
+            Err(Refusal::Legacy)
         } else if self.switch.is_some() {
             Err(Refusal::Busy)
         } else {

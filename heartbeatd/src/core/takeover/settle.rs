@@ -37,6 +37,9 @@ impl Takeover {
     fn expire(&mut self, now: Instant) {
         for unit in &mut self.units {
             let over = |until: Option<Instant>| until.filter(|until| now < *until);
+            if unit.offer_until.is_some_and(|until| until <= now) {
+                (unit.offer_until, unit.offer_expired) = (None, true);
+            }
             unit.quiet_until = over(unit.quiet_until);
             unit.retry_at = over(unit.retry_at);
             if matches!(unit.state, State::Free | State::Claiming) {
@@ -52,7 +55,7 @@ impl Takeover {
         }
         let said = self.said(id);
         self.consider_giving(now, id, said, fx);
-        let Some((other, case)) = self.case(now, id, said) else { return false };
+        let Some((other, case)) = self.case(id, said) else { return false };
         let Some(unit) = self.units.get_mut(id.0) else { return false };
         if unit.contested
             && matches!(other, Other::Gone | Other::Says(State::Free | State::Claiming | State::Releasing))
@@ -86,11 +89,12 @@ impl Takeover {
             }
             Step::Offer => {
                 unit.state = State::Offering;
-                unit.offer_until = Some(now + REPLY_WITHIN);
+                (unit.offer_until, unit.offer_expired) = (Some(now + REPLY_WITHIN), false);
             }
             Step::Withdraw | Step::CallOff => {
                 unit.state = State::Held;
                 unit.give = None;
+                unit.offer_until = None;
                 unit.away = false;
                 unit.quiet_until = Some(now + REPLY_WITHIN);
                 let node = self.other.clone();
@@ -111,8 +115,9 @@ impl Takeover {
                         self.note_both_own(id, self.other.clone(), fx);
                         Why::Conflict
                     }
+                    // Whatever was under way before.
+                    _ if self.leaving => Why::Stop,
                     (_, Some(why), _) => why,
-                    (_, None, _) if self.leaving => Why::Stop,
                     (_, None, _) => Why::Conflict,
                 };
                 self.release(id, why, fx);
@@ -167,7 +172,7 @@ impl Takeover {
         }
     }
 
-    fn case(&self, now: Instant, id: GroupId, said: Option<Said>) -> Option<(Other, Case)> {
+    fn case(&self, id: GroupId, said: Option<Said>) -> Option<(Other, Case)> {
         let unit = self.units.get(id.0)?;
         let will = unit.will(self.leaving);
         let able = will != Will::Unable;
@@ -181,15 +186,13 @@ impl Takeover {
             overlaps: unit.overlaps,
             other_able: false,
             stronger: true,
-            expired: unit.offer_until.is_some_and(|until| until <= now),
+            expired: unit.offer_expired,
             leaving: self.leaving,
         };
         let other = match (&self.peer, said) {
             (Peer::Ours(word), Some(said)) => {
                 case.ours = self.is_ours(unit, will, word, said.will);
-                let echoed = |told: u64| {
-                    word.heard.is_some_and(|(generation, seq)| generation == self.generation && seq >= told)
-                };
+                let echoed = |told: u64| word.heard.is_some_and(|(life, seq)| life == self.life && seq >= told);
                 case.told = unit.claim_told.is_some_and(echoed);
                 case.fit |= said.will == Will::Unable;
                 case.other_able = word.active && said.will != Will::Unable && (word.ready || self.leaving);

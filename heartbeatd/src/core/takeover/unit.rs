@@ -78,8 +78,9 @@ pub(crate) struct Unit {
     pub claim_told: Option<u64>,
     /// Why it is to be handed over, if it is.
     pub give: Option<Why>,
-    /// When an offer that nobody takes up ends.
+    /// When an offer that nobody takes up ends, and whether it has.
     pub offer_until: Option<Instant>,
+    pub offer_expired: bool,
     /// No further offer before.
     pub quiet_until: Option<Instant>,
     /// The operator sent it away from its home.
@@ -105,6 +106,7 @@ impl Unit {
             claim_told: None,
             give: None,
             offer_until: None,
+            offer_expired: false,
             quiet_until: None,
             away: false,
             want_until: None,

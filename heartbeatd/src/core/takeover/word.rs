@@ -4,12 +4,18 @@
 //! one counts, and one that is lost is made up for by the next. Written as words:
 //!
 //! ```text
-//! hbd=1 ars 6b001510:25 1c9a44f0h3+ 90b1c2a7f0-
-//!     │ │   │           └ group, how we stand to it, tenancy, how much we want it
-//!     │ │   └ generation and number of your last status that we took in
+//! hbd=1 ars 5c0ffee1d2 6b00151095:25 9a01bb02.77120f3e.01ab34cd 1c9a44f0h3+ 90b1c2a7f0-
+//!     │ │   │          │             │                          └ group, how we stand to it, tenancy,
+//!     │ │   │          │             │                            how much we want it
+//!     │ │   │          │             └ digests of our ha.cf, haresources and authkeys
+//!     │ │   │          └ your present life, and number of your last status that we took in
+//!     │ │   └ our present life: a number drawn at its beginning
 //!     │ └ a: communication is up, r: ready, s: settled
 //!     └ version
 //! ```
+//!
+//! A life is named by chance and not by its generation: one that was restored from a copy, or counts anew, may
+//! have the generation of an earlier life, and what was said in that one must not be taken for an answer to this.
 //!
 //! Flags that we do not know are skipped, so that a later version can say more.
 
@@ -41,10 +47,39 @@ pub struct Word {
     pub ready: bool,
     /// It has seen every group in somebody's hands since it started.
     pub settled: bool,
-    /// Generation and number of the receiver's last status that it took in.
+    /// Its present life.
+    pub life: u64,
+    /// The receiver's life and the number of its last status, as far as it took them in.
     pub heard: Option<(u64, u64)>,
+    /// What its files say.
+    pub files: Files,
     /// Every group of its haresources.
     pub groups: Vec<Said>,
+}
+
+/// Digests of what two nodes' files should have in common; 0 where nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Files {
+    /// Of ha.cf: names, times, failback, ping nodes.
+    pub ha_cf: u32,
+    /// Of haresources, whatever the order of its lines.
+    pub haresources: u32,
+    /// Of authkeys, keyed by what it holds.
+    pub authkeys: u32,
+}
+
+impl Files {
+    /// Names of the files that differ; none where one side does not say.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let each = [
+            ("ha.cf", self.ha_cf, other.ha_cf),
+            ("haresources", self.haresources, other.haresources),
+            ("authkeys", self.authkeys, other.authkeys),
+        ];
+        let differ = each.into_iter().filter(|(_, ours, theirs)| *ours != 0 && *theirs != 0 && ours != theirs);
+        differ.map(|(name, ..)| name).collect()
+    }
 }
 
 /// A word that cannot be read; its sender is taken for an old heartbeat.
@@ -85,10 +120,13 @@ impl fmt::Display for Word {
             f.write_char('-')?;
         }
         flags.iter().filter(|(set, _)| *set).try_for_each(|(_, letter)| f.write_char(*letter))?;
+        write!(f, " {:x}", self.life)?;
         match self.heard {
-            Some((generation, seq)) => write!(f, " {generation:x}:{seq:x}")?,
+            Some((life, seq)) => write!(f, " {life:x}:{seq:x}")?,
             None => f.write_str(" -")?,
         }
+        let Files { ha_cf, haresources, authkeys } = self.files;
+        write!(f, " {ha_cf:x}.{haresources:x}.{authkeys:x}")?;
         self.groups.iter().try_for_each(|said| {
             let (state, will) = (letter(&STATES, said.state), letter(&WILLS, said.will));
             write!(f, " {:08x}{state}{:x}{will}", said.tag, said.term)
@@ -108,21 +146,33 @@ impl FromStr for Said {
     }
 }
 
+impl FromStr for Files {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let mut digests = text.splitn(3, '.').map(|digest| u32::try_from(hex(digest)?).map_err(|_| Unreadable));
+        let mut next = || digests.next().unwrap_or(Err(Unreadable));
+        Ok(Self { ha_cf: next()?, haresources: next()?, authkeys: next()? })
+    }
+}
+
 impl FromStr for Word {
     type Err = Unreadable;
 
     fn from_str(text: &str) -> Result<Self, Unreadable> {
         let mut words = text.split_ascii_whitespace();
-        let (Some("1"), Some(flags), Some(heard)) = (words.next(), words.next(), words.next()) else {
+        let (Some("1"), Some(flags), Some(life)) = (words.next(), words.next(), words.next()) else {
             return Err(Unreadable);
         };
+        let (Some(heard), Some(files)) = (words.next(), words.next()) else { return Err(Unreadable) };
         let heard = match heard.split_once(':') {
-            Some((generation, seq)) => Some((hex(generation)?, hex(seq)?)),
+            Some((life, seq)) => Some((hex(life)?, hex(seq)?)),
             None => None,
         };
         let groups: Result<Vec<Said>, Unreadable> = words.take(MAX_GROUPS).map(str::parse).collect();
         let flag = |letter| flags.contains(letter);
-        Ok(Self { active: flag('a'), ready: flag('r'), settled: flag('s'), heard, groups: groups? })
+        let (life, files) = (hex(life)?, files.parse()?);
+        Ok(Self { active: flag('a'), ready: flag('r'), settled: flag('s'), life, heard, files, groups: groups? })
     }
 }
 
@@ -145,16 +195,20 @@ mod tests {
         #[test]
         fn every_word_comes_back_as_it_was(
             flags in any::<[bool; 3]>(),
+            life in any::<u64>(),
             heard in any::<Option<(u64, u64)>>(),
+            files in any::<[u32; 3]>(),
             groups in prop::collection::vec(any_said(), 0..20),
         ) {
             let [active, ready, settled] = flags;
-            let word = Word { active, ready, settled, heard, groups };
+            let [ha_cf, haresources, authkeys] = files;
+            let files = Files { ha_cf, haresources, authkeys };
+            let word = Word { active, ready, settled, life, heard, files, groups };
             prop_assert_eq!(word.to_string().parse(), Ok(word));
         }
 
         #[test]
-        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [ars-]{1,3} [0-9a-f]{1,18}:[0-9a-f+]{1,3} \\PC{0,20}") {
+        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [ars-]{1,3} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
             let _: Result<Word, _> = text.parse();
             let _: Result<Word, _> = tail.parse();
         }
@@ -162,7 +216,17 @@ mod tests {
 
     #[test]
     fn the_word_of_another_version_is_not_taken_for_ours() {
-        assert_eq!("2 ars 1:1".parse::<Word>(), Err(Unreadable));
+        assert_eq!("1 ars 7 1:1 1.2.3".parse::<Word>().map(|word| word.heard), Ok(Some((1, 1))));
+        assert_eq!("2 ars 7 1:1 1.2.3".parse::<Word>(), Err(Unreadable));
+        assert_eq!("1 ars 7 1:1 1.2".parse::<Word>(), Err(Unreadable));
         assert_eq!("".parse::<Word>(), Err(Unreadable));
+    }
+
+    #[test]
+    fn the_files_that_differ_are_named_and_what_is_not_known_is_not() {
+        let ours = Files { ha_cf: 1, haresources: 2, authkeys: 3 };
+        assert_eq!(ours.differing(&Files { haresources: 9, ..ours }), ["haresources"]);
+        assert_eq!(ours.differing(&Files { ha_cf: 7, haresources: 0, authkeys: 8 }), ["ha.cf", "authkeys"]);
+        assert!(ours.differing(&ours).is_empty() && ours.differing(&Files::default()).is_empty());
     }
 }

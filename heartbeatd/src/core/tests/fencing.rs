@@ -24,7 +24,9 @@ fn word(states: [State; 2]) -> Word {
         active: true,
         ready: true,
         settled: true,
+        life: 7,
         heard: None,
+        files: Files::default(),
         groups: states.into_iter().enumerate().map(said).collect(),
     }
 }

@@ -172,12 +172,16 @@ fn another_heartbeatd_proves_that_its_earlier_life_is_now() {
     bench.peer.generation = 400;
     bench.peer.seq = 0;
     // A recording echoes what we said long ago.
-    bench.peer.word = Some(Word { heard: Some((100, 3)), ..Word::default() });
+    bench.peer.word = Some(Word { heard: Some((bench.node.life(), 3)), ..Word::default() });
     bench.peer.beats = true;
     bench.wait(ms(1_000));
     assert!(!bench.notices().iter().any(|notice| notice.contains("lives under")));
-    bench.peer.word = Some(Word { heard: Some((100, 10_000)), ..Word::default() });
-    bench.wait(ms(400));
+    for _ in 0..4 {
+        // It has heard what we said a moment ago.
+        let highest = sent(&bench).iter().rev().find_map(|message| message.seq).unwrap_or(0);
+        bench.peer.word = Some(Word { heard: Some((bench.node.life(), highest)), ..Word::default() });
+        bench.wait(KEEPALIVE);
+    }
     assert!(bench.notices().iter().any(|notice| notice.contains("lives under generation 400")));
 }
 
@@ -204,9 +208,9 @@ fn our_own_broadcast_that_comes_back_is_nobodys_message() {
     let mut bench = acquainted();
     let own = Header { src: "node1".into(), srcuuid: Some(Uuid([1; 16])), generation: 100, ..bench.header(Some(2)) };
     let status = Body::Status { status: NodeStatus::Up, deadtime: None, protocol: Some(1) };
-    bench.hears(&Heard { header: own.clone(), body: status.clone(), word: None });
+    bench.hears(&Heard { header: own.clone(), body: status.clone(), word: None, strong: true });
     assert_eq!(bench.done, []);
-    bench.hears(&Heard { header: Header { seq: Some(5_000), ..own }, body: status, word: None });
+    bench.hears(&Heard { header: Header { seq: Some(5_000), ..own }, body: status, word: None, strong: true });
     assert!(bench.notices().iter().any(|notice| notice.starts_with("another machine sends as node1")));
 }
 
@@ -215,7 +219,7 @@ fn a_message_for_somebody_else_counts_in_the_order_and_does_nothing() {
     let mut bench = acquainted();
     bench.peer.seq += 1;
     let header = Header { dest: Some("node3".into()), ..bench.header(Some(bench.peer.seq)) };
-    bench.hears(&Heard { header, body: Body::ReqNodes { dest: "node3".into() }, word: None });
+    bench.hears(&Heard { header, body: Body::ReqNodes { dest: "node3".into() }, word: None, strong: true });
     assert_eq!(sent(&bench).iter().filter(|message| matches!(message.body, Body::RepNodes { .. })).count(), 0);
     bench.status(NodeStatus::Up);
     assert!(!bench.notices().iter().any(|notice| notice.contains("lost packet")));

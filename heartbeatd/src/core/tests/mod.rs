@@ -1,5 +1,6 @@
 //! One node on a bench: the test plays the other node, the scripts and the clock.
 
+mod faults;
 mod fencing;
 mod membership;
 mod stories;
@@ -7,7 +8,7 @@ mod traces;
 
 use std::time::{Duration, Instant};
 
-use super::{Action, Event, Group, GroupId, Heard, Identity, Level, Node, Notice, Plan, Settings, State, Word};
+use super::{Action, Event, Files, Group, GroupId, Heard, Identity, Level, Node, Notice, Plan, Settings, State, Word};
 use crate::wire::{Body, Header, Hold, NodeStatus, Phase, Uuid};
 
 pub const KEEPALIVE: Duration = Duration::from_millis(200);
@@ -30,11 +31,13 @@ pub fn settings() -> Settings {
         max_rexmit_delay: ms(250),
         ttl: 3,
         auto_failback: true,
+        legacy: false,
         pings: Vec::new(),
         deadping: DEADTIME,
         ipfail: false,
         fences: false,
         plan: Plan::new(vec![group("node1", "192.168.77.50/24/lan0"), group("node2", "LogRsc::c")]).unwrap(),
+        files: Files { ha_cf: 1, haresources: 2, authkeys: 3 },
     }
 }
 
@@ -107,7 +110,7 @@ impl Bench {
         self.take(actions);
     }
 
-    fn header(&self, seq: Option<u64>) -> Header {
+    pub fn header(&self, seq: Option<u64>) -> Header {
         let Player { name, uuid, generation, .. } = self.peer;
         Header { src: name.into(), srcuuid: Some(uuid), seq, generation, ts: 1, dest: None, destuuid: None }
     }
@@ -123,7 +126,7 @@ impl Bench {
         self.peer.seq += u64::from(!unsequenced);
         let seq = (!unsequenced).then_some(self.peer.seq);
         let word = if matches!(body, Body::Status { .. }) { self.peer.word.clone() } else { None };
-        let heard = Heard { header: self.header(seq), body, word };
+        let heard = Heard { header: self.header(seq), body, word, strong: true };
         self.hears(&heard);
     }
 
@@ -219,11 +222,11 @@ pub fn line(body: &Body) -> String {
         Body::AskResources { hold, phase } => format!("ask {} {}", hold.as_str(), phase.as_str()),
         Body::HbTakeover { hold } => format!("hb_takeover {}", hold.as_str()),
         Body::Shutdone => "shutdone".into(),
+        Body::IpRequest { key } => format!("ip-request {key}"),
+        Body::IpRequestResp { dest, key, we_own, ok } => format!("ip-request-resp {dest} {key} {we_own} {ok}"),
         Body::Ack { .. }
         | Body::Rexmit { .. }
         | Body::NakRexmit { .. }
-        | Body::IpRequest { .. }
-        | Body::IpRequestResp { .. }
         | Body::Stonith { .. }
         | Body::Client { .. }
         | Body::Unknown { .. } => format!("{body:?}"),

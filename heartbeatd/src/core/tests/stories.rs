@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 use super::*;
 use crate::core::{Refusal, Ticket, Which, Why};
 
-struct Pair {
-    nodes: [Node; 2],
+pub(super) struct Pair {
+    pub nodes: [Node; 2],
     now: Instant,
-    cut: bool,
+    pub cut: bool,
     started: [bool; 2],
-    done: [Vec<Action>; 2],
-    works: bool,
+    pub done: [Vec<Action>; 2],
+    pub works: bool,
 }
 
 impl Pair {
-    fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings) -> Self {
         let now = Instant::now();
         let node = |at: usize| {
             let me = Identity { name: format!("node{}", at + 1), uuid: Uuid([at as u8 + 1; 16]), generation: 100 };
@@ -33,7 +33,7 @@ impl Pair {
     }
 
     /// Both started and ready.
-    fn running(settings: Settings) -> Self {
+    pub fn running(settings: Settings) -> Self {
         let mut pair = Self::new(settings);
         for node in 0..2 {
             pair.happens(node, Event::Ready(true));
@@ -44,7 +44,7 @@ impl Pair {
         pair
     }
 
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.done = [vec![], vec![]];
     }
 
@@ -70,16 +70,16 @@ impl Pair {
         }
     }
 
-    fn start(&mut self, node: usize) {
+    pub fn start(&mut self, node: usize) {
         self.started[node] = true;
         self.turn(node, |core, now| core.start(now));
     }
 
-    fn happens(&mut self, node: usize, event: Event) {
+    pub fn happens(&mut self, node: usize, event: Event) {
         self.turn(node, |core, now| core.handle(now, event));
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         for turn in 0.. {
             assert!(turn < 100_000, "the nodes keep each other busy");
@@ -92,15 +92,15 @@ impl Pair {
         self.now = end;
     }
 
-    fn holds(&self) -> [[bool; 2]; 2] {
+    pub fn holds(&self) -> [[bool; 2]; 2] {
         [0, 1].map(|node: usize| [0, 1].map(|group| self.nodes[node].state(GroupId(group)) == Some(State::Held)))
     }
 
-    fn has_done(&self, node: usize, action: &Action) -> bool {
+    pub fn has_done(&self, node: usize, action: &Action) -> bool {
         self.done[node].contains(action)
     }
 
-    fn answer(&self, node: usize) -> Option<Result<(), Refusal>> {
+    pub fn answer(&self, node: usize) -> Option<Result<(), Refusal>> {
         self.done[node].iter().find_map(|action| match action {
             Action::Answer { result, .. } => Some(result.clone()),
             _ => None,

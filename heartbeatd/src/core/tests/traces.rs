@@ -22,7 +22,7 @@ fn started_together(me: &'static str) -> Bench {
 }
 
 /// The same up to each holding its own.
-fn both_hold_their_own(me: &'static str) -> Bench {
+pub(super) fn both_hold_their_own(me: &'static str) -> Bench {
     let mut bench = started_together(me);
     bench.status(NodeStatus::Active);
     bench.says(Body::Starting);
@@ -278,4 +278,62 @@ fn a_group_that_does_not_start_here_moves_to_the_old_node() {
     assert_eq!(bench.said(), ["R(local,1) req_our_resources()", "ask local me"]);
     bench.ask(Hold::Local, Phase::Other);
     assert_eq!(bench.said(), ["R(none,0) standby", "ask local done"]);
+}
+
+fn legacy() -> Settings {
+    Settings { legacy: true, ..settings() }
+}
+
+const KEY: &str = "192.168.77.50/24/lan0";
+
+#[test]
+fn b5_legacy_alone_until_the_other_asks_for_its_own() {
+    let mut bench = Bench::new("node2", legacy());
+    bench.happens(Event::Ready(true));
+    bench.peer.beats = false;
+    bench.start();
+    bench.wait(ms(3_100));
+    assert_eq!(bench.holds(), [true, true]);
+    assert_eq!(bench.said(), [""; 0], "nothing of groups is ever said unasked");
+    bench.peer.beats = true;
+    bench.status(NodeStatus::Init);
+    bench.status(NodeStatus::Up);
+    bench.says(Body::ReqNodes { dest: "node2".into() });
+    bench.status(NodeStatus::Active);
+    bench.works = false;
+    bench.said();
+    bench.says(Body::IpRequest { key: KEY.into() });
+    assert_eq!(bench.said(), [""; 0], "it is let go first");
+    bench.happens(Event::Released { group: GroupId(0), ok: true });
+    assert_eq!(bench.said(), [format!("ip-request-resp node1 {KEY} true true")]);
+    assert_eq!(bench.holds(), [false, true]);
+    bench.says(Body::IpRequest { key: KEY.into() });
+    assert_eq!(bench.said(), [format!("ip-request-resp node1 {KEY} false true")], "asked again");
+    bench.happens(Event::Standby { which: Which::All, ticket: Ticket(1) });
+    assert!(bench.done.iter().any(|action| matches!(action, Action::Answer { result: Err(_), .. })));
+    bench.works = true;
+    bench.happens(Event::Stop);
+    assert_eq!(bench.said(), ["shutdone"]);
+}
+
+#[test]
+fn b5_legacy_we_come_up_and_ask_until_we_are_answered() {
+    let mut bench = Bench::new("node1", legacy());
+    bench.start();
+    bench.status(NodeStatus::Active);
+    bench.says(Body::RepNodes { dest: "node1".into(), nodes: vec!["node1".into(), "node2".into()], deleted: vec![] });
+    bench.wait(ms(500));
+    assert!(!bench.said().iter().any(|line| line.starts_with("ip-request")), "it serves, and we could not yet");
+    bench.happens(Event::Ready(true));
+    assert_eq!(bench.said(), [format!("ip-request {KEY}")]);
+    bench.wait(ms(9_900));
+    assert_eq!(bench.said(), [""; 0]);
+    bench.wait(ms(200));
+    assert_eq!(bench.said(), [format!("ip-request {KEY}")], "the answer may have got lost");
+    assert_eq!(bench.holds(), [false, false]);
+    bench.says(Body::IpRequestResp { dest: "node1".into(), key: KEY.into(), we_own: true, ok: true });
+    assert_eq!((bench.said(), bench.holds()), (vec![], [true, false]));
+    bench.peer.beats = false;
+    bench.wait(ms(1_500));
+    assert_eq!((bench.said(), bench.holds()), (vec![], [true, true]));
 }

@@ -29,7 +29,7 @@ fn nodes(out: &mut String, status: &heartbeatd::Status) {
     let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused, ipfail: _ } = status;
     let moving = if *stable { "" } else { ", moving" };
     line!(out, "{node} holds {holds} groups{moving}");
-    for NodeStatus { name, status, links, heartbeatd, ping, fencing } in nodes {
+    for NodeStatus { name, status, links, heartbeatd, ping, fencing, differs } in nodes {
         let kind = match (ping, heartbeatd) {
             (true, _) => " (pinged)",
             (false, Some(false)) => " (heartbeat)",
@@ -45,6 +45,9 @@ fn nodes(out: &mut String, status: &heartbeatd::Status) {
             if links.is_empty() { "" } else { "; " },
             links.join(", ")
         );
+        if !differs.is_empty() {
+            line!(out, "    {} there differs from ours", differs.join(" and "));
+        }
     }
     for GroupStatus { name, home, holder, failed } in groups {
         let holder = holder.as_deref().unwrap_or("nobody that is known");

@@ -1,0 +1,45 @@
+//! Short digests of the three files, which two heartbeatd tell each other: haresources must be the same on both
+//! nodes, and nothing else would notice if it is not (spec/heartbeat.md 2.5, fault 11).
+
+use sha2::{Digest, Sha256};
+
+use super::{Config, Group, HaCf};
+use crate::core::Files;
+
+/// Of what both nodes should have in common. Never 0, which is for what is not known.
+#[must_use]
+pub fn digests(config: &Config) -> Files {
+    Files {
+        ha_cf: short(&ha_cf(&config.ha_cf)),
+        haresources: short(&haresources(&config.groups)),
+        authkeys: config.keys.digest(),
+    }
+}
+
+fn short(text: &str) -> u32 {
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(text.as_bytes()));
+    u32::from_be_bytes([a, b, c, d]).max(1)
+}
+
+/// Media and what belongs to one node only may differ.
+fn ha_cf(file: &HaCf) -> String {
+    let HaCf { nodes, keepalive, deadtime, warntime, initdead, auto_failback, ipfail, deadping, pings, .. } = file;
+    let mut nodes = nodes.clone();
+    nodes.sort();
+    let mut pings: Vec<&str> = pings.iter().map(|ping| ping.name.as_str()).collect();
+    pings.sort_unstable();
+    format!(
+        "{nodes:?} {keepalive:?} {deadtime:?} {warntime:?} {initdead:?} {auto_failback} {ipfail} {deadping:?} {pings:?}"
+    )
+}
+
+/// The order of the groups decides nothing, that of the resources in a group does.
+fn haresources(groups: &[Group]) -> String {
+    let line = |group: &Group| {
+        let resources: Vec<&str> = group.resources.iter().map(|resource| resource.written.as_str()).collect();
+        format!("{} {}", group.home, resources.join(" "))
+    };
+    let mut lines: Vec<String> = groups.iter().map(line).collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
