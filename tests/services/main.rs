@@ -48,4 +48,5 @@ mod postfix;
 mod postgresql;
 mod slapd;
 mod tinyproxy;
+mod upkeep;
 mod vsftpd;

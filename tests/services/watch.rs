@@ -53,6 +53,11 @@ impl<'p> Checks<'p> {
         self.authorities = Some(authorities.to_owned());
     }
 
+    /// A directive outside of sections.
+    pub fn globally(&mut self, line: &str) {
+        self.text.insert_str(0, &format!("{line}\n"));
+    }
+
     /// Checks a port of the place's address; `lines` are the section's, such as `service=nntp`, one directive a line.
     pub fn add(&mut self, port: u16, lines: &str) -> Check {
         self.add_at(self.place.at(port), lines)
@@ -149,6 +154,20 @@ impl Watch<'_> {
             real.state == state && destination.map(|it| it.weight) == weight && said.contains(agent)
         });
         seen.map(drop)
+    }
+
+    /// Has ldirectord carry out an order.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn order(&self, request: &Request) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.attempt(|| "start a runtime".into())?;
+        let answer = runtime.block_on(async {
+            let mut client = Client::connect(&self.socket, SPEAKS).await.map_err(|e| chain(&e))?;
+            client.call::<()>(request).await.map_err(|e| chain(&e))
+        });
+        answer.map_err(Error::Senseless)
     }
 
     /// How long ago the last check of this server ended.
