@@ -21,6 +21,7 @@ use tokio::time::sleep_until;
 
 use crate::act::fence::Fencer;
 use crate::act::groups::{Groups, News};
+use crate::act::helper::{self, Helpers, RebootWanted};
 use crate::act::identity::Store;
 use crate::config::{self, Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
@@ -67,6 +68,7 @@ pub struct Driver {
     kernel: route::Client,
     groups: Groups,
     fencer: Fencer,
+    helpers: Helpers,
     pinger: Pinger,
     server: Server<Request>,
     signals: Signals,
@@ -93,6 +95,7 @@ enum Wake {
     Datagrams,
     News(News),
     Fenced(bool),
+    Failfast(RebootWanted),
     Asked(Call<Request>),
     Signal(Signal),
     Interfaces(io::Result<watch::Event>),
@@ -108,6 +111,7 @@ impl Driver {
         let now = Instant::now();
         Self {
             link_of: link_of(&config),
+            helpers: Helpers::new(&config.ha_cf.helpers),
             fencer: Fencer::new(config.ha_cf.fences.clone(), config.ha_cf.peer(), now),
             media: Media::new(&config.ha_cf.media),
             keys: config.keys,
@@ -145,6 +149,7 @@ impl Driver {
             self.turn(wake);
         }
         self.groups.release_everything();
+        self.helpers.stop().await;
     }
 
     async fn wait(&mut self) -> Wake {
@@ -157,6 +162,7 @@ impl Driver {
             () = self.pinger.readable() => Wake::Datagrams,
             news = self.groups.next_news() => Wake::News(news),
             ok = self.fencer.ended() => Wake::Fenced(ok),
+            died = self.helpers.next() => Wake::Failfast(died),
             call = self.server.next_call() => Wake::Asked(call),
             signal = self.signals.next() => Wake::Signal(signal),
             event = self.watch.next() => Wake::Interfaces(event),
@@ -178,6 +184,7 @@ impl Driver {
             Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
             Wake::News(News::Ready(ready)) => self.tell_ready(ready),
             Wake::Fenced(ok) => self.happen(Event::Fenced { ok }),
+            Wake::Failfast(RebootWanted { program }) => failfast(&program),
             Wake::Asked(call) => self.answer(call),
             Wake::Signal(signal) => self.signalled(signal),
             Wake::Interfaces(event) => self.interfaces_changed(event),
@@ -269,8 +276,10 @@ impl Driver {
     }
 
     fn note(&mut self, notice: &Notice) {
-        if matches!(notice, Notice::Fencing { .. }) {
-            self.fencer.begins();
+        match notice {
+            Notice::Fencing { .. } => self.fencer.begins(),
+            Notice::CommunicationUp => self.helpers.start(),
+            _ => {}
         }
         let level = match notice.level() {
             Level::Info => log::Level::Info,
@@ -437,6 +446,14 @@ struct Outcome {
 struct Reloaded {
     restart_needed: bool,
     message: String,
+}
+
+/// The peer takes over as soon as this node is silent, and is not kept waiting.
+fn failfast(program: &str) {
+    log::error!("{program} has died and is failfast: rebooting this machine");
+    if let Err(e) = helper::reboot() {
+        log::error!("cannot reboot: {e}");
+    }
 }
 
 fn refuse(refusal: &Refusal) -> Fault {

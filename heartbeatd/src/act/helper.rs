@@ -131,10 +131,7 @@ fn shown(helper: &Helper) -> String {
 }
 
 /// One life. `None`: it was stopped.
-async fn live(
-    helper: &Helper,
-    stopped: oneshot::Receiver<oneshot::Sender<()>>,
-) -> io::Result<Option<ExitStatus>> {
+async fn live(helper: &Helper, stopped: oneshot::Receiver<oneshot::Sender<()>>) -> io::Result<Option<ExitStatus>> {
     let (mut output, writer) = Output::new(shown(helper))?;
     let child = Command::new(&helper.program)
         .args(&helper.args)

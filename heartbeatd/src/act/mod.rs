@@ -6,6 +6,7 @@ pub mod fence;
 pub mod groups;
 pub mod guard;
 pub mod handover;
+pub mod helper;
 pub mod identity;
 pub mod ldirectord;
 pub mod lease;

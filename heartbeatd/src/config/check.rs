@@ -119,6 +119,7 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
     Some(HaCf {
         local,
         fences,
+        helpers: written.helpers,
         nodes: written.nodes.into_iter().map(|node| node.text).collect(),
         keepalive,
         deadtime,

@@ -36,7 +36,9 @@ const fn row(name: &'static str, takes: Takes, standing: Standing) -> Directive 
 
 const LOG: &str = "everything goes to the system log";
 const CRM: &str = "it belongs to Pacemaker";
-const API: &str = "there is no client socket of heartbeat's; programs use heartbeatd's own";
+/// Why `apiauth` does nothing for any program but ipfail, which is built in.
+pub(super) const API: &str =
+    "there is no client socket of heartbeat's; whoever is of the group haclient may use heartbeatd's own";
 const MEMORY: &str = "memory is locked as it is needed, none is set aside";
 const PRIORITY: &str = "the priority is as the service was started with (CPUSchedulingPolicy= in its unit, or chrt)";
 const COMPRESS: &str = "messages between two nodes are too small to be compressed";
@@ -85,12 +87,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         Refused("the watchdog is not available yet: a hung node would not be reset", "take the line out"),
     ),
     row("respawn", Line, Done),
-    row(
-        "failfast",
-        Line,
-        Refused("programs started by heartbeat are not available yet: this one would not run", "take the line out"),
-    ),
-    row("apiauth", Line, Ignored(API)),
+    row("failfast", Line, Done),
+    row("apiauth", Line, Done),
     row("stonith", Line, Done),
     row("stonith_host", Line, Done),
     row("logfile", Value, Ignored(LOG)),

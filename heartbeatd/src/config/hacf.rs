@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Surroundings;
 use super::directive::{self, Directive, Standing, Takes};
 use super::fence::{self, Device};
+use super::helper::{self, Helper};
 use super::medium::{Kind, Medium, Mistake};
 use super::model::{GenerationMethod, PingNode, UuidFrom};
 use super::ping;
@@ -15,6 +16,7 @@ use crate::wire::Form;
 /// heartbeat reads no more of a line (spec 1.1).
 const LONGEST_LINE: usize = 5119;
 const LONGEST_NODE_NAME: usize = 99;
+const MOST_HELPERS: usize = 64;
 /// As many nodes as heartbeat has room for, less the two.
 const MOST_PINGS: usize = 98;
 
@@ -39,6 +41,8 @@ pub(super) struct Written {
     pub(super) deadping: Option<(Duration, Place)>,
     /// Where ipfail is asked for.
     pub(super) ipfail: Option<Place>,
+    /// Programs to run, in the order of the file.
+    pub(super) helpers: Vec<Helper>,
     /// Fencing devices, and for whom.
     pub(super) devices: Vec<Device>,
     pub(super) failback: Option<(Failback, Place)>,
@@ -68,6 +72,7 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         pings: Vec::new(),
         deadping: None,
         ipfail: None,
+        helpers: Vec::new(),
         devices: Vec::new(),
         failback: None,
         hopfudge: 1,
@@ -126,8 +131,10 @@ impl Written {
             }
             return;
         }
-        if directive.name == "respawn" {
-            return self.respawn(name, &words, source);
+        match directive.name {
+            "respawn" | "failfast" => return self.helper(name, &words, source, around),
+            "apiauth" => return apiauth(name, &words, source, around),
+            _ => {}
         }
         if directive.takes == Takes::Line {
             return;
@@ -197,24 +204,18 @@ impl Written {
         }
     }
 
-    /// ipfail is part of this program; others are not started.
-    fn respawn(&mut self, name: &Word, words: &[Word], source: &mut Source) {
-        let program = words.get(1).and_then(|word| word.text.rsplit('/').next());
-        match program {
-            Some("ipfail") => self.ipfail = Some(name.place.clone()),
-            Some(program) => {
-                let help = "ipfail is built in; start other programs from an init script or a resource script";
-                source.error(
-                    &name.place,
-                    format!("programs started by heartbeat are not available: {program} would not run"),
-                    help,
-                );
+    /// ipfail is part of this program; others are started beside it.
+    fn helper(&mut self, name: &Word, words: &[Word], source: &mut Source, around: &Surroundings) {
+        if words.get(1).is_some_and(|program| program.text.rsplit('/').next() == Some("ipfail")) {
+            self.ipfail = Some(name.place.clone());
+            return;
+        }
+        match helper::read(name.text == "failfast", words, around) {
+            Ok(_) if self.helpers.len() == MOST_HELPERS => {
+                source.error(&name.place, format!("more than {MOST_HELPERS} programs"), "start some from elsewhere");
             }
-            None => source.error(
-                &name.place,
-                "user and program are missing",
-                "as in \"respawn hacluster /usr/lib/heartbeat/ipfail\"",
-            ),
+            Ok(helper) => self.helpers.push(helper),
+            Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
         }
     }
 
@@ -322,6 +323,15 @@ impl Written {
         }
         self.nodes.push(Word { text: name, place: word.place.clone() });
         Ok(())
+    }
+}
+
+/// What ipfail is allowed is built in; nobody else has a socket to use it on.
+fn apiauth(name: &Word, words: &[Word], source: &mut Source, around: &Surroundings) {
+    match helper::client(words, around) {
+        Ok("ipfail") => {}
+        Ok(client) => source.warn(&name.place, format!("apiauth {client} has no effect: {}", directive::API), None),
+        Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
     }
 }
 

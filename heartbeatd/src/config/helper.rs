@@ -31,7 +31,11 @@ fn mistake<T>(word: &Word, message: impl Into<String>, help: &str) -> Result<T, 
 /// One line: `words` behind the directive, of which there is at least one.
 pub(super) fn read(failfast: bool, words: &[Word], around: &Surroundings) -> Result<Helper, Mistake> {
     let [user, command, args @ ..] = words else {
-        return mistake(&words[0], "the program is missing", "user and program, as in \"respawn root /usr/local/bin/x\"");
+        return mistake(
+            &words[0],
+            "the program is missing",
+            "user and program, as in \"respawn root /usr/local/bin/x\"",
+        );
     };
     let Some((uid, gid)) = (around.user)(&user.text) else {
         return mistake(user, format!("there is no user {:?}", user.text), "the user that the program is to run as");

@@ -6,6 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use lvs::daemon::privilege;
 use lvs::diag::Diagnostic;
 use zeroize::Zeroizing;
 
@@ -70,6 +71,8 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
         name_from,
         port: service_port(),
         resolve: &resolve,
+        user: &|name| privilege::user(name).map(|user| (user.uid, user.gid)),
+        group: &|name| privilege::group(name).is_some(),
         program: &program,
         parameters: &parameters,
         has_script: &has_script,

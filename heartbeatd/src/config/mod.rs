@@ -10,6 +10,7 @@ mod directive;
 mod fence;
 mod hacf;
 mod haresources;
+mod helper;
 mod load;
 mod medium;
 mod model;
@@ -20,6 +21,7 @@ mod value;
 
 pub use digest::digests;
 pub use fence::{Agent, Fence};
+pub use helper::Helper;
 pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
 pub use medium::Medium;
 pub use model::{Config, GenerationMethod, Group, HaCf, PingNode, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
@@ -41,6 +43,10 @@ pub struct Surroundings<'a> {
     pub resolve: &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
     /// A program that is executable, by its name in the directories of the system's programs, or by its path.
     pub program: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// A user's id and that of its primary group.
+    pub user: &'a dyn Fn(&str) -> Option<(u32, u32)>,
+    /// Whether there is a group of that name.
+    pub group: &'a dyn Fn(&str) -> bool,
     /// What a file of parameters says, and whether others than its owner may read it.
     pub parameters: &'a dyn Fn(&Path) -> io::Result<(String, bool)>,
     /// Whether a resource script of that name is installed.

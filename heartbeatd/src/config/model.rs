@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Fence, Medium};
+use super::{Fence, Helper, Medium};
 use crate::wire::{Form, Keys};
 
 /// How the generation of the daemon is numbered (spec 5.2).
@@ -48,6 +48,8 @@ pub struct HaCf {
     pub deadping: Duration,
     /// A node that reaches fewer ping nodes than the other gives it everything.
     pub ipfail: bool,
+    /// Programs that run while communication is up, started in this order.
+    pub helpers: Vec<Helper>,
     /// What switches the other node off when it is silent, tried in this order. Empty: its groups are taken at once.
     pub fences: Vec<Fence>,
     /// Groups go home when their node returns. `legacy` and no `auto_failback` at all mean this

@@ -199,11 +199,30 @@ fn the_facility_of_the_system_log_is_the_files() {
 }
 
 #[test]
-fn what_starts_programs_or_needs_a_cable_is_refused_by_name() {
-    for line in ["watchdog /dev/watchdog", "serial /dev/ttyS0", "respawn root /x"] {
+fn what_needs_a_device_is_refused_by_name() {
+    for line in ["watchdog /dev/watchdog", "serial /dev/ttyS0"] {
         let (model, found) = with(line);
         assert!(model.is_none() && found[0].contains("not available"), "{found:?}");
     }
+}
+
+#[test]
+fn programs_are_those_of_the_file_and_ipfail_is_none_of_them() {
+    let lines = "respawn hacluster /usr/bin/true -a b\nfailfast root /usr/bin/true\n\
+                 respawn hacluster /usr/lib/heartbeat/ipfail\nping 10.0.0.1";
+    let (model, found) = with(lines);
+    assert_eq!(found, [""; 0]);
+    let model = model.unwrap();
+    let shown: Vec<_> = model.helpers.iter().map(|h| (h.uid, h.gid, h.args.join(" "), h.failfast)).collect();
+    assert_eq!(shown, [(90, 91, "-a b".to_owned(), false), (0, 0, String::new(), true)]);
+    assert!(model.ipfail);
+}
+
+#[test]
+fn who_may_use_a_socket_that_is_not_there_is_checked_and_told() {
+    assert_eq!(with("apiauth ipfail uid=hacluster").1, [""; 0]);
+    let (model, found) = with("apiauth evms uid=hacluster,root gid=haclient");
+    assert!(model.is_some() && found.len() == 1 && found[0].contains("apiauth evms has no effect"), "{found:?}");
 }
 
 #[test]

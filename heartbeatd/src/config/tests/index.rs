@@ -48,6 +48,7 @@ const YES_OR_NO: (&str, &str) = ("perhaps", "neither yes nor no");
 const CRM: Outcome = NoEffect("it belongs to Pacemaker");
 const FILE: &[&str] = &["a_usual_file_is_read_without_a_word"];
 const MEDIA: &[&str] = &["every_kind_of_medium_carries_a_packet"];
+const HELPERS: &str = "programs_run_as_their_user_are_started_again_and_stopped_in_the_reverse_order";
 const FENCING: &[&str] = &[
     "a_node_that_may_hold_something_is_fenced_before_anything_of_it_is_taken",
     "a_device_is_told_what_to_do_on_its_standard_input",
@@ -140,11 +141,31 @@ const ROWS: &[Row] = &[
     row(
         "respawn",
         "hacluster /usr/lib/heartbeat/ipfail",
-        Told("without ping nodes", &["ping_nodes_have_names_hosts_and_a_time_of_their_own"]),
-        &[("hacluster", "program are missing")],
+        Told("without ping nodes", &["ping_nodes_have_names_hosts_and_a_time_of_their_own", HELPERS]),
+        &[
+            ("hacluster", "program is missing"),
+            ("nosuch /usr/bin/true", "there is no user"),
+            ("root true", "not a full path"),
+            ("root /etc/passwd", "is not executable"),
+        ],
     ),
-    row("failfast", "root /bin/true", Refused("programs started by heartbeat are not available yet"), &[]),
-    row("apiauth", "ipfail uid=hacluster", NoEffect("no client socket"), &[]),
+    row(
+        "failfast",
+        "root /usr/bin/true -x",
+        Done(&["one_that_ends_with_100_wants_no_more_and_the_end_of_another_can_be_the_nodes", HELPERS]),
+        &[("root", "program is missing"), ("root true", "not a full path")],
+    ),
+    row(
+        "apiauth",
+        "ipfail uid=hacluster,0 gid=haclient",
+        Done(&["who_may_use_a_socket_that_is_not_there_is_checked_and_told"]),
+        &[
+            ("foo", "who may use the name is missing"),
+            ("foo user=root", "neither uid=LIST nor gid=LIST"),
+            ("foo uid=nosuch", "not known to this machine"),
+            ("foo gid=nosuch", "not known to this machine"),
+        ],
+    ),
     row(
         "stonith",
         "fence_fake /etc/ha.d/fence",

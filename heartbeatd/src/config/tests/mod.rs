@@ -24,7 +24,17 @@ fn around(name: &str) -> Surroundings<'static> {
             "lvs2" => Ok(vec![IpAddr::from([10, 99, 0, 2])]),
             _ => Err(io::Error::other("name not known")),
         },
-        program: &|name| name.contains("fence_fake").then(|| PathBuf::from("/usr/sbin/fence_fake")),
+        user: &|name| match name {
+            "root" => Some((0, 0)),
+            "hacluster" => Some((90, 91)),
+            _ => None,
+        },
+        group: &|name| name == "haclient",
+        program: &|name| {
+            (name == "/usr/bin/true")
+                .then(|| name.into())
+                .or_else(|| name.contains("fence_fake").then(|| PathBuf::from("/usr/sbin/fence_fake")))
+        },
         parameters: &|path| match path.to_str() {
             Some("/etc/ha.d/fence") => Ok(("# secret\nip=10.0.0.9 password=hush\n".into(), true)),
             _ => Err(io::Error::from(io::ErrorKind::NotFound)),
