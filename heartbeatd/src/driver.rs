@@ -23,6 +23,7 @@ use crate::act::fence::Fencer;
 use crate::act::groups::{Groups, News};
 use crate::act::helper::{self, Helpers, RebootWanted};
 use crate::act::identity::Store;
+use crate::act::watchdog::Watchdog;
 use crate::config::{self, Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
 use crate::media::{Interfaces, Media, Pinger, Reason, Refused};
@@ -43,6 +44,8 @@ pub struct Parts {
     pub store: Store,
     /// The resources.
     pub groups: Groups,
+    /// What resets the machine when the loop stands still.
+    pub watchdog: Option<Watchdog>,
     /// What asks the ping nodes.
     pub pinger: Pinger,
     /// The control socket.
@@ -69,6 +72,7 @@ pub struct Driver {
     groups: Groups,
     fencer: Fencer,
     helpers: Helpers,
+    watchdog: Option<Watchdog>,
     pinger: Pinger,
     server: Server<Request>,
     signals: Signals,
@@ -107,7 +111,7 @@ impl Driver {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, store, groups, pinger, server, signals, watch, kernel } = parts;
+        let Parts { node, config, store, groups, watchdog, pinger, server, signals, watch, kernel } = parts;
         let now = Instant::now();
         Self {
             link_of: link_of(&config),
@@ -121,6 +125,7 @@ impl Driver {
             store,
             kernel,
             groups,
+            watchdog,
             pinger,
             server,
             signals,
@@ -150,12 +155,16 @@ impl Driver {
         }
         self.groups.release_everything();
         self.helpers.stop().await;
+        if let Some(watchdog) = self.watchdog {
+            watchdog.close();
+        }
     }
 
     async fn wait(&mut self) -> Wake {
         let deadline = [self.node.deadline(), self.housekeeping].into_iter();
         let deadline = deadline.chain(self.groups.deadline()).chain(self.pinger.deadline());
-        let deadline = deadline.chain(self.fencer.deadline()).min();
+        let deadline =
+            deadline.chain(self.fencer.deadline()).chain(self.watchdog.as_ref().map(Watchdog::deadline)).min();
         let deadline = deadline.unwrap_or(self.housekeeping).into();
         tokio::select! {
             () = self.media.readable() => Wake::Datagrams,
@@ -199,6 +208,9 @@ impl Driver {
         let leases: Vec<_> = self.node.leases().collect();
         self.groups.turn(Instant::now(), &leases);
         self.fencer.turn(now);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.alive(now);
+        }
         if self.housekeeping <= now {
             self.keep_house(now);
         }

@@ -18,6 +18,7 @@ use lvs::settings::Settings;
 
 use crate::act::groups::{self, Groups};
 use crate::act::identity::{Store, StoreError};
+use crate::act::watchdog::Watchdog;
 use crate::config::{self, Config, Loaded, Problem};
 use crate::core::{self, Identity, Node, PlanError};
 use crate::driver::{Driver, Parts, link_names};
@@ -59,6 +60,15 @@ pub enum StartError {
     /// What any daemon may meet.
     #[error(transparent)]
     Daemon(#[from] daemon::StartError),
+    /// What is to reset this machine cannot be had: it would be less safe than ha.cf says.
+    #[error("cannot open the watchdog device {}: another program may have it, or its module is not loaded", path.display())]
+    Watchdog {
+        /// The device.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The node's identity cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,7 +81,7 @@ impl StartError {
         match self {
             Self::Files(_) | Self::Plan(_) | Self::Daemon(daemon::StartError::Settings(_)) => 6,
             Self::Privilege => 4,
-            Self::Daemon(_) | Self::Store(_) => 1,
+            Self::Daemon(_) | Self::Watchdog { .. } | Self::Store(_) => 1,
         }
     }
 }
@@ -174,11 +184,24 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         ha_cf.pings.iter().enumerate().flat_map(|(node, ping)| ping.hosts.iter().map(move |host| (node, *host)));
     let pinger = Pinger::new(hosts.collect(), token, every, Instant::now()).map_err(system("open sockets to ping"))?;
     let server = Server::bind(listen(&settings.sockets, &ha_cf.local)).await.map_err(daemon::StartError::from)?;
+    let groups = Groups::open(&config, &settings.sockets).map_err(system("get hold of the interfaces"))?;
+    let watch = Watch::open().map_err(system("hear about interfaces"))?;
+    let kernel = route::Client::open().map_err(system("ask about interfaces"))?;
+    let signals = Signals::new().map_err(system("catch signals"))?;
+    let watchdog = match &ha_cf.watchdog {
+        // The last thing that can fail: from here on the loop has to turn, or the machine goes down.
+        Some(path) => Some(
+            Watchdog::open(path, ha_cf.deadtime, Instant::now())
+                .map_err(|source| StartError::Watchdog { path: path.clone(), source })?,
+        ),
+        None => None,
+    };
     Ok(Driver::new(Parts {
-        groups: Groups::open(&config, &settings.sockets).map_err(system("get hold of the interfaces"))?,
-        watch: Watch::open().map_err(system("hear about interfaces"))?,
-        kernel: route::Client::open().map_err(system("ask about interfaces"))?,
-        signals: Signals::new().map_err(system("catch signals"))?,
+        groups,
+        watch,
+        kernel,
+        signals,
+        watchdog,
         node: Node::new(core_settings, me, Instant::now(), seed),
         pinger,
         server,

@@ -14,3 +14,4 @@ pub mod proclaim;
 pub mod script;
 pub mod silence;
 pub mod sync;
+pub mod watchdog;

@@ -137,6 +137,7 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         uuid: written.uuid,
         form: written.form,
         debug: written.debug,
+        watchdog: written.watchdog,
         facility: written.facility,
         environment: written.environment,
     })

@@ -81,11 +81,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     row("auto_failback", Value, Done),
     row("nice_failback", Value, Done),
     row("hopfudge", Value, Done),
-    row(
-        "watchdog",
-        Value,
-        Refused("the watchdog is not available yet: a hung node would not be reset", "take the line out"),
-    ),
+    row("watchdog", Value, Done),
     row("respawn", Line, Done),
     row("failfast", Line, Done),
     row("apiauth", Line, Done),

@@ -1,5 +1,6 @@
 //! ha.cf: from lines to what they say, before it is asked whether that makes sense.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Surroundings;
@@ -52,6 +53,7 @@ pub(super) struct Written {
     pub(super) uuid: UuidFrom,
     pub(super) form: Form,
     pub(super) debug: u8,
+    pub(super) watchdog: Option<PathBuf>,
     /// Of the system log.
     pub(super) facility: Option<String>,
     pub(super) environment: Vec<(String, String)>,
@@ -81,6 +83,7 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         uuid: UuidFrom::File,
         form: Form::Usual,
         debug: 0,
+        watchdog: None,
         facility: None,
         environment: Vec::new(),
         broken_media: 0,
@@ -291,6 +294,13 @@ impl Written {
                     "resources come from haresources",
                 );
             }
+            "watchdog" if self.watchdog.is_some() => {
+                return no("a second watchdog device".into(), "one resets the machine as well as two");
+            }
+            "watchdog" if !text.starts_with('/') => {
+                return no(format!("{text:?} is not a device"), "usually /dev/watchdog");
+            }
+            "watchdog" => self.watchdog = Some(text.into()),
             "logfacility" => match lvs::daemon::logging::facility(text) {
                 Some(_) => self.facility = Some(text.to_ascii_lowercase()),
                 None if text == "none" => {

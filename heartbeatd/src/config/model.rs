@@ -69,6 +69,8 @@ pub struct HaCf {
     pub form: Form,
     /// 0 to 255; from 1 on, more is logged.
     pub debug: u8,
+    /// What resets the machine when the main loop stands still.
+    pub watchdog: Option<PathBuf>,
     /// Of the system log (`logfacility`), a name that `lvs::daemon::logging::facility` knows; `None`: daemon.
     pub facility: Option<String>,
     /// `HA_<NAME>` and value, for scripts: directives as written, and `env` lines.

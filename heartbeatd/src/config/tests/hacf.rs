@@ -200,10 +200,16 @@ fn the_facility_of_the_system_log_is_the_files() {
 
 #[test]
 fn what_needs_a_device_is_refused_by_name() {
-    for line in ["watchdog /dev/watchdog", "serial /dev/ttyS0"] {
+    for line in ["serial /dev/ttyS0", "hbaping 1 2"] {
         let (model, found) = with(line);
         assert!(model.is_none() && found[0].contains("not available"), "{found:?}");
     }
+}
+
+#[test]
+fn there_is_one_watchdog() {
+    assert_eq!(with("watchdog /dev/watchdog").0.unwrap().watchdog, Some("/dev/watchdog".into()));
+    assert_eq!(with("watchdog /dev/watchdog\nwatchdog /dev/watchdog1").1, ["! 5:10-24 a second watchdog device"]);
 }
 
 #[test]

@@ -137,7 +137,12 @@ const ROWS: &[Row] = &[
     row("auto_failback", "off", Done(FAILBACK), &[("maybe", "not on, off or legacy")]),
     row("nice_failback", "on", Told("obsolete", FAILBACK), &[YES_OR_NO]),
     row("hopfudge", "3", Done(FILE), &[("256", "from 0 to 255")]),
-    row("watchdog", "/dev/watchdog", Refused("the watchdog is not available yet"), &[]),
+    row(
+        "watchdog",
+        "/dev/watchdog",
+        Done(&["it_goes_off_a_moment_after_the_death", "only_the_loop_keeps_it_quiet_and_an_orderly_end_says_so"]),
+        &[("softdog", "is not a device"), ("/dev/watchdog /dev/watchdog1", "takes one value")],
+    ),
     row(
         "respawn",
         "hacluster /usr/lib/heartbeat/ipfail",
