@@ -142,7 +142,7 @@ impl Peer {
     /// Files a number. `first_request` is when a missing one may be asked for.
     pub fn arrived(&mut self, seq: u64, first_request: Instant) -> Arrival {
         let last = self.last_seq;
-        if last == 0 || seq == last + 1 {
+        if last == 0 || last.checked_add(1) == Some(seq) {
             self.last_seq = seq;
             return Arrival::InOrder;
         }
@@ -209,6 +209,14 @@ mod tests {
         assert_eq!(peer.missing.len(), 250);
         assert_eq!(peer.arrived(1000, now), Arrival::FarAhead { lost: 730, from: 269 });
         assert!(peer.missing.is_empty());
+    }
+
+    #[test]
+    fn a_number_behind_which_there_is_none_is_one_like_any_other() {
+        let (mut peer, now) = peer();
+        assert_eq!(peer.arrived(u64::MAX, now), Arrival::InOrder);
+        assert_eq!(peer.arrived(u64::MAX, now), Arrival::Duplicate);
+        assert_eq!(peer.arrived(5, now), Arrival::Duplicate);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! `cargo test -p lvsctl`, for `lvsctl/tests/fuzz_targets.rs` includes this file, and what is about ldirectord
 //! under `cargo test -p ldirectord`. Run `conversation` in a network namespace of its own (`unshare -rn`).
 
-// lvsctl's tests include this file and know nothing of ldirectord; ldirectord's include that one.
+// lvsctl's tests include this file and know nothing of the other daemons, whose tests include theirs.
 #[cfg(not(test))]
 pub mod checks;
+#[cfg(not(test))]
+pub mod heartbeats;
 
 use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;

@@ -1,0 +1,78 @@
+//! What the fuzz targets about heartbeatd do with their bytes.
+
+use std::time::{Duration, Instant};
+
+use heartbeatd::core::{Action, Event, Files, Group, Heard, Identity, Node, Plan, Settings, Word};
+use heartbeatd::wire::frame::Envelope;
+use heartbeatd::wire::{Form, Key, Keys, Message, Uuid};
+
+fn keys() -> Keys {
+    Keys::new(1, [(1, Key::sha1(b"tiger")), (2, Key::md5(b"tiger")), (3, Key::crc())]).expect("key 1 is there")
+}
+
+/// A datagram from anybody, and the same as if the peer had signed it: said to a node that takes part in a cluster.
+pub fn heartbeat(data: &[u8]) {
+    let keys = keys();
+    let _ = keys.open(data);
+    let Ok(message) = Envelope::split(data).and_then(|envelope| envelope.fields()) else { return };
+    for strong in [false, true] {
+        let Some(heard) = signed(&keys, &message, strong) else { return };
+        let mut node = member();
+        let now = Instant::now();
+        let mut said = node.start(now);
+        said.append(&mut node.handle(now, Event::Ready(true)));
+        // Once while the other node is not known, and once after it was given up.
+        for later in [0, 10] {
+            let now = now + Duration::from_secs(later);
+            said.append(&mut node.heard(now, 0, &heard));
+            said.append(&mut node.tick(now));
+        }
+        for action in said {
+            if let Action::Send(outgoing) = action {
+                let ours = outgoing.message(1, "0.00");
+                assert!(signed(&keys, &ours, true).is_some_and(|heard| heard == outgoing.heard()), "{ours:?}");
+            }
+        }
+    }
+}
+
+/// Signed and opened again it says the same.
+fn signed(keys: &Keys, message: &Message, strong: bool) -> Option<Heard> {
+    let opened = keys.open(&keys.seal(message, Form::Usual, strong)).ok()?;
+    assert!(opened.is_strong() || !strong);
+    Heard::try_from(opened).ok()
+}
+
+/// The word of another heartbeatd: what is read is written so that it is read as the same.
+pub fn word(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(word) = text.parse::<Word>() {
+        assert_eq!(word.to_string().parse(), Ok(word));
+    }
+}
+
+fn member() -> Node {
+    let second = Duration::from_secs(1);
+    let group = |home: &str, key: &str, overlaps| Group { key: key.into(), home: home.into(), overlaps };
+    let plan = vec![group("node1", "192.168.77.50/24/lan0", true), group("node2", "LogRsc::c", false)];
+    let settings = Settings {
+        nodes: vec!["node1".into(), "node2".into()],
+        links: vec!["hb0".into()],
+        keepalive: second / 5,
+        deadtime: second,
+        warntime: second / 2,
+        initdead: second * 2,
+        max_rexmit_delay: second / 4,
+        ttl: 3,
+        auto_failback: true,
+        legacy: false,
+        pings: vec!["gateway".into()],
+        deadping: second,
+        ipfail: true,
+        fences: false,
+        plan: Plan::new(plan).expect("two groups"),
+        files: Files::default(),
+    };
+    let me = Identity { name: "node1".into(), uuid: Uuid([1; 16]), generation: 100 };
+    Node::new(settings, me, Instant::now(), 7)
+}
