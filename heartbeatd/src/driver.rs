@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lvs::control::heartbeatd::{Request, Set, Status};
 use lvs::daemon::signals::{Signal, Signals};
 use lvs::ipc::{Call, Fault, Operate, Server};
+use lvs::netlink::address::Address;
 use lvs::netlink::route;
 use lvs::netlink::watch::{self, Watch};
 use serde::Serialize;
@@ -84,6 +85,8 @@ pub struct Driver {
     reread: (mpsc::Sender<Box<Reread>>, mpsc::Receiver<Box<Reread>>),
     load: String,
     housekeeping: Instant,
+    /// Addresses that have gone since the last turn.
+    gone: Vec<Address>,
     ready: bool,
     stopped: bool,
 }
@@ -137,6 +140,7 @@ impl Driver {
             reread: mpsc::channel(1),
             load: load_average(),
             housekeeping: now,
+            gone: Vec::new(),
             ready: false,
             stopped: false,
         }
@@ -206,6 +210,13 @@ impl Driver {
         }
         // Only now: a node that was stopped for too long has let go in the lines above.
         let leases: Vec<_> = self.node.leases().collect();
+        for gone in std::mem::take(&mut self.gone) {
+            if let Some(group) = self.groups.address_gone(Instant::now(), &gone, &leases) {
+                self.next_ticket += 1;
+                // Nobody waits for the answer: a group that cannot be given stays, and is put back again.
+                self.happen(Event::Standby { which: Which::Group(group), ticket: Ticket(self.next_ticket) });
+            }
+        }
         self.groups.turn(Instant::now(), &leases);
         self.fencer.turn(now);
         if let Some(watchdog) = &mut self.watchdog {
@@ -422,10 +433,14 @@ impl Driver {
 
     /// Our own renewals of addresses are events too, and change nothing for the media.
     fn interfaces_changed(&mut self, event: io::Result<watch::Event>) {
-        use watch::Event::{Address, AddressGone, Link, LinkGone, Missed};
+        use watch::Event::{AddressGone, Link, LinkGone, Missed};
         match event {
-            Ok(Link(_) | LinkGone(_) | AddressGone(_) | Missed) => self.refresh_media(),
-            Ok(Address(_)) => {}
+            Ok(AddressGone(state)) => {
+                self.gone.push(state.address);
+                self.refresh_media();
+            }
+            Ok(Link(_) | LinkGone(_) | Missed) => self.refresh_media(),
+            Ok(watch::Event::Address(_)) => {}
             Err(e) => {
                 log::warn!("cannot hear about interfaces any more: {e}");
                 match Watch::open() {

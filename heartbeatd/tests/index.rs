@@ -46,7 +46,7 @@ const FAULTS: &[(u32, &[&str])] = &[
             "an_owner_whose_main_loop_spins_loses_the_address_to_the_kernel",
         ],
     ),
-    (10, &["a_lease_is_renewed_while_the_address_is_kept_and_ends_when_it_is_not"]),
+    (10, &["an_address_that_somebody_takes_off_is_put_back_and_given_away_in_the_end"]),
     (11, &["groups_of_differing_files_stay_where_they_can_be"]),
     (12, &["what_is_no_time_says_what_to_write", "times_are_read_as_heartbeat_reads_them"]),
     (13, &["a_late_heartbeat_is_warned_of_and_the_node_lives"]),

@@ -34,6 +34,10 @@ const ROOMY: Times = Times {
 const TIGHT: Times =
     Times { keepalive: Duration::from_millis(200), deadtime: Duration::from_secs(1), lease: Duration::from_secs(1) };
 
+/// As short as heartbeat can bear on the same machine (spec/heartbeat.md 11).
+const QUICK: Times =
+    Times { keepalive: Duration::from_millis(20), deadtime: Duration::from_millis(100), lease: Duration::from_secs(1) };
+
 impl Times {
     /// How long both may answer when the owner is stopped: it renewed its lease just before, the other node heard it last
     /// a keepalive earlier.
@@ -93,6 +97,14 @@ impl Pair {
         })
         .inspect_err(|_| self.print_logs())
         .map(drop)
+    }
+
+    /// The same where the other one's cable is cut: what that one has, nobody sees.
+    fn await_owner_alone(&self, at: usize) -> Result<()> {
+        let name = DIRECTORS[at];
+        wait_until(&format!("{name} to have the address"), SOON, || self.cluster.owners(&[name], VIP) == [name])
+            .inspect_err(|_| self.print_logs())
+            .map(drop)
     }
 
     fn print_logs(&self) {
@@ -181,6 +193,56 @@ fn an_owner_whose_main_loop_spins_loses_the_address_to_the_kernel() -> Result<()
     assert!(both <= pair.times.overlap() + BUSY, "{both:?}");
     assert!(pair.daemons[0].is_running());
     Ok(())
+}
+
+#[test]
+fn an_address_that_somebody_takes_off_is_put_back_and_given_away_in_the_end() -> Result<()> {
+    let mut pair = Pair::new("heartbeatd", ROOMY)?;
+    let address = format!("{VIP}/24");
+    for _ in 0..3 {
+        pair.cluster.node("lvs1").run(&["ip", "address", "del", &address, "dev", "eth0"])?;
+        sleep(Duration::from_millis(400));
+    }
+    let claims = pair.claims();
+    assert_eq!(claims.first(pair.macs[1]), None);
+    // Long before the next renewal of its lease, which is half a second away.
+    println!("    longest silence {:?}", claims.longest_silence());
+    assert!(claims.longest_silence() <= Duration::from_millis(300), "{:?}", claims.longest_silence());
+    pair.cluster.node("lvs1").run(&["ip", "address", "del", &address, "dev", "eth0"])?;
+    pair.await_owner(1)?;
+    let log = pair.log(0);
+    assert_eq!(log.matches("was taken off by somebody else: putting it back").count(), 4, "{log}");
+    // It was sent away, and does not come back by itself.
+    sleep(Duration::from_secs(2));
+    pair.await_owner(1)
+}
+
+/// Killed, and its cable cut at the same moment: what is left is detection.
+fn taken_over_within(times: Times, limit: Duration) -> Result<()> {
+    let mut pair = Pair::new("heartbeatd", times)?;
+    let killed = clock::now();
+    pair.daemons[0].signal(Signal::KILL);
+    pair.cluster.cut("lvs1", LAN)?;
+    pair.await_owner_alone(1)?;
+    sleep(Duration::from_millis(200));
+    let first = pair.claims().first(pair.macs[1]).unwrap_or_default().saturating_sub(killed);
+    println!(
+        "    {} ms / {} ms: the other node answers after {first:?}",
+        times.keepalive.as_millis(),
+        times.deadtime.as_millis()
+    );
+    assert!(first <= limit, "{first:?}");
+    Ok(())
+}
+
+#[test]
+fn a_takeover_takes_deadtime_and_no_more() -> Result<()> {
+    taken_over_within(TIGHT, TIGHT.deadtime + BUSY)
+}
+
+#[test]
+fn a_takeover_with_a_deadtime_of_100_ms_is_over_in_an_instant() -> Result<()> {
+    taken_over_within(QUICK, QUICK.deadtime + BUSY)
 }
 
 #[test]

@@ -257,6 +257,12 @@ impl Vips {
         [self.leases.deadline(), self.announcements.deadline(), self.silence.deadline()].into_iter().flatten().min()
     }
 
+    /// The interface on which we have put the address on.
+    #[must_use]
+    pub fn interface_of(&self, ip: IpAddr) -> Option<u32> {
+        self.held.get(&ip).map(|held| held.address.interface)
+    }
+
     /// The addresses we have put on.
     pub fn held(&self) -> impl Iterator<Item = IpAddr> {
         self.held.keys().copied()

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Instant;
 
+use lvs::netlink::address::Address;
 use tokio::sync::mpsc;
 
 use super::address::{Notice, Vips};
@@ -17,6 +18,7 @@ use super::announce::Schedule;
 use super::guard::Guard;
 use super::ldirectord::{Ldirectord, Standing};
 use super::lease::Lease;
+use super::repair::Repairs;
 use super::script::{Call, ScriptError, Scripts};
 use super::sync::Sync;
 use crate::config::{Config, Group, HaCf, Resource, ResourceKind, VipSpec};
@@ -79,6 +81,7 @@ pub struct Groups {
     ha_cf: HaCf,
     groups: Vec<Running>,
     vips: Vips,
+    repairs: Repairs,
     scripts: Scripts,
     sync: Sync,
     news: VecDeque<News>,
@@ -106,6 +109,7 @@ impl Groups {
         let mut this = Self {
             ha_cf: config.ha_cf.clone(),
             vips: Vips::open(lease, Schedule::default())?,
+            repairs: Repairs::default(),
             scripts: Scripts::new(config),
             sync: Sync::open(config.groups.iter().flat_map(|group| &group.resources), addresses),
             groups,
@@ -228,6 +232,30 @@ impl Groups {
         }
         report(notices);
         self.sync.turn(now);
+    }
+
+    /// The kernel says that an address is gone. One of ours, of the groups whose leases are kept, is put back and
+    /// announced; the group is returned if the other node should rather have it.
+    pub fn address_gone(&mut self, now: Instant, gone: &Address, leases: &[GroupId]) -> Option<GroupId> {
+        let ours = |id: &GroupId| {
+            let running = self.groups.get(id.0)?;
+            addresses(&running.group).find(|spec| spec.address == gone.ip).map(|spec| (*id, spec.clone()))
+        };
+        let (id, spec) = leases.iter().find_map(ours)?;
+        let is_where_we_put_it = self.vips.interface_of(gone.ip) == Some(gone.interface);
+        // Changed, or put back by the renewal of its lease.
+        if !is_where_we_put_it || self.vips.is_on(&spec).unwrap_or(true) {
+            return None;
+        }
+        let give = self.repairs.note(now, gone.ip);
+        log::warn!("{} was taken off by somebody else: putting it back", gone.ip);
+        if put_on(&mut self.vips, now, &spec, false) {
+            report(self.vips.announce(now, &spec));
+        }
+        if give {
+            log::error!("{} is taken off again and again: giving its group to the other node", gone.ip);
+        }
+        give.then_some(id)
     }
 
     /// About once a second.

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod ldirectord;
 pub mod lease;
 pub mod proclaim;
+pub mod repair;
 pub mod script;
 pub mod silence;
 pub mod sync;
