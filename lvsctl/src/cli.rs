@@ -68,7 +68,7 @@ fn base_name(program: &[u8]) -> &[u8] {
 
 /// Opens the kernel interface, which comes before everything else, and does what is asked with it.
 fn ipvsadm(program: &[u8], run: impl FnOnce(&mut Shell<'_, Client>) -> u8) -> u8 {
-    let (mut out, mut err) = (Output::standard(), Pipe(io::stderr().lock()));
+    let (mut out, mut err) = (Output::standard(), Pipe(io::stderr()));
     let mut kernel = match open() {
         Ok(kernel) => kernel,
         Err(errno) => {

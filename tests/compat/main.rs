@@ -6,10 +6,11 @@ mod files;
 mod model;
 mod vectors;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lvs::cli::Shell;
 use proptest::collection::vec;
@@ -129,15 +130,15 @@ fn a_line_is_carried_out_before_the_next_is_waited_for() {
     struct Conversation<'a> {
         lines: Vec<&'a [u8]>,
         seen: &'a RefCell<Vec<usize>>,
-        changes: &'a Cell<usize>,
+        changes: &'a AtomicUsize,
     }
     impl Read for Conversation<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            self.seen.borrow_mut().push(self.changes.get());
+            self.seen.borrow_mut().push(self.changes.load(Ordering::Relaxed));
             if self.lines.is_empty() { Ok(0) } else { self.lines.remove(0).read(buffer) }
         }
     }
-    let changes = Cell::new(0);
+    let changes = AtomicUsize::new(0);
     let seen = RefCell::new(Vec::new());
     let mut kernel = model::Counting { model: Model::new(), changes: &changes, requests: 0 };
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -156,6 +157,36 @@ fn a_line_is_carried_out_before_the_next_is_waited_for() {
     };
     let status = shell.run(&[b"-R"], &mut Conversation { lines, seen: &seen, changes: &changes });
     assert_eq!((status, seen.take(), kernel.requests), (0, vec![0, 1, 3, 4], 3));
+}
+
+/// While the kernel works on one piece of a long input the next is read. What is told, and in which order, is as if
+/// each line came by itself.
+#[test]
+fn a_long_input_is_carried_out_as_if_it_came_line_by_line() {
+    let servers = |from: u16, to: u16| -> String {
+        let line = |port| format!("-a -t 10.0.0.1:80 -r 10.1.0.1:{port} -m\n");
+        (from..to).map(line).collect()
+    };
+    // The kernel refuses a thousand servers, and ten more behind a listing. Then a line that ends the run, and more.
+    let twice = servers(1, 4000) + &servers(3000, 6000);
+    let input =
+        format!("-A -t 10.0.0.1:80\n{twice}-L -n\n{}-a -t nonsense\n{}", servers(5990, 7000), servers(7000, 9000));
+    let run = |piece| {
+        let directory = Path::new("/nonexistent");
+        let mut replay = Replay { kernel: Model::new(), names: Files::new(), directory, piece };
+        let told = replay.ipvsadm(&[b"-R".to_vec()], input.as_bytes());
+        (told, replay.ipvsadm(&[b"-Sn".to_vec()], b""))
+    };
+    let (at_once, in_pieces) = (run(usize::MAX), run(50));
+    assert!(at_once == in_pieces, "it matters how a long input arrives");
+    let ((_, _, complaints), (_, table, _)) = at_once;
+    let count = |text: &[u8]| text.split(|&byte| byte == b'\n').count() - 1;
+    assert_eq!(
+        (count(&complaints), count(&table)),
+        (1000 + 10 + 1, 1 + 6999),
+        "{}",
+        String::from_utf8_lossy(&complaints)
+    );
 }
 
 proptest! {

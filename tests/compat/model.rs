@@ -1,10 +1,10 @@
 //! A kernel in memory with what the recorded cases ask of one: it refuses what Linux 6.1 refuses
 //! (spec/ipvs.md B.4), keeps servers newest first, and counts nothing.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, BufRead};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lvs::cli::{Errno, Kernel};
 use lvs::ipvs::text::Names;
@@ -165,7 +165,7 @@ impl Kernel for Model {
 pub struct Counting<'a> {
     pub model: Model,
     /// Changes carried out or refused.
-    pub changes: &'a Cell<usize>,
+    pub changes: &'a AtomicUsize,
     /// How many times changes came together.
     pub requests: usize,
 }
@@ -197,7 +197,7 @@ impl Kernel for Counting<'_> {
 
     fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>> {
         self.requests += 1;
-        self.changes.set(self.changes.get() + changes.len());
+        self.changes.fetch_add(changes.len(), Ordering::Relaxed);
         self.model.change(changes)
     }
 

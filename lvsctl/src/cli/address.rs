@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::number::{inet_aton, within};
+use super::number::{dotted, inet_aton, within};
 use crate::ipvs::Protocol;
 use crate::ipvs::text::Names;
 
@@ -16,6 +16,9 @@ pub(super) struct Endpoint {
 
 /// Reads an address; ports may be names of `protocol`, hosts names with an IPv4 address.
 pub(super) fn endpoint(text: &[u8], protocol: Option<Protocol>, names: &mut dyn Names) -> Option<Endpoint> {
+    if let Some(endpoint) = plain(text) {
+        return Some(endpoint);
+    }
     if text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -40,6 +43,18 @@ pub(super) fn endpoint(text: &[u8], protocol: Option<Protocol>, names: &mut dyn 
         Some(port) => Some(self::port(port, protocol, names)?),
     };
     Some(Endpoint { address, port })
+}
+
+/// A dotted IPv4 address and a port in digits: what tables are full of.
+fn plain(text: &[u8]) -> Option<Endpoint> {
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let address = dotted(&text[..colon])?;
+    let port = &text[colon + 1..];
+    if !(1..=5).contains(&port.len()) || !port.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let port = port.iter().fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit - b'0'));
+    Some(Endpoint { address: address.into(), port: Some(u16::try_from(port).ok()?) })
 }
 
 /// `inet_aton`, or else the first IPv4 address of a host.

@@ -84,7 +84,7 @@ pub(super) struct Bag<'a> {
 /// # Errors
 /// The first mistake, as ipvsadm reports it.
 pub fn parse(words: &[&[u8]], strict: bool, names: &mut dyn Names) -> Result<Command, Usage> {
-    let mut reader = Reader::new(SPELLINGS, words, strict);
+    let mut reader = Reader::new(&SPELLINGS, words, strict);
     let Some(Ok((option, argument))) = reader.option() else { return Err(Usage::TryHelp) };
     let verb = match option {
         Opt::Help => return Ok(Command::Help),

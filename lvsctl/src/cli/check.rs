@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use super::bag::{Bag, Method, TunnelType, Verb, timeout};
 use super::command::{Command, List, Services, Usage};
-use super::options::{Given, Rule, Tracked, check};
+use super::options::{Given, Rule, Rules, Tracked, check};
 use crate::ipvs::list::Columns;
 use crate::ipvs::{
     Change, Destination, Family, Forward, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
-    SyncDaemon, Timeouts, Tunnel, TunnelChecksum,
+    SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelChecksum,
 };
 
 impl Bag<'_> {
@@ -43,7 +43,7 @@ impl Bag<'_> {
             return Err(Usage::about("unexpected argument ", word, ""));
         }
         let scheduler_flags = flags(scheduler, scheduler_flags)?;
-        check(given, Tracked::ALL, |option| rule(verb, option), format_args!("'{}' command", verb.name()))?;
+        check(given, verb.rules(), format_args!("'{}' command", verb.name()))?;
         let key = || service.ok_or_else(|| needed(verb, Tracked::Service));
         let at = || server.ok_or_else(|| needed(verb, Tracked::Server));
         let scheduling = |key: ServiceKey| -> Result<Service, Usage> {
@@ -100,6 +100,26 @@ impl Bag<'_> {
 }
 
 impl Verb {
+    /// Made when the program is compiled: `-R` asks once a line.
+    fn rules(self) -> Rules {
+        match self {
+            Self::Add => const { rules(Self::Add) },
+            Self::Edit => const { rules(Self::Edit) },
+            Self::Delete => const { rules(Self::Delete) },
+            Self::Flush => const { rules(Self::Flush) },
+            Self::List => const { rules(Self::List) },
+            Self::AddServer => const { rules(Self::AddServer) },
+            Self::EditServer => const { rules(Self::EditServer) },
+            Self::DeleteServer => const { rules(Self::DeleteServer) },
+            Self::Set => const { rules(Self::Set) },
+            Self::StartDaemon(_) => const { rules(Self::StartDaemon(SyncRole::Master)) },
+            Self::StopDaemon(_) => const { rules(Self::StopDaemon(SyncRole::Master)) },
+            Self::Restore => const { rules(Self::Restore) },
+            Self::Save => const { rules(Self::Save) },
+            Self::Zero => const { rules(Self::Zero) },
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Add => "add-service",
@@ -120,7 +140,17 @@ impl Verb {
     }
 }
 
-fn rule(verb: Verb, option: Tracked) -> Rule {
+const fn rules(verb: Verb) -> Rules {
+    let mut rules = Rules::NONE;
+    let mut at = 0;
+    while at < Tracked::ALL.len() {
+        rules = rules.with(Tracked::ALL[at], rule(verb, Tracked::ALL[at]));
+        at += 1;
+    }
+    rules
+}
+
+const fn rule(verb: Verb, option: Tracked) -> Rule {
     use Rule::{Allowed, Alternative, Illegal, Needed};
     use Tracked as T;
     match (verb, option) {
@@ -231,7 +261,8 @@ fn forward(given: Given, method: Method, tunnel: TunnelType, port: u16) -> Resul
         (TunnelType::Gue, _) | (TunnelType::Gre, TunNocsum | TunCsum) => Rule::Alternative,
         (TunnelType::Ipip | TunnelType::Gre, _) => Rule::Illegal,
     };
-    check(given, options, rule, format_args!("'{name}' tunnel type"))?;
+    let rules = options.into_iter().fold(Rules::NONE, |rules, option| rules.with(option, rule(option)));
+    check(given, rules, format_args!("'{name}' tunnel type"))?;
     let checksum = match (given.has(TunCsum), given.has(TunRemcsum)) {
         (true, _) => TunnelChecksum::Full,
         (false, true) => TunnelChecksum::Remote,

@@ -11,9 +11,10 @@ use crate::netlink::ipvs::Client;
 /// A positive errno. A failure that is not the kernel's counts as `EINVAL` (spec/ipvs.md A.12).
 pub type Errno = i32;
 
-/// Reads and changes the IPVS table of one network namespace. Every error is an errno.
+/// Reads and changes the IPVS table of one network namespace. Every error is an errno. While a long input
+/// is read, another thread changes the table.
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
-pub trait Kernel {
+pub trait Kernel: Send {
     /// Version and size of the connection table.
     fn info(&mut self) -> Result<Info, Errno>;
     /// All services in the kernel's order, without their servers.

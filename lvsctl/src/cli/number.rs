@@ -39,6 +39,34 @@ fn is_space(byte: u8) -> bool {
 /// glibc's `inet_aton`: one to four parts, hex and octal parts, and anything behind white space ignored
 /// (spec/ipvs.md A.6).
 pub(super) fn inet_aton(text: &[u8]) -> Option<Ipv4Addr> {
+    dotted(text).or_else(|| in_parts(text))
+}
+
+/// Four decimal numbers, as nearly all addresses are written.
+pub(super) fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let (mut at, mut value, mut digits) = (0, 0_u32, 0);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 && (digits == 0 || value > 0) => {
+                value = value * 10 + u32::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && at < 3 => {
+                octets[at] = u8::try_from(value).ok()?;
+                (at, value, digits) = (at + 1, 0, 0);
+            }
+            _ => return None,
+        }
+    }
+    if digits == 0 || at != 3 {
+        return None;
+    }
+    octets[3] = u8::try_from(value).ok()?;
+    Some(octets.into())
+}
+
+fn in_parts(text: &[u8]) -> Option<Ipv4Addr> {
     let mut parts = [0; 4];
     let mut rest = text;
     let mut count = 0;
@@ -77,6 +105,22 @@ fn part(text: &[u8]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_short_way_to_an_address_leads_where_the_long_one_does(text in "[0-9]{0,4}(\\.[0-9]{0,3}){2,4}[0-9. x]?") {
+            if let Some(address) = dotted(text.as_bytes()) {
+                prop_assert_eq!(Some(address), in_parts(text.as_bytes()));
+            }
+        }
+
+        #[test]
+        fn an_address_as_it_is_mostly_written_takes_the_short_way(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            prop_assert_eq!(dotted(address.to_string().as_bytes()), Some(address));
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_strtol_reads_them() {

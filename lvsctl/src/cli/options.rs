@@ -1,6 +1,6 @@
 //! The options of ipvsadm (spec/ipvs.md A.2), and which command takes which (A.5).
 
-use super::popt::{Argument, Spelling};
+use super::popt::{Argument, Spelling, Spellings};
 use Argument::{None as Bare, Optional, Required};
 use Opt::*;
 
@@ -71,7 +71,7 @@ const fn spelling(option: Opt, long: &'static str, short: u8, argument: Argument
 }
 
 /// Every spelling. The order matters only where a name is found twice, as `-l` is for `-L`.
-pub(super) const SPELLINGS: &[Spelling<Opt>] = &[
+pub(super) static SPELLINGS: Spellings<Opt> = Spellings::new(&[
     spelling(Add, "add-service", b'A', Bare),
     spelling(Edit, "edit-service", b'E', Bare),
     spelling(Delete, "delete-service", b'D', Bare),
@@ -130,7 +130,7 @@ pub(super) const SPELLINGS: &[Spelling<Opt>] = &[
     spelling(Group, "mcast-group", 0, Required),
     spelling(Port, "mcast-port", 0, Required),
     spelling(Ttl, "mcast-ttl", 0, Required),
-];
+]);
 
 /// What an option counts as when it is checked: once on a line, and not with every command. In the order
 /// in which mistakes are reported.
@@ -297,6 +297,10 @@ pub(super) fn tracked(option: Opt) -> Option<Tracked> {
 pub(super) struct Given(u64);
 
 impl Given {
+    const fn with(self, option: Tracked) -> Self {
+        Self(self.0 | 1 << option as u32)
+    }
+
     /// `false` if it was given before.
     pub(super) fn insert(&mut self, option: Tracked) -> bool {
         let bit = 1 << option as u32;
@@ -320,17 +324,51 @@ pub(super) enum Rule {
     Illegal,
 }
 
+/// Options by how something stands to them; to all others it does not stand at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rules {
+    needed: Given,
+    allowed: Given,
+    alternative: Given,
+    illegal: Given,
+}
+
+impl Rules {
+    pub(super) const fn with(mut self, option: Tracked, rule: Rule) -> Self {
+        match rule {
+            Rule::Needed => self.needed = self.needed.with(option),
+            Rule::Allowed => self.allowed = self.allowed.with(option),
+            Rule::Alternative => self.alternative = self.alternative.with(option),
+            Rule::Illegal => self.illegal = self.illegal.with(option),
+        }
+        self
+    }
+
+    pub(super) const NONE: Self =
+        Self { needed: Given(0), allowed: Given(0), alternative: Given(0), illegal: Given(0) };
+
+    fn of(self, option: Tracked) -> Option<Rule> {
+        let sets = [
+            (self.needed, Rule::Needed),
+            (self.allowed, Rule::Allowed),
+            (self.alternative, Rule::Alternative),
+            (self.illegal, Rule::Illegal),
+        ];
+        sets.into_iter().find(|(set, _)| set.has(option)).map(|(_, rule)| rule)
+    }
+}
+
 /// What a set of options is missing or has too much, in ipvsadm's words.
-pub(super) fn check(
-    given: Given,
-    options: impl IntoIterator<Item = Tracked>,
-    rule: impl Fn(Tracked) -> Rule,
-    of: std::fmt::Arguments<'_>,
-) -> Result<(), String> {
+pub(super) fn check(given: Given, rules: Rules, of: std::fmt::Arguments<'_>) -> Result<(), String> {
+    let missing = rules.needed.0 & !given.0;
+    let alternatives = (rules.alternative.0 & given.0).count_ones();
+    if missing == 0 && rules.illegal.0 & given.0 == 0 && alternatives < 2 {
+        return Ok(());
+    }
     let mut chosen: Option<Tracked> = None;
-    for option in options {
+    for (option, rule) in Tracked::ALL.into_iter().filter_map(|option| rules.of(option).map(|rule| (option, rule))) {
         let name = option.name();
-        match (rule(option), given.has(option)) {
+        match (rule, given.has(option)) {
             (Rule::Needed, false) => return Err(format!("You need to supply the '{name}' option for the {of}")),
             (Rule::Illegal, true) => return Err(format!("Illegal '{name}' option with the {of}")),
             (Rule::Alternative, true) => {
@@ -356,7 +394,7 @@ mod tests {
             assert_eq!(option as usize, at, "{option:?} is out of order");
             assert!(given.insert(option), "{option:?} is listed twice");
         }
-        for spelling in SPELLINGS {
+        for spelling in SPELLINGS.iter() {
             if let Some(option) = tracked(spelling.option) {
                 assert!(given.has(option), "{option:?} is not in the list");
             }

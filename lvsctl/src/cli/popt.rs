@@ -18,6 +18,44 @@ pub(super) struct Spelling<T> {
     pub(super) argument: Argument,
 }
 
+/// Every spelling of a program's options.
+#[derive(Debug)]
+pub(super) struct Spellings<T: 'static> {
+    all: &'static [Spelling<T>],
+    /// Of each ASCII letter, the place behind that of its spelling; 0 of a letter that is none.
+    letters: [u8; 128],
+}
+
+impl<T> Spellings<T> {
+    /// The first of several spellings with one letter counts.
+    pub(super) const fn new(all: &'static [Spelling<T>]) -> Self {
+        assert!(all.len() < 255, "a place fits into a byte");
+        let mut letters = [0; 128];
+        let mut at = all.len();
+        while at > 0 {
+            if let Some(letter) = all[at - 1].short {
+                letters[letter as usize] = at as u8;
+            }
+            at -= 1;
+        }
+        Self { all, letters }
+    }
+
+    fn letter(&self, letter: u8) -> Option<&'static Spelling<T>> {
+        let place = *self.letters.get(usize::from(letter))?;
+        self.all.get(usize::from(place).checked_sub(1)?)
+    }
+
+    fn long(&self, name: &[u8]) -> Option<&'static Spelling<T>> {
+        self.all.iter().find(|spelling| spelling.long.as_bytes() == name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'static Spelling<T>> {
+        self.all.iter()
+    }
+}
+
 /// Why a word could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -41,7 +79,7 @@ pub(super) type Read<'a, T> = (T, Option<&'a [u8]>);
 
 /// The words of a command line, taken apart one option at a time.
 pub(super) struct Reader<'a, T: 'static> {
-    table: &'static [Spelling<T>],
+    table: &'static Spellings<T>,
     words: &'a [&'a [u8]],
     next: usize,
     /// The rest of a cluster of letters.
@@ -53,7 +91,7 @@ pub(super) struct Reader<'a, T: 'static> {
 }
 
 impl<'a, T: Copy> Reader<'a, T> {
-    pub(super) fn new(table: &'static [Spelling<T>], words: &'a [&'a [u8]], strict: bool) -> Self {
+    pub(super) fn new(table: &'static Spellings<T>, words: &'a [&'a [u8]], strict: bool) -> Self {
         Self { table, words, next: 0, cluster: &[], strict, ended: false, leftover: Vec::new() }
     }
 
@@ -61,7 +99,7 @@ impl<'a, T: Copy> Reader<'a, T> {
     pub(super) fn option(&mut self) -> Option<Result<Read<'a, T>, Fault>> {
         let (spelling, attached) = if let Some((&letter, rest)) = self.cluster.split_first() {
             self.cluster = rest;
-            match self.table.iter().find(|s| s.short == Some(letter)) {
+            match self.table.letter(letter) {
                 Some(spelling) => (spelling, None),
                 None => return Some(Err(Fault::Unknown)),
             }
@@ -75,7 +113,7 @@ impl<'a, T: Copy> Reader<'a, T> {
                 Some(at) => (&long[..at], Some(&long[at + 1..])),
                 None => (long, None),
             };
-            match self.table.iter().find(|s| s.long.as_bytes() == name) {
+            match self.table.long(name) {
                 Some(spelling) => (spelling, attached),
                 None => return Some(Err(Fault::Unknown)),
             }
@@ -137,16 +175,16 @@ impl<'a, T: Copy> Reader<'a, T> {
 mod tests {
     use super::*;
 
-    const TABLE: &[Spelling<char>] = &[
+    static TABLE: Spellings<char> = Spellings::new(&[
         Spelling { option: 'n', long: "numeric", short: Some(b'n'), argument: Argument::None },
         Spelling { option: 'w', long: "weight", short: Some(b'w'), argument: Argument::Required },
         Spelling { option: 'p', long: "persistent", short: Some(b'p'), argument: Argument::Optional },
-    ];
+    ]);
 
     /// Each option as `n`, `w=ARGUMENT` or `!FAULT WORD`, then the leftover words behind a bar.
     fn read(line: &str, strict: bool) -> String {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let mut reader = Reader::new(TABLE, &words, strict);
+        let mut reader = Reader::new(&TABLE, &words, strict);
         let mut seen = Vec::new();
         while let Some(option) = reader.option() {
             seen.push(match option {

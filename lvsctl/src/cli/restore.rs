@@ -1,15 +1,19 @@
 //! `ipvsadm -R`: one command a line, all in one process (spec/ipvs.md A.11).
 //!
-//! Changes are kept back and sent to the kernel together, at the latest before more input is waited for;
+//! Changes are kept back and sent to the kernel together, at the latest when input has to be waited for;
 //! whoever writes a line and waits sees it carried out. What is printed, and in which order, is as if
 //! each line had been run by itself.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
 
+use super::bag::parse;
 use super::command::{Command, Usage};
 use super::kernel::Kernel;
-use super::run::Shell;
+use super::run::{Shell, change};
 use crate::ipvs::Change;
+use crate::ipvs::text::Names;
 
 const READ_AT_ONCE: usize = 64 * 1024;
 /// What is longer is several tokens, bytes (spec/ipvs.md A.11).
@@ -19,17 +23,62 @@ const LONGEST_LINE: usize = 64 * 1024;
 
 impl<K: Kernel> Shell<'_, K> {
     /// Runs the lines of `input` until its end, or until one ends the run; the exit status.
+    ///
+    /// Of a long input the kernel works on one piece while the next is parsed.
     pub(super) fn restore(&mut self, input: &mut dyn Read) -> u8 {
-        let mut run = Run { pending: Vec::new(), status: 0, over: false };
+        let hands = Mutex::new(Hands { kernel: &mut *self.kernel, err: &mut *self.err, changes: Vec::new() });
+        let (program, strict) = (self.program, self.strict);
+        let (names, out) = (&mut *self.names, &mut *self.out);
+        scope(|scope| {
+            let (pending, busy, status, over) = (Vec::new(), None, 0, false);
+            let mut run = Run { program, strict, names, out, scope, hands: &hands, busy, pending, status, over };
+            run.read(input);
+            run.status
+        })
+    }
+}
+
+/// What only one at a time can have.
+struct Hands<'a, K> {
+    kernel: &'a mut K,
+    err: &'a mut (dyn Write + Send),
+    /// To be carried out next.
+    changes: Vec<Change>,
+}
+
+impl<K: Kernel> Hands<'_, K> {
+    fn carry_out(&mut self) -> u8 {
+        let changes = std::mem::take(&mut self.changes);
+        change(self.kernel, self.err, &changes)
+    }
+}
+
+struct Run<'scope, 'env, 'a, K> {
+    program: &'a [u8],
+    strict: bool,
+    names: &'a mut dyn Names,
+    out: &'a mut dyn Write,
+    scope: &'scope Scope<'scope, 'env>,
+    hands: &'env Mutex<Hands<'env, K>>,
+    /// Carries changes out, and has the status of the last.
+    busy: Option<ScopedJoinHandle<'scope, u8>>,
+    /// Changes read and not yet handed over.
+    pending: Vec<Change>,
+    /// Of the last line.
+    status: u8,
+    over: bool,
+}
+
+impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
+    fn read(&mut self, input: &mut dyn Read) {
         let mut buffer = vec![0; READ_AT_ONCE];
         let (mut start, mut end) = (0, 0);
-        while !run.over {
+        while !self.over {
             buffer.copy_within(start..end, 0);
             (start, end) = (0, end - start);
             if buffer.len() < end + READ_AT_ONCE {
                 buffer.resize(end + READ_AT_ONCE, 0);
             }
-            self.flush(&mut run);
             let count = match input.read(&mut buffer[end..]) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Ok(count) => count,
@@ -40,68 +89,132 @@ impl<K: Kernel> Shell<'_, K> {
                 // ipvsadm loses a last line that ends in two blanks.
                 let blanks = line.iter().rev().take_while(|b| is_blank(**b)).count();
                 if blanks < 2 {
-                    self.line(line, &mut run);
+                    self.line(line);
                 }
-                self.flush(&mut run);
-                run.over = true;
+                self.flush();
+                self.over = true;
             }
-            let fresh = end..end + count;
+            let full = end + count == buffer.len();
+            let mut fresh = end;
             end += count;
-            let newlines = buffer[fresh.clone()].iter().zip(fresh).filter(|&(&b, _)| b == b'\n').map(|(_, at)| at);
-            for newline in newlines {
-                self.line(&buffer[start..newline], &mut run);
-                start = newline + 1;
-                if run.over {
-                    break;
+            while let Some(length) = buffer[fresh..end].iter().position(|&byte| byte == b'\n') {
+                self.line(&buffer[start..fresh + length]);
+                fresh += length + 1;
+                start = fresh;
+                if self.over {
+                    return;
                 }
             }
             if end - start > LONGEST_LINE {
-                self.flush(&mut run);
-                run.status = self.complain(&Usage::from("line of standard input is too long"));
-                run.over = true;
+                self.complain(&Usage::from("line of standard input is too long"));
+                self.over = true;
+            } else if full {
+                self.hand_over();
+            } else {
+                self.flush();
             }
         }
-        run.status
     }
 
-    fn line(&mut self, line: &[u8], run: &mut Run) {
-        let tokens = line.split(|&b| is_blank(b)).flat_map(|token| token.chunks(LONGEST_TOKEN));
-        // To ipvsadm a token ends at a NUL.
-        let tokens = tokens.map(|token| token.split(|&b| b == 0).next().unwrap_or_default());
-        let words: Vec<&[u8]> = tokens.filter(|token| !token.is_empty() && *token != b"ipvsadm").collect();
+    fn line(&mut self, line: &[u8]) {
+        let words = words(line);
         if words.is_empty() {
             return;
         }
-        match self.parse(&words) {
-            Ok(Command::Change(change)) => run.pending.push(change),
+        match parse(&words, self.strict, self.names) {
+            Ok(Command::Change(change)) => self.pending.push(change),
             Ok(command) => {
-                self.flush(run);
-                run.status = self.carry_out(&command);
+                self.flush();
+                self.status = {
+                    let mut hands = self.hands();
+                    let Hands { kernel, err, .. } = &mut *hands;
+                    let (kernel, err): (&mut K, &mut (dyn Write + Send)) = (kernel, err);
+                    let (names, out) = (&mut *self.names, &mut *self.out);
+                    Shell { program: self.program, strict: self.strict, kernel, names, out, err }.carry_out(&command)
+                };
                 let ended = matches!(command, Command::Help | Command::Version | Command::Restore);
-                run.over = ended || run.status != 0;
+                self.over = ended || self.status != 0;
             }
             Err(usage) => {
-                self.flush(run);
-                run.status = self.complain(&usage);
-                run.over = !matches!(usage, Usage::Option { .. });
+                self.complain(&usage);
+                self.over = !matches!(usage, Usage::Option { .. });
             }
         }
     }
 
-    fn flush(&mut self, run: &mut Run) {
-        if !run.pending.is_empty() {
-            run.status = self.change(&run.pending);
-            run.pending.clear();
+    fn complain(&mut self, usage: &Usage) {
+        self.flush();
+        let _ = usage.write(self.program, self.hands().err);
+        self.status = usage.status();
+    }
+
+    /// Begins to carry out what is pending; more input may be read meanwhile.
+    fn hand_over(&mut self) {
+        self.settle();
+        if self.pending.is_empty() {
+            return;
         }
+        let hands = self.hands;
+        lock(hands).changes = std::mem::take(&mut self.pending);
+        match Builder::new().spawn_scoped(self.scope, || lock(hands).carry_out()) {
+            Ok(busy) => self.busy = Some(busy),
+            // No more threads are to be had.
+            Err(_) => self.status = lock(hands).carry_out(),
+        }
+    }
+
+    /// Carries out what is pending.
+    fn flush(&mut self) {
+        self.settle();
+        if !self.pending.is_empty() {
+            let mut hands = lock(self.hands);
+            hands.changes = std::mem::take(&mut self.pending);
+            self.status = hands.carry_out();
+        }
+    }
+
+    /// Waits for what was handed over.
+    fn settle(&mut self) {
+        match self.busy.take().map(ScopedJoinHandle::join) {
+            None => {}
+            Some(Ok(status)) => self.status = status,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn hands(&self) -> MutexGuard<'env, Hands<'env, K>> {
+        lock(self.hands)
     }
 }
 
-struct Run {
-    /// Changes read and not yet sent.
-    pending: Vec<Change>,
-    /// Of the last line.
-    status: u8,
-    over: bool,
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The tokens of a line but for `ipvsadm`.
+fn words(line: &[u8]) -> Vec<&[u8]> {
+    // A line of a saved table has seven to nine.
+    let mut words = Vec::with_capacity(10);
+    let mut start = 0;
+    for (at, &byte) in line.iter().enumerate() {
+        if is_blank(byte) {
+            add(&mut words, &line[start..at]);
+            start = at + 1;
+        }
+    }
+    add(&mut words, &line[start..]);
+    words
+}
+
+/// Adds what ipvsadm makes of a token: pieces, if it is long, of which each ends at a NUL.
+fn add<'a>(words: &mut Vec<&'a [u8]>, token: &'a [u8]) {
+    if token.len() > LONGEST_TOKEN {
+        return token.chunks(LONGEST_TOKEN).for_each(|piece| add(words, piece));
+    }
+    let word = if token.contains(&0) { token.split(|&byte| byte == 0).next().unwrap_or_default() } else { token };
+    if !word.is_empty() && word != b"ipvsadm" {
+        words.push(word);
+    }
 }
 
 fn is_blank(byte: u8) -> bool {

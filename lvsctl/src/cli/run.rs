@@ -36,7 +36,7 @@ pub struct Shell<'a, K> {
     /// Standard output. That it cannot be written is ignored, as ipvsadm does.
     pub out: &'a mut dyn Write,
     /// Standard error.
-    pub err: &'a mut dyn Write,
+    pub err: &'a mut (dyn Write + Send),
 }
 
 impl<K: Kernel> Shell<'_, K> {
@@ -45,18 +45,14 @@ impl<K: Kernel> Shell<'_, K> {
         if words.is_empty() {
             return self.list_services(&Services::default());
         }
-        match self.parse(words) {
+        match parse(words, self.strict, self.names) {
             Err(usage) => self.complain(&usage),
             Ok(Command::Restore) => self.restore(input),
             Ok(command) => self.carry_out(&command),
         }
     }
 
-    pub(super) fn parse(&mut self, words: &[&[u8]]) -> Result<Command, Usage> {
-        parse(words, self.strict, self.names)
-    }
-
-    pub(super) fn complain(&mut self, usage: &Usage) -> u8 {
+    fn complain(&mut self, usage: &Usage) -> u8 {
         let _ = usage.write(self.program, self.err);
         usage.status()
     }
@@ -64,7 +60,7 @@ impl<K: Kernel> Shell<'_, K> {
     /// Any command but `-R`.
     pub(super) fn carry_out(&mut self, command: &Command) -> u8 {
         match command {
-            Command::Change(change) => self.change(std::slice::from_ref(change)),
+            Command::Change(one) => change(self.kernel, self.err, std::slice::from_ref(one)),
             Command::List(List::Services(services)) => self.list_services(services),
             Command::List(List::Connections { numeric, engines }) => self.list_connections(*numeric, *engines),
             Command::List(List::Timeouts) => {
@@ -88,21 +84,6 @@ impl<K: Kernel> Shell<'_, K> {
             Command::Version => self.print(help::VERSION),
             Command::Restore => self.complain(&Usage::TryHelp),
         }
-    }
-
-    /// Changes in order, with a message for each that the kernel refuses; the status of the last.
-    pub(super) fn change(&mut self, changes: &[Change]) -> u8 {
-        let mut status = 0;
-        for (change, result) in changes.iter().zip(self.kernel.change(changes)) {
-            status = match result {
-                Ok(()) => 0,
-                Err(errno) => {
-                    let _ = writeln!(self.err, "{}", message::refusal(change, errno));
-                    REFUSED
-                }
-            };
-        }
-        status
     }
 
     fn print(&mut self, text: &str) -> u8 {
@@ -137,10 +118,10 @@ impl<K: Kernel> Shell<'_, K> {
             }
         };
         heading(&mut text, columns);
-        let listed = if matches!(columns, Columns::Statistics | Columns::Rates) {
-            self.list_servers(&mut text, &services, wanted, Counted::of, Counted::listing)
-        } else {
-            self.list_servers(&mut text, &services, wanted, Connected::of, Connected::listing)
+        let listed = match columns {
+            Columns::Plain | Columns::Tunnels => self.list_servers::<Plain>(&mut text, &services, wanted),
+            Columns::Thresholds | Columns::Persistence => self.list_servers::<Connected>(&mut text, &services, wanted),
+            Columns::Statistics | Columns::Rates => self.list_servers::<Counted>(&mut text, &services, wanted),
         };
         self.print(&text);
         match listed {
@@ -149,28 +130,25 @@ impl<K: Kernel> Shell<'_, K> {
         }
     }
 
-    /// The lines of services and their servers. Of the servers of a service only `keep` is held at a time, for
-    /// there may be many; `show` makes of it what the columns need.
-    fn list_servers<T>(
+    /// The lines of services and their servers.
+    fn list_servers<T: Shown>(
         &mut self,
         text: &mut String,
         services: &[ServiceListing],
         wanted: &Services,
-        keep: fn(&DestinationListing) -> T,
-        show: fn(SocketAddr, &T) -> DestinationListing,
     ) -> Result<(), Errno> {
         let Services { columns, exact, numeric, unsorted, .. } = *wanted;
         let style = Style { columns, exact };
         let counters = matches!(columns, Columns::Statistics | Columns::Rates);
         for ServiceListing { key, service, stats, .. } in services {
-            let mut servers = self.kernel.destinations_as(key, counters, keep)?;
+            let mut servers = self.kernel.destinations_as(key, counters, T::of)?;
             if !unsorted {
                 sort_by_address(&mut servers);
             }
             let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
             service_line(text, key, service, stats, style, names);
             for (at, kept) in &servers {
-                destination_line(text, key, &show(*at, kept), style, names);
+                destination_line(text, key, &kept.row(*at), style, names);
                 hand_on(text, self.out);
             }
         }
@@ -234,6 +212,21 @@ impl<K: Kernel> Shell<'_, K> {
     }
 }
 
+/// Changes in order, with a message for each that the kernel refuses; the status of the last.
+pub(super) fn change(kernel: &mut impl Kernel, err: &mut dyn Write, changes: &[Change]) -> u8 {
+    let mut status = 0;
+    for (change, result) in changes.iter().zip(kernel.change(changes)) {
+        status = match result {
+            Ok(()) => 0,
+            Err(errno) => {
+                let _ = writeln!(err, "{}", message::refusal(change, errno));
+                REFUSED
+            }
+        };
+    }
+    status
+}
+
 fn hand_on(text: &mut String, out: &mut dyn Write) {
     if text.len() >= PIECE {
         let _ = out.write_all(text.as_bytes());
@@ -241,47 +234,69 @@ fn hand_on(text: &mut String, out: &mut dyn Write) {
     }
 }
 
-/// What the columns with connections show of a server.
+/// What columns show of a server, with as little as possible in memory: there may be many.
+trait Shown {
+    fn of(row: &DestinationListing) -> Self;
+
+    /// The row again; what the columns do not show of it is 0.
+    fn row(&self, at: SocketAddr) -> DestinationListing;
+}
+
+fn row(at: SocketAddr, destination: Destination) -> DestinationListing {
+    let (active_connections, inactive_connections, persistent_connections) = (0, 0, 0);
+    let stats = Stats::default();
+    DestinationListing { at, destination, active_connections, inactive_connections, persistent_connections, stats }
+}
+
+/// Of the plain columns and those of tunnels.
+struct Plain {
+    forward: Forward,
+    weight: u32,
+    active: u32,
+    inactive: u32,
+}
+
+impl Shown for Plain {
+    fn of(row: &DestinationListing) -> Self {
+        let Destination { forward, weight, .. } = row.destination;
+        Self { forward, weight, active: row.active_connections, inactive: row.inactive_connections }
+    }
+
+    fn row(&self, at: SocketAddr) -> DestinationListing {
+        let (active_connections, inactive_connections) = (self.active, self.inactive);
+        let destination = Destination::new(self.forward, self.weight);
+        DestinationListing { active_connections, inactive_connections, ..row(at, destination) }
+    }
+}
+
+/// Of the columns with thresholds or persistent connections.
 struct Connected {
     destination: Destination,
     connections: [u32; 3],
 }
 
-impl Connected {
+impl Shown for Connected {
     fn of(row: &DestinationListing) -> Self {
         let connections = [row.active_connections, row.inactive_connections, row.persistent_connections];
         Self { destination: row.destination, connections }
     }
 
-    fn listing(at: SocketAddr, kept: &Self) -> DestinationListing {
-        let [active_connections, inactive_connections, persistent_connections] = kept.connections;
-        DestinationListing {
-            at,
-            destination: kept.destination,
-            active_connections,
-            inactive_connections,
-            persistent_connections,
-            stats: Stats::default(),
-        }
+    fn row(&self, at: SocketAddr) -> DestinationListing {
+        let [active_connections, inactive_connections, persistent_connections] = self.connections;
+        let row = row(at, self.destination);
+        DestinationListing { active_connections, inactive_connections, persistent_connections, ..row }
     }
 }
 
-/// What the columns with counters show of a server.
+/// Of the columns with counters.
 struct Counted(Stats);
 
-impl Counted {
+impl Shown for Counted {
     fn of(row: &DestinationListing) -> Self {
         Self(row.stats)
     }
 
-    fn listing(at: SocketAddr, kept: &Self) -> DestinationListing {
-        DestinationListing {
-            at,
-            destination: Destination::new(Forward::Gate, 0),
-            active_connections: 0,
-            inactive_connections: 0,
-            persistent_connections: 0,
-            stats: kept.0,
-        }
+    fn row(&self, at: SocketAddr) -> DestinationListing {
+        DestinationListing { stats: self.0, ..row(at, Destination::new(Forward::Gate, 0)) }
     }
 }

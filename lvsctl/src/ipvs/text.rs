@@ -119,6 +119,10 @@ pub(super) fn left(out: &mut String, number: u32, width: usize) {
 }
 
 fn decimal(out: &mut String, mut number: u32) {
+    if let Ok(small) = u8::try_from(number) {
+        out.push_str(octet(small));
+        return;
+    }
     let mut digits = [0; 10];
     let mut first = digits.len();
     loop {
@@ -129,7 +133,48 @@ fn decimal(out: &mut String, mut number: u32) {
             break;
         }
     }
-    digits[first..].iter().for_each(|&digit| out.push(char::from(digit)));
+    out.extend(digits[first..].iter().copied().map(char::from));
+}
+
+/// How many characters it takes to write the numbers below 256.
+const OCTETS_LENGTH: usize = 10 + 90 * 2 + 156 * 3;
+
+/// The numbers below 256, one behind the other: every part of an IPv4 address, and most ports, weights and
+/// counters of a table.
+const OCTETS: &str = {
+    const DIGITS: [u8; OCTETS_LENGTH] = {
+        let mut digits = [0; OCTETS_LENGTH];
+        let (mut at, mut number) = (0, 0);
+        while number < 256 {
+            let mut unit = if number < 10 {
+                1
+            } else if number < 100 {
+                10
+            } else {
+                100
+            };
+            while unit > 0 {
+                digits[at] = b'0' + (number / unit % 10) as u8;
+                (at, unit) = (at + 1, unit / 10);
+            }
+            number += 1;
+        }
+        digits
+    };
+    match str::from_utf8(&DIGITS) {
+        Ok(text) => text,
+        Err(_) => panic!("digits are text"),
+    }
+};
+
+fn octet(number: u8) -> &'static str {
+    let number = usize::from(number);
+    let (start, length) = match number {
+        0..10 => (number, 1),
+        10..100 => (10 + (number - 10) * 2, 2),
+        _ => (190 + (number - 100) * 3, 3),
+    };
+    &OCTETS[start..start + length]
 }
 
 fn ipv4(out: &mut String, address: Ipv4Addr) {
@@ -370,6 +415,15 @@ pub(super) fn protocol_of(key: &ServiceKey) -> Option<Protocol> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_below_256_are_written_as_all_others() {
+        for number in (0..=300).chain([999, 65_535, u32::MAX]) {
+            let mut out = String::new();
+            decimal(&mut out, number);
+            assert_eq!(out, number.to_string());
+        }
+    }
 
     fn shown(address: &str) -> String {
         let mut out = String::new();

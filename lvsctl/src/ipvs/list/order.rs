@@ -25,7 +25,30 @@ pub fn sort_destinations(servers: &mut [DestinationListing]) {
 
 /// As [`sort_destinations`], for whatever is kept of servers behind their addresses.
 pub fn sort_by_address<T>(servers: &mut [(SocketAddr, T)]) {
-    sort(servers, |a, b| addresses(a.0, b.0));
+    // Servers that were added in their order come out of the kernel the other way round.
+    if is_backwards(servers.iter().map(|(at, _)| *at)) {
+        servers.reverse();
+    } else {
+        sort(servers, |a, b| addresses(a.0, b.0));
+    }
+}
+
+/// Whether each is less than the one before it, and all are IPv4 addresses of which any two are compared as
+/// numbers are.
+fn is_backwards(mut servers: impl Iterator<Item = SocketAddr>) -> bool {
+    let number = |at: SocketAddr| match at.ip() {
+        IpAddr::V4(address) => Some(u64::from(address.to_bits()) << 16 | u64::from(at.port())),
+        IpAddr::V6(_) => None,
+    };
+    let Some(first) = servers.next().and_then(number) else { return false };
+    let mut last = first;
+    for at in servers {
+        match number(at) {
+            Some(next) if next < last => last = next,
+            _ => return false,
+        }
+    }
+    (first >> 16) - (last >> 16) < 1 << 31
 }
 
 fn addresses(a: SocketAddr, b: SocketAddr) -> Difference {
@@ -142,6 +165,23 @@ fn merge_sort(order: &mut [usize], merged: &mut Vec<usize>, compare: &impl Fn(us
 mod tests {
     use super::*;
     use crate::ipvs::{Destination, Forward, Stats};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_backwards_is_turned_round_and_nothing_else(first: u32, steps in proptest::collection::vec((0_u32..1 << 30, 0_u16..3), 0..6)) {
+            let mut at = (first, 80_u16);
+            let mut servers = vec![(SocketAddr::from((at.0.to_be_bytes(), at.1)), ())];
+            for (down, ports) in steps {
+                at = (at.0.wrapping_sub(down), at.1 - ports);
+                servers.push((SocketAddr::from((at.0.to_be_bytes(), at.1)), ()));
+            }
+            let mut sorted = servers.clone();
+            sort(&mut sorted, |a, b| addresses(a.0, b.0));
+            sort_by_address(&mut servers);
+            prop_assert_eq!(servers, sorted);
+        }
+    }
 
     fn sorted(servers: &[[u8; 4]]) -> Vec<[u8; 4]> {
         let mut listing: Vec<_> = servers

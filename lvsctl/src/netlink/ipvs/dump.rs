@@ -246,6 +246,10 @@ pub fn settle<T: Keyed>(mut attempt: impl FnMut() -> Result<Attempt<T>, RequestE
 ///
 /// Eight bytes an entry, which are sorted, are much less and much faster than a set of keys.
 fn drop_repeated<T: Keyed>(rows: &mut Vec<T>) -> bool {
+    // Most are in the order in which they were added, or the other way round.
+    if rows.is_sorted_by(|a, b| a.fingerprint() > b.fingerprint()) {
+        return false;
+    }
     let mut fingerprints: Vec<u64> = rows.iter().map(Keyed::fingerprint).collect();
     fingerprints.sort_unstable();
     if fingerprints.is_sorted_by(|a, b| a < b) {
