@@ -17,10 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Why there is no answer.
 pub fn ask(socket: &Path) -> Result<Status, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| chain(&e))?;
-    let answer = runtime.block_on(tokio::time::timeout(PATIENCE, async {
+    let asked = async {
         let mut client = Client::connect(socket, SPEAKS).await.map_err(|e| chain(&e))?;
         ldirectord::status(&mut client).await.map_err(|e| chain(&e))
-    }));
+    };
+    // A timer is made where the runtime is.
+    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
     answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
 }
 
@@ -96,6 +98,12 @@ fn row(real: &RealStatus) -> [String; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_that_is_not_there_is_a_reason_and_no_panic() {
+        let why = ask(Path::new("/no/such/socket")).expect_err("nobody listens");
+        assert!(why.contains("/no/such/socket"), "{why}");
+    }
 
     #[test]
     fn every_server_is_a_line_with_what_is_known_of_it() {
