@@ -39,26 +39,34 @@ pub fn orders(before: &[String], after: &[String]) -> Vec<(Word, String)> {
     gone.chain(there).collect()
 }
 
-/// Tells one instance; what goes wrong is logged.
-pub async fn tell(word: Word, config: &str) {
-    let told = run(word.verb(), config).await;
-    let told = match (word, told) {
-        (Word::Reload, Err(_)) => run("start", config).await,
-        (_, told) => told,
-    };
-    if let Err(why) = told {
-        log::warn!("execute: cannot {} the instance of {config}: {why}", word.verb());
+/// Tells one instance: begun at once, with the privileges of this moment. What goes wrong is logged.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn tell(word: Word, config: String) -> impl Future<Output = ()> + Send {
+    let told = run(word.verb(), &config);
+    async move {
+        let told = match (word, told.await) {
+            (Word::Reload, Err(_)) => run("start", &config).await,
+            (_, told) => told,
+        };
+        if let Err(why) = told {
+            log::warn!("execute: cannot {} the instance of {config}: {why}", word.verb());
+        }
     }
 }
 
-async fn run(verb: &str, config: &str) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let outcome = Command::new(program, [config, verb], PATIENCE).run().await;
-    if outcome.is_success() {
-        return Ok(());
+fn run(verb: &str, config: &str) -> impl Future<Output = Result<(), String>> + Send + use<> {
+    let program = std::env::current_exe().map_err(|error| error.to_string());
+    let begun = program.map(|program| Command::new(program, [config, verb], PATIENCE).begin());
+    async move {
+        let outcome = begun?.await;
+        if outcome.is_success() {
+            return Ok(());
+        }
+        let complaint = outcome.complaint().map_or_else(String::new, |complaint| format!(": {complaint}"));
+        Err(format!("{}{complaint}", outcome.ended))
     }
-    let complaint = outcome.complaint().map_or_else(String::new, |complaint| format!(": {complaint}"));
-    Err(format!("{}{complaint}", outcome.ended))
 }
 
 #[cfg(test)]

@@ -116,7 +116,20 @@ impl Command {
 
     /// Runs it to its end. Dropped before that, the program and its group are killed.
     pub async fn run(&self) -> Outcome {
-        let mut group = match self.start() {
+        self.attend(self.start()).await
+    }
+
+    /// Starts it at once, with the privileges of this moment; what is returned runs it to its end, as [`Command::run`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn begin(self) -> impl Future<Output = Outcome> + Send {
+        let started = self.start();
+        async move { self.attend(started).await }
+    }
+
+    async fn attend(&self, started: io::Result<Group>) -> Outcome {
+        let mut group = match started {
             Ok(group) => group,
             Err(error) => {
                 return Outcome { ended: Ended::NotStarted(error), output: String::new(), errors: String::new() };

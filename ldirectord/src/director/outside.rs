@@ -117,7 +117,7 @@ impl Outside {
         let mut seen = HashSet::new();
         order.retain(|(_, config)| seen.insert(config.clone()));
         for (word, config) in order {
-            self.telling.spawn(async move { children::tell(word, &config).await });
+            self.telling.spawn(children::tell(word, config));
         }
         self.children = after;
     }

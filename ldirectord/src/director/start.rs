@@ -164,7 +164,8 @@ fn listen(settings: &Settings, name: &str) -> Listen {
     Listen {
         path: socket(&settings.sockets, name),
         mode: 0o660,
-        group: operators.filter(|_| geteuid().is_root()),
+        // Started by another instance that has given up its privileges, it cannot give anything to the group.
+        group: operators.filter(|_| privilege::may(CapabilitySet::CHOWN)),
         greeting: Greeting {
             speaks: SPEAKS.to_owned(),
             version: VERSION,
