@@ -27,6 +27,14 @@ impl Director {
                 }
                 Err(fault) => call.answer::<()>(Err(fault)),
             },
+            Request::HandOver {} => match call.permit::<Operate>() {
+                Ok(permit) => {
+                    log::info!("Handing over to the next ldirectord on request of uid {}", permit.caller().uid);
+                    self.heirs.push(call);
+                    self.reload();
+                }
+                Err(fault) => call.answer::<()>(Err(fault)),
+            },
             Request::Drain { real, service } => {
                 let result = call.permit().and_then(|permit| self.drain(permit, real, service.as_deref(), true));
                 call.answer(result);
@@ -80,7 +88,10 @@ impl Director {
 
     /// The file was read again.
     pub(crate) fn answer_reloads(&mut self, result: &Result<(), Vec<String>>) {
-        for call in self.reloads.drain(..) {
+        if result.is_ok() && !self.heirs.is_empty() {
+            self.leave();
+        }
+        for call in self.reloads.drain(..).chain(self.heirs.drain(..)) {
             call.answer(result.clone().map_err(|mistakes| Fault::new("refused", mistakes.join("\n"))));
         }
     }

@@ -91,6 +91,10 @@ pub struct Director {
     pub(crate) activations: Vec<Call<Request>>,
     /// Answered when the file has been read.
     pub(crate) reloads: Vec<Call<Request>>,
+    /// The same; then the table is the next one's.
+    pub(crate) heirs: Vec<Call<Request>>,
+    /// It ends as soon as the table is as the file says, and at this moment at the latest.
+    leaving: Option<Instant>,
     tools: Tools,
     hand: Hand,
     outside: Outside,
@@ -157,6 +161,8 @@ impl Director {
             active: None,
             activations: Vec::new(),
             reloads: Vec::new(),
+            heirs: Vec::new(),
+            leaving: None,
             tools: Tools::new(),
             hand: Hand::new(programmer),
             outside,
@@ -182,6 +188,10 @@ impl Director {
     pub async fn run(mut self) {
         let name = loop {
             self.turn(Instant::now());
+            if self.has_left(Instant::now()) {
+                log::info!("Linux Director Daemon terminated: handed over, the table stays as it is");
+                return;
+            }
             match self.next_event().await {
                 Event::Signal(Signal::Stop(name)) => break name,
                 Event::Signal(Signal::Reload) => {
@@ -191,12 +201,7 @@ impl Director {
                 Event::Signal(Signal::Louder) => set_level(log::max_level().increment_severity()),
                 Event::Signal(Signal::Quieter) => set_level(log::max_level().decrement_severity()),
                 Event::Call(call) => self.answer(call),
-                Event::Report(id, report) => {
-                    log::debug!("check {}: {report:?}", id.0);
-                    self.outside.monitor(&self.farm.monitored(id, &report));
-                    let notices = self.farm.heard(Instant::now(), id, &report);
-                    self.tell_all(notices);
-                }
+                Event::Report(id, report) => self.heard(id, &report),
                 Event::Done(done) => self.done(done),
                 Event::Reread(result) => self.reread(result),
                 Event::News(news) => self.news(news),
@@ -220,6 +225,31 @@ impl Director {
             log::warn!("Mails, commands or other instances were not done within {} s", FAREWELL.as_secs());
         }
         log::info!("Linux Director Daemon terminated on signal: {name}");
+    }
+
+    /// From now on the next one is waited for.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = Some(Instant::now() + FAREWELL);
+    }
+
+    fn has_left(&self, now: Instant) -> bool {
+        self.leaving.is_some_and(|until| until <= now || !self.hand.is_busy() && !self.farm.wants_table(now))
+    }
+
+    /// Takes a result, and all that have come with it: thousands of checks may end at a time, and one turn is for all.
+    fn heard(&mut self, id: CheckId, report: &Report) {
+        self.note(id, report);
+        while let Ok((id, report)) = self.reports.try_recv() {
+            self.note(id, &report);
+        }
+        while self.checks.try_join_next().is_some() {}
+    }
+
+    fn note(&mut self, id: CheckId, report: &Report) {
+        log::debug!("check {}: {report:?}", id.0);
+        self.outside.monitor(&self.farm.monitored(id, report));
+        let notices = self.farm.heard(Instant::now(), id, report);
+        self.tell_all(notices);
     }
 
     /// Starts what is due.
@@ -266,7 +296,7 @@ impl Director {
             Reach::Lost { until, .. } if self.farm.wants_table(now) => Some(until),
             Reach::Lost { until, .. } => self.farm.next_attempt().map(|attempt| attempt.max(until)),
         };
-        [checks, table, self.outside.deadline()].into_iter().flatten().min()
+        [checks, table, self.outside.deadline(), self.leaving].into_iter().flatten().min()
     }
 
     async fn next_event(&mut self) -> Event {

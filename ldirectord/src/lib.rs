@@ -21,6 +21,7 @@ pub mod local_time;
 pub mod maintenance;
 pub mod monitor;
 pub mod notice;
+pub mod replace;
 pub mod schedule;
 pub mod show;
 pub mod verbs;

@@ -12,6 +12,7 @@ use ldirectord::config::System;
 use ldirectord::director::{self, Options};
 use ldirectord::instance::{Instance, Places};
 use ldirectord::journal::Journal;
+use ldirectord::replace::replace;
 use ldirectord::show;
 use ldirectord::verbs::{self, Context, Half, Next, Order, status};
 use lvs::daemon::detach::{self, Launched, Readiness};
@@ -102,7 +103,16 @@ fn begin(
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let mut context =
         Context { surroundings: &System::new(), journal: Some(journal), arguments, out: &mut out, err: &mut err };
-    match verbs::carry_out(verb, instance, debug, half, &mut context) {
+    let mut next = verbs::carry_out(verb, instance, debug, half, &mut context);
+    if let Next::Replace { pid, order } = next {
+        let settings = Settings::read(&places.settings).map_err(|error| (status::CONFIG, chain(&error)))?;
+        let socket = lvs::control::socket(&settings.sockets, &order.instance.socket_name());
+        replace(pid, &socket).map_err(|error| (status::FAILED, format!("cannot stop pid {pid}: {error}")))?;
+        next = order.begin();
+    }
+    match next {
+        // It has just been replaced by what it stands for.
+        Next::Replace { .. } => Ok(ExitCode::from(status::FAILED)),
         Next::Exit(code) => Ok(ExitCode::from(code)),
         Next::Launch => match detach::launch().map_err(|error| failed("cannot start in the background", &error))? {
             Launched::Ready => Ok(ExitCode::SUCCESS),

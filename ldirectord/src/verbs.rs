@@ -5,9 +5,8 @@ use std::io::Write;
 
 use lvs::daemon::pidfile::{self, Running};
 use lvs::diag::Diagnostic;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::cli::Verb;
 use crate::config::{self, Config, Loaded, Surroundings, System};
@@ -54,6 +53,13 @@ pub enum Next {
     Launch,
     /// To be the daemon.
     Serve(Box<Order>),
+    /// To have the daemon that runs hand over its table, or else to stop it, and then to begin: [`Order::begin`].
+    Replace {
+        /// Its pid.
+        pid: u32,
+        /// What to serve afterwards.
+        order: Box<Order>,
+    },
     /// To show what the daemon of this socket knows; it runs.
     Show {
         /// [`Instance::socket_name`].
@@ -168,7 +174,8 @@ fn load(instance: &Instance, surroundings: &dyn Surroundings) -> Result<Loaded, 
 
 impl Order {
     /// How it is begun: in the foreground if debugging or supervised.
-    fn begin(self) -> Next {
+    #[must_use]
+    pub fn begin(self) -> Next {
         if self.foreground() { Next::Serve(Box::new(self)) } else { Next::Launch }
     }
 
@@ -194,7 +201,7 @@ fn command(verb: Verb, order: Order, warnings: &[Diagnostic], context: &mut Cont
         Running::No | Running::Stale { .. } => without_running(verb, running, order, context),
     };
     // The process in the background reads the file again, and its standard error is the same.
-    if foreground || !matches!(next, Next::Launch) {
+    if foreground || !matches!(next, Next::Launch | Next::Replace { .. }) {
         warn(warnings, context);
     }
     next
@@ -213,13 +220,7 @@ fn with_running(verb: Verb, pid: u32, order: Order, context: &mut Context<'_>) -
         }
         Verb::Stop => Next::Exit(tell(pid, Signal::TERM, context)),
         Verb::Reload => Next::Exit(tell(pid, Signal::HUP, context)),
-        Verb::Restart | Verb::TryRestart => match stop_and_wait(pid) {
-            Ok(()) => order.begin(),
-            Err(error) => {
-                say(context.err, &format!("cannot stop pid {pid}: {error}"));
-                Next::Exit(status::FAILED)
-            }
-        },
+        Verb::Restart | Verb::TryRestart => Next::Replace { pid, order: Box::new(order) },
     }
 }
 
@@ -273,28 +274,6 @@ fn tell(pid: u32, signal: Signal, context: &mut Context<'_>) -> u8 {
 
 fn process(pid: u32) -> Result<Pid, Errno> {
     i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
-}
-
-/// Returns when the process has ended, however long that takes.
-fn stop_and_wait(pid: u32) -> Result<(), Errno> {
-    let process = process(pid)?;
-    let watched = match pidfd_open(process, PidfdFlags::empty()) {
-        Ok(watched) => watched,
-        Err(Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    match kill_process(process, Signal::TERM) {
-        Ok(()) => {}
-        Err(Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    loop {
-        match poll(&mut [PollFd::new(&watched, PollFlags::IN)], None) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Whoever reads may have gone away; that is their business.

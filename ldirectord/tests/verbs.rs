@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use ldirectord::cli::Verb;
 use ldirectord::config::Fixed;
 use ldirectord::instance::{Instance, Places};
+use ldirectord::replace::replace;
 use ldirectord::verbs::{self, Context, Half, Next};
 use tempfile::TempDir;
 
@@ -32,7 +33,7 @@ impl Done {
             Next::Exit(code) => Some(code),
             // It shows what the daemon knows, and that is all.
             Next::Show { .. } => Some(0),
-            Next::Launch | Next::Serve(_) => None,
+            Next::Launch | Next::Serve(_) | Next::Replace { .. } => None,
         }
     }
 }
@@ -182,12 +183,15 @@ fn stop_and_try_restart_of_a_stopped_daemon_are_fine() {
 }
 
 #[test]
-fn restart_waits_until_the_old_daemon_has_ended() {
+fn restart_of_a_daemon_that_does_not_hand_over_waits_until_it_has_ended() {
     for verb in [Verb::Restart, Verb::TryRestart] {
         let machine = Machine::with(GOOD);
         let mut daemon = Daemon::named("ldirectord", "TERM");
         machine.write_pid(daemon.pid());
-        assert!(matches!(machine.run(verb).next, Next::Launch));
+        let Next::Replace { pid, order } = machine.run(verb).next else { panic!("it is replaced") };
+        assert_eq!(pid, daemon.pid());
+        replace(pid, &machine.root.path().join("no.sock")).expect("it is stopped");
+        assert!(matches!(order.begin(), Next::Launch));
         let status = daemon.0.try_wait().expect("a child").expect("it has ended already");
         assert_eq!(status.code(), Some(7));
     }

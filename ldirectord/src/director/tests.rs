@@ -18,6 +18,7 @@ use lvs::ipvs::{Change, Destination, Forward, Refusal, Service, ServiceKey, Tabl
 use lvs::programmer::{Fake, Programmer, ProgrammerError};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::{Director, Outside, Parts, Reread};
 use crate::config::Config;
@@ -115,6 +116,7 @@ fn web(reals: &[SocketAddr]) -> Config {
 struct Story {
     directory: TempDir,
     table: Moody,
+    task: JoinHandle<()>,
 }
 
 impl Story {
@@ -138,8 +140,8 @@ impl Story {
             outside: Outside::new(&config, "/etc/ha.d/ldirectord.cf".into()),
         };
         let director = Director::new(parts, config);
-        tokio::task::spawn_local(director.run());
-        Self { directory, table }
+        let task = tokio::task::spawn_local(director.run());
+        Self { directory, table, task }
     }
 
     async fn client(&self) -> Client {
@@ -209,6 +211,35 @@ fn activate_is_answered_when_everything_was_checked_and_programmed() {
         let why = down.why.as_deref().expect("a reason");
         assert!(why.starts_with(&format!("Can't connect to {dead} (Connection refused)")), "{why}");
         let ready: Ready = client.call(&Request::Deactivate {}).await.expect("an answer");
+        assert!(ready.ready);
+    });
+}
+
+#[test]
+fn a_daemon_that_hands_over_leaves_the_table_as_its_file_says() {
+    run(async {
+        let ((_listening, alive), (_other, also)) = (listener().await, listener().await);
+        let reread: Reread = Arc::new(move || Ok(web(&[alive])));
+        let mut story = Story::start(web(&[alive, also]), Moody::default(), reread).await;
+        let mut client = story.ready().await;
+        assert_eq!(story.servers().len(), 2);
+        client.call::<()>(&Request::HandOver {}).await.expect("an answer");
+        let ended = tokio::time::timeout(Duration::from_secs(10), &mut story.task).await;
+        ended.expect("it ends").expect("without a panic");
+        assert_eq!(story.servers(), [(alive, 1)]);
+    });
+}
+
+#[test]
+fn a_daemon_whose_file_is_wrong_does_not_hand_over() {
+    run(async {
+        let (_listening, at) = listener().await;
+        let reread: Reread = Arc::new(|| Err(vec!["line 3 is wrong".to_owned()]));
+        let story = Story::start(web(&[at]), Moody::default(), reread).await;
+        let mut client = story.ready().await;
+        let refused = client.call::<()>(&Request::HandOver {}).await.expect_err("a wrong file");
+        assert!(refused.to_string().contains("line 3 is wrong"), "{refused}");
+        let ready: Ready = client.call(&Request::Ready {}).await.expect("it goes on");
         assert!(ready.ready);
     });
 }

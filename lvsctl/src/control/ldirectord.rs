@@ -24,6 +24,9 @@ pub enum Request {
     Ready {},
     /// Reads the file again, as SIGHUP does. Rank operate.
     Reload {},
+    /// Reads the file again, as [`Request::Reload`] does, and when that is programmed ends and leaves the table as it is:
+    /// whoever asks starts the next one. Answered when the file has been read. Rank operate.
+    HandOver {},
     /// Takes a real server out: weight 0 until `undrain`. Rank operate.
     Drain {
         /// `192.168.60.132:80`, or the address alone for each of its ports.
