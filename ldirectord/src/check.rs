@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::config::model::{Check, Negotiate, Probe};
+pub use http::Web;
 pub use pgsql::Keys;
 pub use ping::Pinger;
 pub use tls::Tls;
@@ -76,6 +77,8 @@ pub enum Advice {
 pub struct Tools {
     /// How TLS is spoken.
     pub tls: Tls,
+    /// Asks web servers.
+    pub web: Web,
     /// The sockets for echo requests.
     pub pinger: Pinger,
     /// What passwords have become for PostgreSQL's servers.
@@ -87,7 +90,7 @@ impl Tools {
     /// first needed.
     #[must_use]
     pub fn new() -> Self {
-        Self { tls: Tls::new(), pinger: Pinger::default(), keys: Keys::default() }
+        Self { tls: Tls::new(), web: Web::default(), pinger: Pinger::default(), keys: Keys::default() }
     }
 }
 
@@ -134,7 +137,7 @@ async fn converse(
         Probe::Http(request) => {
             let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);
             *words = Some("500 Timeout Alarm".to_owned());
-            within(*timeout, silent, http::check(request, &tools.tls, words)).await
+            within(*timeout, silent, http::check(request, &tools.web, &tools.tls, words)).await
         }
         Probe::HttpProxy(request) => {
             let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);

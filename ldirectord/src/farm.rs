@@ -13,15 +13,18 @@ mod gradual;
 mod leaving;
 mod maintenance;
 mod monitored;
+mod outlook;
 mod reload;
 mod status;
 mod table;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvs::ipvs::{Destination, Refusal, ServiceKey};
@@ -70,6 +73,10 @@ pub struct Farm {
     batch: Option<table::Batch>,
     /// Counts reloads: a batch of an earlier generation says nothing about this one.
     generation: u64,
+    /// Nothing while it has to be looked for.
+    outlook: Cell<Option<outlook::Outlook>>,
+    /// Something has changed since the errands were asked for.
+    disturbed: bool,
 }
 
 /// A virtual service and what is thought of its servers.
@@ -151,7 +158,7 @@ impl Retry {
 /// A check that is made, and for whom.
 #[derive(Debug)]
 struct Probing {
-    check: Check,
+    check: Arc<Check>,
     turn: Turn,
     /// Virtual and real server, by their places.
     users: Vec<(usize, usize)>,
@@ -163,7 +170,7 @@ pub struct Order {
     /// To be handed back with the result.
     pub id: CheckId,
     /// What to do; never [`Check::Combined`], of which this is the half that is due.
-    pub step: Check,
+    pub step: Arc<Check>,
 }
 
 impl Farm {
@@ -184,6 +191,8 @@ impl Farm {
             blind: false,
             batch: None,
             generation: 0,
+            outlook: Cell::new(None),
+            disturbed: true,
         };
         let notices = farm.reload(now, config);
         (farm, notices)
@@ -197,13 +206,7 @@ impl Farm {
     /// The checks to start now. Each has to be answered with [`Farm::heard`].
     #[must_use]
     pub fn due(&mut self, now: Instant) -> Vec<Order> {
-        for held in self.virtuals.iter_mut().filter(|held| held.grace.is_some_and(|until| until <= now)) {
-            held.grace = None;
-            held.review_fallback();
-        }
-        for held in &mut self.virtuals {
-            held.climb(now);
-        }
+        self.stir(now);
         let due = self.schedule.due(now).into_iter();
         due.filter_map(|id| self.probes.get(&id).map(|probing| Order { id, step: probing.step() })).collect()
     }
@@ -213,16 +216,18 @@ impl Farm {
     pub fn heard(&mut self, now: Instant, id: CheckId, report: &Report) -> Vec<Notice> {
         self.schedule.ended(id);
         let Some(probing) = self.probes.get_mut(&id) else { return Vec::new() };
-        if let Check::Combined { connects, .. } = &probing.check {
+        if let Check::Combined { connects, .. } = &*probing.check {
             probing.turn.note(report.result.is_ok(), *connects);
         }
         self.round.remove(&id);
-        let agent = matches!(probing.check, Check::Agent(_));
-        let mut notices = Vec::new();
-        for (v, r) in probing.users.clone() {
+        let agent = matches!(*probing.check, Check::Agent(_));
+        let (mut notices, mut news) = (Vec::new(), false);
+        for &(v, r) in &probing.users {
             let held = &mut self.virtuals[v];
+            let before = held.servers[r].known();
             if agent {
                 held.hear_agent(now, r, &report.result, &mut notices);
+                news |= held.servers[r].known() != before;
                 continue;
             }
             held.servers[r].last = Some(Last { ended: now, report: report.clone() });
@@ -232,24 +237,12 @@ impl Farm {
             if was_down {
                 held.begin_ramp(now, r);
             }
+            news |= held.servers[r].known() != before;
+        }
+        if news {
+            self.disturb();
         }
         notices
-    }
-
-    /// When [`Farm::due`] is to be asked again.
-    #[must_use]
-    pub fn next_check(&self) -> Option<Instant> {
-        let graces = self.virtuals.iter().filter(|held| held.fallback_waits()).filter_map(|held| held.grace);
-        let steps = self.virtuals.iter().filter_map(Held::next_step);
-        graces.chain(steps).chain(self.schedule.deadline()).min()
-    }
-
-    /// When something that the kernel refused is to be tried again, or connections are to be counted.
-    #[must_use]
-    pub fn next_attempt(&self) -> Option<Instant> {
-        let held = self.virtuals.iter().filter(|held| held.is_dirty()).filter_map(|held| held.retry.at);
-        let looks = self.virtuals.iter().filter_map(|held| held.look);
-        held.chain(looks).chain(self.retired.values().filter_map(|retired| retired.retry.at)).min()
     }
 
     /// Every server was checked since start or reload, and what was found was programmed; what
@@ -266,18 +259,12 @@ impl Farm {
         self.blind
     }
 
-    fn sees_nobody(&self) -> bool {
-        let servers = self.virtuals.iter().flat_map(|held| &held.servers);
-        let mut checked = servers.filter_map(|server| server.last.as_ref()).peekable();
-        checked.peek().is_some() && checked.all(|last| last.report.result.is_err())
-    }
-
     /// To be called after each turn: whether the farm became ready just now.
     #[must_use]
     pub fn became_ready(&mut self, now: Instant) -> Option<Notice> {
         let settled = self.batch.is_none() && !self.wants_table(now);
         if settled {
-            self.blind = self.sees_nobody();
+            self.blind = self.is_cut_off();
         }
         let done = self.seen && self.round.is_empty() && settled;
         if self.ready || !done {
@@ -288,15 +275,23 @@ impl Farm {
     }
 }
 
+impl Server {
+    /// Everything of it that others look at: while that stays, so does what the farm waits for.
+    fn known(&self) -> (Verdict, bool, Option<Advice>, [Option<bool>; 2]) {
+        let answered = self.last.as_ref().map(|last| last.report.result.is_ok());
+        (self.verdict, self.dirty, self.advice, [answered, self.agent.as_ref().map(Result::is_ok)])
+    }
+}
+
 impl Probing {
-    fn step(&self) -> Check {
-        match &self.check {
+    fn step(&self) -> Arc<Check> {
+        match &*self.check {
             Check::Combined { connect, .. } if self.turn.is_connect() => {
                 // Over UDP a connect succeeds without being made (spec 8.1).
-                connect.map_or(Check::On, Check::Connect)
+                Arc::new(connect.map_or(Check::On, Check::Connect))
             }
-            Check::Combined { negotiate, .. } => Check::Negotiate(negotiate.clone()),
-            other => other.clone(),
+            Check::Combined { negotiate, .. } => Arc::new(Check::Negotiate(negotiate.clone())),
+            _ => self.check.clone(),
         }
     }
 }
@@ -356,8 +351,8 @@ impl Held {
 
     /// The fallback serves while no server does.
     fn review_fallback(&mut self) {
-        let serves = !self.fallback_waits() && !self.servers.iter().any(|server| server.verdict.serves());
         let Some(fallback) = &self.service.fallback else { return };
+        let serves = !self.fallback_waits() && !self.servers.iter().any(|server| server.verdict.serves());
         if std::mem::replace(&mut self.fallback_serves, serves) == serves {
             return;
         }

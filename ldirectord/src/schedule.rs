@@ -4,8 +4,11 @@
 //! itself, and the interval counts from the start of a check, so that a slow server
 //! delays nobody and is itself checked as often as it can be (spec B17).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+/// More checks than these are not made at once for ever.
+const CROWD: u32 = 50;
 
 /// One check that has to be made: the same one for every virtual that asks for it (spec 5.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,11 +18,15 @@ pub struct CheckId(pub u64);
 #[derive(Debug, Default)]
 pub struct Schedule {
     checks: BTreeMap<CheckId, Entry>,
+    /// Those that do not run, the next one first: thousands of checks are not looked through for each result.
+    waiting: BTreeSet<(Instant, CheckId)>,
     seed: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// It has not been started since it was added or hurried.
+    fresh: bool,
     interval: Duration,
     next: Instant,
     running: bool,
@@ -53,14 +60,18 @@ fn mixed(number: u64) -> u64 {
 impl Schedule {
     /// Adds a check that is due at once, and then each `interval`.
     pub fn add(&mut self, now: Instant, id: CheckId, interval: Duration) {
-        self.checks.insert(id, Entry { interval, next: now, running: false, jitter: 0, rounds: 0 });
+        self.remove(id);
+        self.checks.insert(id, Entry { fresh: true, interval, next: now, running: false, jitter: 0, rounds: 0 });
+        self.waiting.insert((now, id));
     }
 
     /// Makes a check due at once and changes its interval; while it runs, as soon as it has ended.
     pub fn hurry(&mut self, now: Instant, id: CheckId, interval: Duration) {
-        if let Some(entry) = self.checks.get_mut(&id) {
-            (entry.interval, entry.next) = (interval, now);
+        let Some(entry) = self.checks.get_mut(&id) else { return };
+        if self.waiting.remove(&(entry.next, id)) {
+            self.waiting.insert((now, id));
         }
+        (entry.fresh, entry.interval, entry.next) = (true, interval, now);
     }
 
     /// Where chance begins; without it every run has the same jitter.
@@ -77,33 +88,59 @@ impl Schedule {
 
     /// Forgets a check. A result that still comes belongs to nobody.
     pub fn remove(&mut self, id: CheckId) {
-        self.checks.remove(&id);
+        if let Some(entry) = self.checks.remove(&id) {
+            self.waiting.remove(&(entry.next, id));
+        }
     }
 
     /// The checks to start now; each counts as running until [`Schedule::ended`].
+    ///
+    /// The next start is counted from the moment at which this one was due, so that being late once, because the
+    /// machine was busy, does not make the next ones late. One that is a whole interval late begins anew.
+    ///
+    /// After a start or a reload all are due at once. Where those are many, their second starts come earlier than an
+    /// interval later, spread evenly over it, so that machine and network have an even load from then on.
     #[must_use]
     pub fn due(&mut self, now: Instant) -> Vec<CheckId> {
         let mut due = Vec::new();
-        for (&id, entry) in &mut self.checks {
-            if !entry.running && entry.next <= now {
-                (entry.running, entry.next) = (true, now + entry.pause(id, self.seed));
-                due.push(id);
+        while let Some((at, id)) = self.waiting.first().copied().filter(|(at, _)| *at <= now) {
+            self.waiting.pop_first();
+            let Some(entry) = self.checks.get_mut(&id) else { continue };
+            let pause = entry.pause(id, self.seed);
+            entry.running = true;
+            entry.next = if at + pause > now { at + pause } else { now + pause };
+            due.push(id);
+        }
+        self.spread(now, &due);
+        due
+    }
+
+    fn spread(&mut self, now: Instant, due: &[CheckId]) {
+        let is_fresh = |id: &&CheckId| self.checks.get(id).is_some_and(|entry| entry.fresh);
+        let fresh: Vec<CheckId> = due.iter().filter(is_fresh).copied().collect();
+        let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
+        for (place, id) in (1..=count).zip(&fresh) {
+            let Some(entry) = self.checks.get_mut(id) else { continue };
+            entry.fresh = false;
+            if count > CROWD {
+                entry.next = now + (entry.next - now) / count * place;
             }
         }
-        due
     }
 
     /// A check has ended. If it took longer than its interval it is due again at once.
     pub fn ended(&mut self, id: CheckId) {
-        if let Some(entry) = self.checks.get_mut(&id) {
-            entry.running = false;
+        if let Some(entry) = self.checks.get_mut(&id)
+            && std::mem::take(&mut entry.running)
+        {
+            self.waiting.insert((entry.next, id));
         }
     }
 
     /// When [`Schedule::due`] next has something.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.checks.values().filter(|entry| !entry.running).map(|entry| entry.next).min()
+        self.waiting.first().map(|(at, _)| *at)
     }
 }
 
@@ -159,6 +196,29 @@ mod tests {
     fn a_check_longer_than_its_interval_is_made_back_to_back() {
         let starts = starts(&[(SECOND, 4 * SECOND)], 9 * SECOND);
         assert_eq!(starts, [[0, 4000, 8000]]);
+    }
+
+    #[test]
+    fn being_late_once_does_not_make_the_next_ones_late() {
+        let (begin, id, mut schedule) = (Instant::now(), CheckId(0), Schedule::default());
+        schedule.add(begin, id, SECOND);
+        for (late, next) in [(0, 1000), (1050, 2000), (2999, 3000), (4100, 5100)] {
+            let now = begin + Duration::from_millis(late);
+            assert_eq!(schedule.due(now), [id]);
+            schedule.ended(id);
+            let next = begin + Duration::from_millis(next);
+            assert_eq!(schedule.deadline(), Some(next), "after a start at {late} ms");
+        }
+    }
+
+    #[test]
+    fn many_checks_are_made_at_once_only_in_the_first_round() {
+        let checks = vec![(10 * SECOND, SECOND / 10); 200];
+        let starts = starts(&checks, 35 * SECOND);
+        let second: Vec<u128> = starts.iter().map(|times| times[1]).collect();
+        let even: Vec<u128> = (1..=200).map(|place| place * 50).collect();
+        assert_eq!(second, even);
+        assert!(starts.iter().all(|times| times[0] == 0 && times[2] - times[1] == 10_000));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use reqwest::header::{CONNECTION, HOST, HeaderValue, LOCATION};
 use reqwest::{Client, ClientBuilder, Proxy, Response, Url};
@@ -36,15 +37,30 @@ struct Question<'a> {
     proxied: bool,
 }
 
+/// One client for all servers that are asked by their addresses: to make one costs more than to ask with it. Connections
+/// are never kept.
+#[derive(Debug, Clone, Default)]
+pub struct Web(Arc<OnceLock<Result<Client, String>>>);
+
+impl Web {
+    fn client(&self, tls: &Tls) -> Result<Client, String> {
+        self.0.get_or_init(|| builder(tls, false)?.build().map_err(|error| no_client(&error))).clone()
+    }
+}
+
 /// Asks, follows redirects, and looks at what came. `words` are for the monitor file: the status
 /// line, or the whole body where that is not what it should be.
-pub async fn check(request: &Http, tls: &Tls, words: &mut Option<String>) -> Result<String, String> {
+pub async fn check(request: &Http, web: &Web, tls: &Tls, words: &mut Option<String>) -> Result<String, String> {
     let converse = async |unexpected: &mut _| {
         let url = url(request)?;
-        let client = client(request, &url, tls)?;
+        let own = || client(request, tls).map(Some);
+        let client = match url.domain() {
+            None if !request.verify => web.client(tls)?,
+            _ => client(request, tls)?,
+        };
         let Http { at, method, ref receive, .. } = *request;
         let question = Question { at, method, receive: receive.as_ref(), proxied: false };
-        follow(&client, &question, url, Some(&request.host), unexpected).await
+        follow(client, &own, &question, url, Some(&request.host), unexpected).await
     };
     told(converse, words).await
 }
@@ -55,11 +71,10 @@ pub async fn check_through(request: &HttpProxy, tls: &Tls, words: &mut Option<St
         let HttpProxy { at, method, ref url, ref receive } = *request;
         let url =
             Url::parse(url).map_err(|error| format!("\"{url}\" is not a URL ({error}); write all of it in request"))?;
-        let no_client = |error| format!("cannot make an HTTP client ({})", root(&error));
-        let proxy = Proxy::all(format!("http://{at}")).map_err(no_client)?;
-        let client = builder(tls, false)?.proxy(proxy).build().map_err(no_client)?;
+        let proxy = Proxy::all(format!("http://{at}")).map_err(|error| no_client(&error))?;
+        let client = builder(tls, false)?.proxy(proxy).build().map_err(|error| no_client(&error))?;
         let question = Question { at, method, receive: receive.as_ref(), proxied: true };
-        follow(&client, &question, url, None, unexpected).await
+        follow(client, &|| Ok(None), &question, url, None, unexpected).await
     };
     told(converse, words).await
 }
@@ -75,8 +90,10 @@ async fn told(
     result
 }
 
+/// `own` makes the client that knows the names of this server, if it needs one.
 async fn follow(
-    client: &Client,
+    mut client: Client,
+    own: &(dyn Fn() -> Result<Option<Client>, String> + Sync),
     question: &Question<'_>,
     mut url: Url,
     mut host: Option<&str>,
@@ -84,11 +101,16 @@ async fn follow(
 ) -> Result<String, String> {
     let mut at = question.at.to_string();
     for _ in 0..=MAX_REDIRECTS {
-        let response = ask(client, question.method, &url, host, &at).await?;
+        let response = ask(&client, question.method, &url, host, &at).await?;
         let Some(next) = redirect(&url, &response) else { return judge(question, response, unexpected).await };
         if next.origin() != url.origin() && !question.proxied {
             // Another server is asked by its own name.
             (host, at) = (None, authority(&next));
+        }
+        if next.domain().is_some()
+            && let Some(own) = own()?
+        {
+            client = own;
         }
         url = next;
     }
@@ -103,6 +125,10 @@ fn builder(tls: &Tls, verify: bool) -> Result<ClientBuilder, String> {
         .tls_backend_preconfigured(tls)
         .no_proxy()
         .pool_max_idle_per_host(0)
+        // A connection lives for one question, and the whole check has a deadline: nothing has to be kept alive.
+        .tcp_keepalive(None)
+        .tcp_user_timeout(None)
+        .tcp_nodelay(false)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
@@ -113,15 +139,21 @@ fn builder(tls: &Tls, verify: bool) -> Result<ClientBuilder, String> {
     Ok(builder)
 }
 
-fn client(request: &Http, first: &Url, tls: &Tls) -> Result<Client, String> {
+/// One that takes the names of this real server for its address.
+fn client(request: &Http, tls: &Tls) -> Result<Client, String> {
     let mut builder = builder(tls, request.verify)?;
     let host = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name).to_ascii_lowercase();
-    for name in [Some(host.as_str()), first.domain()].into_iter().flatten() {
+    let server_name = request.server_name.as_ref().filter(|_| request.tls).map(|name| name.to_ascii_lowercase());
+    for name in [Some(host), server_name].into_iter().flatten() {
         // Also a redirect to the virtual host's own name is about this real server; its public
         // address is ours.
-        builder = builder.resolve(name, SocketAddr::new(request.at.ip(), 0));
+        builder = builder.resolve(&name, SocketAddr::new(request.at.ip(), 0));
     }
-    builder.build().map_err(|error| format!("cannot make an HTTP client ({})", root(&error)))
+    builder.build().map_err(|error| no_client(&error))
+}
+
+fn no_client(error: &reqwest::Error) -> String {
+    format!("cannot make an HTTP client ({})", root(error))
 }
 
 /// With a name for SNI in it where there is one; the client resolves it to the real server.

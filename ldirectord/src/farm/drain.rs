@@ -37,6 +37,7 @@ impl Farm {
             let names = self.virtuals.iter().map(|held| held.name.id().to_owned()).collect();
             return Err(NoSuchServer::Service { service: service.to_owned(), known: known(names) });
         }
+        self.disturb();
         let (mut found, mut names, mut notices) = (false, Vec::new(), Vec::new());
         for held in self.virtuals.iter_mut().filter(|held| service.is_none_or(|service| held.name.id() == service)) {
             for r in 0..held.servers.len() {

@@ -40,6 +40,9 @@ impl Farm {
     /// The commands to run now; to be asked after each turn.
     #[must_use]
     pub fn errands(&mut self) -> Vec<Errand> {
+        if !std::mem::take(&mut self.disturbed) {
+            return Vec::new();
+        }
         self.virtuals.iter_mut().filter_map(Held::errand).collect()
     }
 }

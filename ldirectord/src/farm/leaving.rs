@@ -54,6 +54,7 @@ impl Farm {
     /// Takes what was counted, before [`Farm::plan`]. A service that is missing could not be counted; the time of its
     /// servers runs on.
     pub fn counted(&mut self, now: Instant, counted: &Counted) {
+        self.disturb();
         for held in self.virtuals.iter_mut().filter(|held| held.look.is_some_and(|look| look <= now)) {
             held.counted(now, counted.get(&held.service.key));
         }

@@ -14,6 +14,7 @@ impl Farm {
     pub fn post(&mut self, posted: Posted) -> Vec<Notice> {
         let mut notices = Vec::new();
         self.posted = posted;
+        self.disturb();
         for held in &mut self.virtuals {
             held.post(&self.posted, &mut notices);
         }

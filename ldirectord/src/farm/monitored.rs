@@ -13,7 +13,7 @@ impl Farm {
     pub fn monitored(&self, id: CheckId, report: &Report) -> Vec<Entry> {
         let Some(probing) = self.probes.get(&id) else { return Vec::new() };
         let up = report.result.is_ok();
-        let untold = match probing.check {
+        let untold = match *probing.check {
             Check::Agent(_) => return Vec::new(),
             Check::ExternalPerl(_) => true,
             Check::Ping(_) => !up,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Farm, GRACE, Held, Probing, Retired, Retry, Server};
@@ -37,6 +38,7 @@ impl Farm {
         self.retired.extend(retired);
         (self.seen, self.ready) = (false, false);
         self.generation += 1;
+        self.disturb();
         self.take_up_checks(now);
         let mut notices = Vec::new();
         for held in &mut self.virtuals {
@@ -80,7 +82,7 @@ impl Farm {
         };
         for (check, interval, users) in needed {
             let percent = jitter(&users);
-            let same = known.find(&check, |id| before.get(id).is_some_and(|probing| probing.check == check));
+            let same = known.find(&check, |id| before.get(id).is_some_and(|probing| *probing.check == check));
             let (id, turn) = match same.and_then(|id| Some((id, before.remove(&id)?.turn))) {
                 Some((id, turn)) => {
                     self.schedule.hurry(now, id, interval);
@@ -95,7 +97,7 @@ impl Farm {
             };
             self.schedule.set_jitter(id, percent);
             self.round.insert(id);
-            self.probes.insert(id, Probing { check, turn, users });
+            self.probes.insert(id, Probing { check: Arc::new(check), turn, users });
         }
         for id in before.into_keys() {
             self.schedule.remove(id);

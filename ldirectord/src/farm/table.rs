@@ -42,15 +42,6 @@ struct Asserted {
 pub struct Occupied;
 
 impl Farm {
-    /// Whether the table should be read now, because something is to be changed in it.
-    #[must_use]
-    pub fn wants_table(&self, now: Instant) -> bool {
-        let waits = !self.seen
-            || self.virtuals.iter().any(|held| held.is_due(now) || held.look.is_some_and(|look| look <= now))
-            || self.retired.values().any(|retired| retired.retry.is_due(now));
-        waits && self.batch.is_none()
-    }
-
     /// Takes the live table and says what to change. Servers that it holds with a weight are
     /// adopted before anything was found out about them (spec 7.2, T15). The results are
     /// awaited by [`Farm::settle`] unless there are no changes.
@@ -62,6 +53,7 @@ impl Farm {
             return Err(Occupied);
         }
         self.seen = true;
+        self.disturb();
         for held in &mut self.virtuals {
             held.adopt(live);
             if held.is_due(now) && !live.contains_key(&held.service.key) {
@@ -107,6 +99,7 @@ impl Farm {
     #[must_use]
     pub fn settle(&mut self, now: Instant, results: Vec<Result<(), Refusal>>) -> Vec<Notice> {
         let Some(batch) = self.batch.take() else { return Vec::new() };
+        self.disturb();
         let mut lines: Vec<_> = batch.lines.into_iter().zip(&results).filter(|(_, r)| r.is_ok()).collect();
         lines.sort_by_key(|(line, _)| line.as_ref().map(|(order, _)| *order));
         let mut notices: Vec<_> = lines.into_iter().filter_map(|(line, _)| Some(line?.1)).collect();

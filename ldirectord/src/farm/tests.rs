@@ -219,14 +219,14 @@ impl Room {
     }
 
     fn answer(&mut self, order: &Order) {
-        let address = match &order.step {
+        let address = match &*order.step {
             Check::Connect(connect) => connect.at.ip(),
             Check::Ping(ping) => ping.address,
             Check::Negotiate(Negotiate { probe: Probe::Http(http), .. }) => http.at.ip(),
             Check::Agent(agent) => agent.at.ip(),
             other => panic!("not a check of these stories: {other:?}"),
         };
-        let result = match &order.step {
+        let result = match &*order.step {
             Check::Agent(_) => self.agents.get(&address).cloned().ok_or_else(|| "refused".to_owned()),
             _ if self.dead.contains(&address) => Err("dead".to_owned()),
             _ => Ok("fine".to_owned()),

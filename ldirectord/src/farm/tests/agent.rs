@@ -120,7 +120,7 @@ fn a_server_gets_no_weight_before_its_agent_was_asked_and_keeps_what_it_has() {
     let weight_in = |found: &[(&str, u32)]| {
         let mut room = Room::start(config(&[one()]), table(&[(VIP, found)]));
         let orders = room.farm.due(room.now);
-        let (agents, checks): (Vec<_>, Vec<_>) = orders.iter().partition(|o| matches!(o.step, Check::Agent(_)));
+        let (agents, checks): (Vec<_>, Vec<_>) = orders.iter().partition(|o| matches!(*o.step, Check::Agent(_)));
         assert_eq!((agents.len(), checks.len()), (1, 1));
         room.answer(checks[0]);
         room.program();
@@ -143,7 +143,7 @@ fn an_agent_and_an_external_check_agree_on_a_weight() {
     room.agent("50%");
     room.now += 10 * SECOND;
     for order in room.farm.due(room.now) {
-        if matches!(order.step, Check::Agent(_)) {
+        if matches!(*order.step, Check::Agent(_)) {
             room.answer(&order);
             continue;
         }

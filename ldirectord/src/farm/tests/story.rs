@@ -183,7 +183,7 @@ fn row_69_checktype_2_is_negotiate_connect_connect_negotiate() {
         room.round();
     }
     let steps: String =
-        room.made.iter().map(|order| if matches!(order.step, Check::Connect(_)) { 'c' } else { 'n' }).collect();
+        room.made.iter().map(|order| if matches!(*order.step, Check::Connect(_)) { 'c' } else { 'n' }).collect();
     assert_eq!(steps, "nccnccn");
 }
 
