@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use lab::{Attempt, Error, Result, wait_for};
+use lab::{Attempt, Error, Result, keeper, wait_for};
 use lvs::control::ldirectord::{RealState, RealStatus, Request, SPEAKS, Status, socket_name};
 use lvs::control::{SOCKET_DIRECTORY, socket};
 use lvs::diag::chain;
@@ -17,7 +17,6 @@ use lvs::ipc::Client;
 use lvs::ipvs::{Destination, ServiceKey};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::keeper;
 use crate::place::Place;
 
 /// Until a state must be seen: several times pause and deadline of a check, on a machine that has other work.
@@ -83,7 +82,7 @@ impl<'p> Checks<'p> {
     pub fn start(self) -> Result<Watch<'p>> {
         let Self { place, text, reals, authorities } = self;
         // It programs the table as soon as it runs.
-        keeper::table();
+        let _ = keeper::table();
         let name = format!("{}.cf", place.name());
         let path = place.write(&name, &text)?;
         let program = env::var("LVS_LDIRECTORD").unwrap_or_default();

@@ -32,6 +32,7 @@ pub mod directors;
 mod enter;
 mod error;
 pub mod inside;
+pub mod keeper;
 mod node;
 mod owners;
 pub mod plan;

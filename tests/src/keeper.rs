@@ -1,5 +1,6 @@
 //! Keeps the IPVS table in place of `lvsctl serve`: the same socket, the same words, a table in memory that refuses
-//! what the kernel refuses. One for all tests, as a machine has one table.
+//! what the kernel refuses. One for all tests, as a machine has one table. Only in namespaces of their own, where the
+//! socket's directory is theirs.
 
 use std::path::Path;
 use std::sync::{OnceLock, mpsc};
@@ -12,6 +13,10 @@ use lvs::ipvs::Table;
 use lvs::programmer::{Fake, Programmer};
 
 /// The table as it is now. The keeper begins with the first call.
+///
+/// # Panics
+/// If somebody else listens at the socket.
+#[must_use]
 pub fn table() -> Table {
     keeper().now()
 }
