@@ -7,5 +7,6 @@ mod helper;
 mod kernel_addresses;
 mod kernel_ipvs;
 mod lab;
+mod reload;
 mod table_files;
 mod takeover;
