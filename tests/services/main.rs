@@ -28,14 +28,15 @@
 //! stay below ten seconds.
 
 mod certificate;
-mod keeper;
 mod place;
 mod server;
 mod watch;
 
 mod agent;
+mod alerts;
 mod apache;
 mod bind;
+mod commands;
 mod dovecot;
 mod echo;
 mod freeradius;
