@@ -82,12 +82,24 @@ impl Confined {
 
     /// What a configuration that was read later asks for and does not get, for the log.
     pub fn missing(&self, config: &Config) -> Option<String> {
-        let restart = "ldirectord was started on a configuration without it: start it again";
-        if let Some(directive) = starts_programs(config) {
-            return Some(format!("programs started by {directive} cannot write files: {restart}"));
+        let directive = starts_programs(config)?;
+        Some(format!(
+            "programs started by {directive} cannot write files: ldirectord was started on a configuration without any; \
+             start it again"
+        ))
+    }
+
+    /// A mistake in a configuration that was read later, with what the reader cannot know: that files may be written
+    /// elsewhere, and by this process not any more.
+    pub fn explained(&self, mut mistake: String) -> String {
+        if mistake.contains("unable to open ") {
+            let known: Vec<_> = self.directories.iter().map(|it| it.display().to_string()).collect();
+            let known = if known.is_empty() { "no directory".to_owned() } else { known.join(", ") };
+            mistake.push_str("\n      = since its start ldirectord writes in ");
+            mistake.push_str(&known);
+            mistake.push_str(" and nowhere else; for other files start it again");
         }
-        let new: Vec<_> = written(config).difference(&self.directories).map(|it| it.display().to_string()).collect();
-        (!new.is_empty()).then(|| format!("files in {} cannot be written: {restart}", new.join(", ")))
+        mistake
     }
 }
 
@@ -151,8 +163,15 @@ mod tests {
             let Some(confined) = confined else { return };
             assert_eq!(confined.missing(&config), None);
             let mut later = config.clone();
-            later.virtuals[0].monitor_file = Some(other.join("monitor"));
-            assert!(confined.missing(&later).is_some_and(|why| why.contains("/other cannot be written")));
+            let text = format!("virtual=10.0.0.1:80\n\tmonitorfile={}\n", other.join("monitor").display());
+            let refused =
+                config::load("t.cf".as_ref(), text.as_bytes(), &config::System::new()).expect_err("not there");
+            let told = confined.explained(config::rendered(&refused[0], 1));
+            assert!(
+                told.contains("unable to open monitorfile") && told.contains("/monitors and nowhere else"),
+                "{told}"
+            );
+            assert_eq!(confined.explained("another mistake".into()), "another mistake");
             later.globals.callback = Some("/bin/c".into());
             assert!(confined.missing(&later).is_some_and(|why| why.contains("callback cannot write files")));
         });

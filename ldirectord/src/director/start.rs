@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use lvs::control::ldirectord::SPEAKS;
 use lvs::control::{lvsctl, socket};
@@ -139,7 +140,8 @@ fn start(options: Options, config: Config) -> Result<(), StartError> {
     raise_descriptors();
     let user = settings.ldirectord.user.as_deref();
     give_up_privileges(user, way)?;
-    let in_force = if user == Some(ROOT) { in_force } else { confine(&config, &ours, in_force)? };
+    let (in_force, reread) =
+        if user == Some(ROOT) { (in_force, reread) } else { confine(&config, &ours, in_force, reread)? };
     match way {
         Way::Helper => {
             let programmer = Remote::new(&helper);
@@ -207,21 +209,30 @@ fn give_up_privileges(named: Option<&str>, way: Way) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What `in_force` becomes where files outside of the log's directories cannot be written any more.
-fn confine(config: &Config, ours: &[PathBuf], in_force: InForce) -> Result<InForce, StartError> {
+/// What `in_force` and `reread` become where files outside of the log's directories cannot be written any more.
+fn confine(
+    config: &Config,
+    ours: &[PathBuf],
+    in_force: InForce,
+    reread: Reread,
+) -> Result<(InForce, Reread), StartError> {
     let ours: Vec<&Path> = ours.iter().map(PathBuf::as_path).collect();
     let confined = Confined::to(config, &ours)
         .map_err(io::Error::other)
         .map_err(daemon::StartError::system("rule out that files are written"))?;
-    Ok(match confined {
-        None => in_force,
-        Some(confined) => Box::new(move |config| {
-            in_force(config);
-            if let Some(missing) = confined.missing(config) {
-                log::warn!("{missing}");
-            }
-        }),
-    })
+    let Some(confined) = confined.map(Arc::new) else { return Ok((in_force, reread)) };
+    let known = confined.clone();
+    let in_force = move |config: &Config| {
+        in_force(config);
+        if let Some(missing) = known.missing(config) {
+            log::warn!("{missing}");
+        }
+    };
+    let reread = move || {
+        let explained = |mistakes: Vec<String>| mistakes.into_iter().map(|it| confined.explained(it)).collect();
+        reread().map_err(explained)
+    };
+    Ok((Box::new(in_force), Arc::new(reread)))
 }
 
 #[cfg(test)]
