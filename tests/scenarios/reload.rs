@@ -137,6 +137,8 @@ fn new_files_and_restarts_under_load_lose_no_request_and_touch_no_healthy_server
     node.write(FILE, &file("quiescent=no\n", &other))?;
     ldirectord(node, "reload")?;
     await_weight(node, "192.168.60.132:8080", Some(1))?;
+    // What is heard of that may come after it is seen in the table.
+    sleep(Duration::from_secs(1));
     drop(heard.try_iter().collect::<Vec<_>>());
     node.write(FILE, &file("quiescent=no\n", ""))?;
     let before = node.processes("ldirectord")?;
@@ -220,7 +222,7 @@ fn a_wrong_page_takes_a_web_server_out_and_the_right_one_brings_it_back() -> Res
     // It listens and answers 200, with another page.
     let broken = web::serve(pair.node("rs1"), "broken")?;
     let why = |pair: &Directors| ldirectord(pair.node("lvs1"), "status");
-    wait_until("the reason", SOON, || why(&pair).is_ok_and(|said| said.contains("is not in the body \"broken")))?;
+    wait_until("the reason", SOON, || why(&pair).is_ok_and(|said| said.contains("is not in the body")))?;
     assert_eq!(weight(pair.node("lvs1"), RS1)?, Some(0));
     broken.stop(SOON)?;
     pair.start_web_server("rs1")?;
@@ -268,7 +270,7 @@ fn a_mail_server_that_takes_no_mail_from_us_is_out_until_it_does() -> Result<()>
     await_weight(node, mail, Some(0))?;
     let refusing = postfix(pair.node("rs1"), "-o smtpd_client_restrictions=reject")?;
     let said = || ldirectord(node, "status");
-    wait_until("the refusal", SOON, || said().is_ok_and(|said| said.contains("got \"554 5.7.1")))?;
+    wait_until("the refusal", SOON, || said().is_ok_and(|said| said.contains("554 5.7.1")))?;
     assert_eq!(weight(node, mail)?, Some(0));
     refusing.stop(SOON)?;
     let _server = postfix(pair.node("rs1"), "")?;
