@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use heartbeatd::act::fence::{FenceError, Fencer, check, switch_off};
@@ -39,7 +40,11 @@ fn agent(folder: &Path, name: &str, off: bool) -> Agent {
     Agent { name: format!("fence_{name}"), program, off, options, patience: Duration::from_secs(20) }
 }
 
+/// A program that is still open for writing in a child that another test is about to start is "busy".
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn run<T>(body: impl AsyncFnOnce(PathBuf) -> T) -> T {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let limit = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use heartbeatd::act::helper::Helpers;
@@ -25,7 +26,11 @@ fn helper(folder: &Path, name: &str, body: &str) -> Helper {
     Helper { user: "test".into(), uid, gid, program, args: vec!["-a".into(), "b c".into()], failfast: false }
 }
 
+/// A program that is still open for writing in a child that another test is about to start is "busy".
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn run(body: impl AsyncFnOnce()) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let limit = Duration::from_secs(60);
     runtime.block_on(async { tokio::time::timeout(limit, body()).await.expect("done within a minute") });
