@@ -2,8 +2,9 @@
 //! no test keeps, fail here.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+
+#[path = "../../tests/named.rs"]
+mod named;
 
 /// Faults of heartbeat 3.0.6. Each test fails on what the original does. Those whose number is in the name of
 /// a test (`fault_7_...`) are found without an entry.
@@ -79,34 +80,6 @@ const FAULTS: &[(u32, &[&str])] = &[
 
 const LAST: u32 = 27;
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("readable").map(|entry| entry.expect("an entry").path()) {
-        if entry.is_dir() {
-            sources(&entry, found);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            found.push(entry);
-        }
-    }
-}
-
-/// The names of all tests of this package and of the stories.
-fn tests() -> BTreeSet<String> {
-    let mut files = Vec::new();
-    for directory in ["src", "tests", "../tests/sim", "../tests/scenarios", "../tests/interop", "../tests/deaths"] {
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut files);
-    }
-    let mut names = BTreeSet::new();
-    for file in files {
-        let text = fs::read_to_string(&file).expect("UTF-8");
-        let mut lines = text.lines().map(str::trim);
-        while lines.by_ref().any(|line| line == "#[test]") {
-            let line = lines.next().unwrap_or_default();
-            names.extend(line.strip_prefix("fn ").and_then(|rest| rest.split('(').next()).map(str::to_owned));
-        }
-    }
-    names
-}
-
 /// The number in a name like `fault_7_a_start`.
 fn told_by(name: &str) -> Option<u32> {
     name.strip_prefix("fault_")?.split('_').next()?.parse().ok()
@@ -114,7 +87,8 @@ fn told_by(name: &str) -> Option<u32> {
 
 #[test]
 fn every_fault_has_its_test() {
-    let tests = tests();
+    let tests =
+        named::tests(&["src", "tests", "../tests/sim", "../tests/scenarios", "../tests/interop", "../tests/deaths"]);
     for (number, names) in FAULTS {
         for name in *names {
             assert!(tests.contains(*name), "fault {number}: there is no test {name}");

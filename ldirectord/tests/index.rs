@@ -1,9 +1,8 @@
 //! Which test keeps which fault, trap and row of spec/ldirectord.md (chapters 14, 15 and 16). A name
 //! that no test has, and an item that no test keeps, fail here.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "../../tests/named.rs"]
+mod named;
 
 /// Faults of the original. Each test fails on what the original does. Those whose number is in the
 /// name of a test (`fault_b9_...`) are found without an entry, and so are traps (`trap_t5_...`).
@@ -116,34 +115,6 @@ const ROWS: &[(u32, &[&str])] = &[
     (75, &["status_is_3_if_never_started_and_1_if_it_died"]),
 ];
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("readable").map(|entry| entry.expect("an entry").path()) {
-        if entry.is_dir() {
-            sources(&entry, found);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            found.push(entry);
-        }
-    }
-}
-
-/// The names of all tests of this package.
-fn tests() -> BTreeSet<String> {
-    let mut files = Vec::new();
-    for directory in ["src", "tests"] {
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut files);
-    }
-    let mut names = BTreeSet::new();
-    for file in files {
-        let text = fs::read_to_string(&file).expect("UTF-8");
-        let mut lines = text.lines().map(str::trim);
-        while lines.by_ref().any(|line| line == "#[test]") {
-            let line = lines.next().unwrap_or_default();
-            names.extend(line.strip_prefix("fn ").and_then(|rest| rest.split('(').next()).map(str::to_owned));
-        }
-    }
-    names
-}
-
 /// What a name like `rows_29_to_31_fallbacks`, `row_12_one`, `fault_b9_killed` or `trap_t5_quotes` tells.
 fn told_by(name: &str) -> Option<(&'static str, Vec<u32>)> {
     let kinds = [("fault_b", "fault"), ("trap_t", "trap"), ("rows_", "row"), ("row_", "row")];
@@ -161,7 +132,7 @@ fn told_by(name: &str) -> Option<(&'static str, Vec<u32>)> {
 
 #[test]
 fn every_fault_trap_and_row_has_its_test() {
-    let tests = tests();
+    let tests = named::tests(&["src", "tests"]);
     let named: Vec<(&str, Vec<u32>)> = tests.iter().filter_map(|name| told_by(name)).collect();
     for (what, last, index) in [("fault", 30, FAULTS), ("trap", 25, TRAPS), ("row", 75, ROWS)] {
         for (number, names) in index {

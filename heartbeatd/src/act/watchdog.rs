@@ -1,5 +1,7 @@
 //! A watchdog device: a machine whose main loop stands still is reset by it (spec/heartbeat.md 7.5).
 
+mod timeout;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ impl Watchdog {
     pub fn open(path: &Path, deadtime: Duration, now: Instant) -> io::Result<Self> {
         let device = OpenOptions::new().write(true).open(path)?;
         let wanted = seconds(deadtime);
-        let granted = match set_timeout(&device, wanted) {
+        let granted = match timeout::set(&device, wanted) {
             Ok(granted) => granted,
             Err(e) => {
                 log::warn!("{}: cannot be set to {wanted} s ({e}): its own time holds", path.display());
@@ -81,17 +83,6 @@ impl Watchdog {
             log::error!("cannot stop {}: {e}: the machine will be reset", self.path.display());
         }
     }
-}
-
-/// `WDIOC_SETTIMEOUT` (linux/watchdog.h): what the device made of it, seconds.
-#[expect(unsafe_code, reason = "no crate that is used has this call, and the device's own time is a minute")]
-fn set_timeout(device: &File, seconds: u32) -> io::Result<u32> {
-    use rustix::ioctl::{Updater, ioctl, opcode};
-    const SET_TIMEOUT: rustix::ioctl::Opcode = opcode::read_write::<i32>(b'W', 6);
-    let mut value = i32::try_from(seconds).unwrap_or(i32::MAX);
-    // SAFETY: the call reads and writes one int, which `value` is, and keeps no pointer to it.
-    unsafe { ioctl(device, Updater::<SET_TIMEOUT, i32>::new(&mut value)) }?;
-    Ok(u32::try_from(value).unwrap_or(seconds))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The system's name service: `/etc/hosts`, DNS, `/etc/services`, or whatever `nsswitch.conf` says.
 //!
 //! Safe Rust can turn a name into addresses, in an order of its own, but has no way back, and knows nothing of
-//! service names; the four calls into the C library are all the unsafe code there is.
+//! service names; the four calls into the C library are all the unsafe code in here.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};

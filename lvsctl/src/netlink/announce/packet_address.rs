@@ -1,6 +1,6 @@
 //! The address of an interface for frames of one's own making.
 //!
-//! The only unsafe code of the project: no safe crate makes an AF_PACKET address.
+//! Unsafe, because no safe crate makes an AF_PACKET address.
 #![allow(unsafe_code)]
 
 use std::io;
