@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lvs::control::ldirectord::{Ready, Request, Status};
-use lvs::ipc::{Call, Fault, Operate, Permit};
+use lvs::ipc::{Call, Fault, Operate, Permit, Program};
 
 use crate::director::Director;
 use crate::notice::Notice;
@@ -27,7 +27,7 @@ impl Director {
                 }
                 Err(fault) => call.answer::<()>(Err(fault)),
             },
-            Request::HandOver {} => match call.permit::<Operate>() {
+            Request::HandOver {} => match call.permit::<Program>() {
                 Ok(permit) => {
                     log::info!("Handing over to the next ldirectord on request of uid {}", permit.caller().uid);
                     self.heirs.push(call);
@@ -88,12 +88,26 @@ impl Director {
 
     /// The file was read again.
     pub(crate) fn answer_reloads(&mut self, result: &Result<(), Vec<String>>) {
-        if result.is_ok() && !self.heirs.is_empty() {
-            self.leave();
-        }
-        for call in self.reloads.drain(..).chain(self.heirs.drain(..)) {
+        for call in self.reloads.drain(..) {
             call.answer(result.clone().map_err(|mistakes| Fault::new("refused", mistakes.join("\n"))));
         }
+        if self.heirs.is_empty() {
+            return;
+        }
+        if result.is_err() {
+            // It may be that only this one cannot read it: it has other rights. The table is the next one's all the same.
+            log::warn!(
+                "What the file knows no more stays in the table, as the next ldirectord can read it and this one cannot"
+            );
+        }
+        for (service, real) in self.farm.drained() {
+            log::warn!(
+                "{real} of {service} was drained by an order, which ends with this ldirectord: drain it again; a file in \
+                 maintenancedir would have outlived it"
+            );
+        }
+        self.leave();
+        self.heirs.drain(..).for_each(|call| call.answer::<()>(Ok(())));
     }
 
     /// A page of it.

@@ -189,8 +189,7 @@ impl Director {
         let name = loop {
             self.turn(Instant::now());
             if self.has_left(Instant::now()) {
-                log::info!("Linux Director Daemon terminated: handed over, the table stays as it is");
-                return;
+                return self.handed_over().await;
             }
             match self.next_event().await {
                 Event::Signal(Signal::Stop(name)) => break name,
@@ -221,9 +220,7 @@ impl Director {
         for errand in self.farm.last_errands() {
             self.outside.run(errand);
         }
-        if tokio::time::timeout(FAREWELL, self.outside.finish()).await.is_err() {
-            log::warn!("Mails, commands or other instances were not done within {} s", FAREWELL.as_secs());
-        }
+        self.finish_outside().await;
         log::info!("Linux Director Daemon terminated on signal: {name}");
     }
 
@@ -233,7 +230,23 @@ impl Director {
     }
 
     fn has_left(&self, now: Instant) -> bool {
-        self.leaving.is_some_and(|until| until <= now || !self.hand.is_busy() && !self.farm.wants_table(now))
+        self.leaving.is_some_and(|until| until <= now || !self.hand.is_busy() && self.farm.is_settled())
+    }
+
+    /// The table stays as it is. Mails, commands and other instances that are under way are waited for, as at a stop.
+    async fn handed_over(mut self) {
+        for name in self.farm.retired() {
+            log::error!("{name} is in the file no more and stays in the table, unchecked: it was not removed in time");
+        }
+        self.checks.abort_all();
+        self.finish_outside().await;
+        log::info!("Linux Director Daemon terminated: handed over, the table stays as it is");
+    }
+
+    async fn finish_outside(&mut self) {
+        if tokio::time::timeout(FAREWELL, self.outside.finish()).await.is_err() {
+            log::warn!("Mails, commands or other instances were not done within {} s", FAREWELL.as_secs());
+        }
     }
 
     /// Takes a result, and all that have come with it: thousands of checks may end at a time, and one turn is for all.

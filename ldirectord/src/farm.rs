@@ -364,10 +364,13 @@ impl Held {
         }
     }
 
-    /// It is too early to say whether the fallback is needed.
+    /// It is too early to say whether the fallback is needed: no check has ended, or whoever could serve waits for the
+    /// first word of its agent.
     fn fallback_waits(&self) -> bool {
         let awaited = |server: &Server| server.verdict.is_unknown() && !server.verdict.is_out();
-        self.grace.is_some() && self.servers.iter().any(awaited)
+        let mut serving = (0..self.servers.len()).filter(|&r| self.servers[r].verdict.serves()).peekable();
+        let asked = serving.peek().is_some() && serving.all(|r| self.awaits_agent(r));
+        asked || self.grace.is_some() && self.servers.iter().any(awaited)
     }
 
     fn real(&self, r: usize) -> &Real {

@@ -104,19 +104,31 @@ fn begin(
     let mut context =
         Context { surroundings: &System::new(), journal: Some(journal), arguments, out: &mut out, err: &mut err };
     let mut next = verbs::carry_out(verb, instance, debug, half, &mut context);
+    let mut inherits = false;
     if let Next::Replace { pid, order } = next {
         let settings = Settings::read(&places.settings).map_err(|error| (status::CONFIG, chain(&error)))?;
         let socket = lvs::control::socket(&settings.sockets, &order.instance.socket_name());
-        replace(pid, &socket).map_err(|error| (status::FAILED, format!("cannot stop pid {pid}: {error}")))?;
+        inherits =
+            replace(pid, &socket).map_err(|error| (status::FAILED, format!("cannot stop pid {pid}: {error}")))?;
         next = order.begin();
     }
+    let orphaned = |failed: bool| {
+        if inherits && failed {
+            complain(
+                "the ldirectord that ran has handed over: its table stays as it was, and nobody checks its servers",
+            );
+        }
+    };
     match next {
         // It has just been replaced by what it stands for.
         Next::Replace { .. } => Ok(ExitCode::from(status::FAILED)),
         Next::Exit(code) => Ok(ExitCode::from(code)),
         Next::Launch => match detach::launch().map_err(|error| failed("cannot start in the background", &error))? {
             Launched::Ready => Ok(ExitCode::SUCCESS),
-            Launched::Ended(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(status::FAILED))),
+            Launched::Ended(code) => {
+                orphaned(code != 0);
+                Ok(ExitCode::from(u8::try_from(code).unwrap_or(status::FAILED)))
+            }
         },
         Next::Show { socket_name } => {
             let settings = Settings::read(&places.settings).map_err(|error| (status::CONFIG, chain(&error)))?;
@@ -128,7 +140,7 @@ fn begin(
             }
             Ok(ExitCode::SUCCESS)
         }
-        Next::Serve(order) => serve(*order, &places.settings, journal, readiness),
+        Next::Serve(order) => serve(*order, &places.settings, journal, readiness).inspect_err(|_| orphaned(true)),
     }
 }
 

@@ -17,30 +17,31 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 /// How long it may take to read its file and to program the table.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Returns when the process has ended, however long that takes; `socket` is where it listens.
+/// Returns when the process has ended, however long that takes; `socket` is where it listens. `true` if it has left its
+/// table behind.
 ///
 /// # Errors
 /// If it can neither be asked nor stopped.
-pub fn replace(pid: u32, socket: &Path) -> Result<(), Errno> {
+pub fn replace(pid: u32, socket: &Path) -> Result<bool, Errno> {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
     let watched = match pidfd_open(process, PidfdFlags::empty()) {
         Ok(watched) => watched,
-        Err(Errno::SRCH) => return Ok(()),
+        Err(Errno::SRCH) => return Ok(false),
         Err(error) => return Err(error),
     };
     let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
     match ask(socket) {
         Ok(()) => {
             if ended(&watched, Some(&patience))? {
-                return Ok(());
+                return Ok(true);
             }
             log::warn!("pid {pid} has not handed over within {} s and is stopped", PATIENCE.as_secs());
         }
-        Err(why) => log::info!("pid {pid} is stopped, as it does not hand over: {why}"),
+        Err(why) => log::warn!("pid {pid} is stopped, as it does not hand over: {why}"),
     }
     match kill_process(process, Signal::TERM) {
-        Ok(()) => ended(&watched, None).map(drop),
-        Err(Errno::SRCH) => Ok(()),
+        Ok(()) => ended(&watched, None).map(|_| false),
+        Err(Errno::SRCH) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -230,17 +230,18 @@ fn a_daemon_that_hands_over_leaves_the_table_as_its_file_says() {
     });
 }
 
+/// The next one has read the file; that this one cannot is no reason to take the table away from it.
 #[test]
-fn a_daemon_whose_file_is_wrong_does_not_hand_over() {
+fn a_daemon_that_cannot_read_its_file_any_more_hands_over_what_there_is() {
     run(async {
         let (_listening, at) = listener().await;
-        let reread: Reread = Arc::new(|| Err(vec!["line 3 is wrong".to_owned()]));
-        let story = Story::start(web(&[at]), Moody::default(), reread).await;
+        let reread: Reread = Arc::new(|| Err(vec!["permission denied".to_owned()]));
+        let mut story = Story::start(web(&[at]), Moody::default(), reread).await;
         let mut client = story.ready().await;
-        let refused = client.call::<()>(&Request::HandOver {}).await.expect_err("a wrong file");
-        assert!(refused.to_string().contains("line 3 is wrong"), "{refused}");
-        let ready: Ready = client.call(&Request::Ready {}).await.expect("it goes on");
-        assert!(ready.ready);
+        client.call::<()>(&Request::HandOver {}).await.expect("an answer");
+        let ended = tokio::time::timeout(Duration::from_secs(10), &mut story.task).await;
+        ended.expect("it ends").expect("without a panic");
+        assert_eq!(story.servers(), [(at, 1)]);
     });
 }
 

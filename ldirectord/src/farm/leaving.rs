@@ -120,7 +120,7 @@ impl Held {
         self.look = self.waits().then_some(now + LOOK);
     }
 
-    /// Servers that came back to the file are servers again; without a `draintimeout` nobody is waited for.
+    /// Servers that came back to the file, as servers or as the fallback, are such again; without a `draintimeout` nobody is waited for.
     pub(super) fn forget_departures(&mut self) {
         if self.service.extensions.drain_timeout.is_none() {
             self.departing.clear();
@@ -129,7 +129,7 @@ impl Held {
                 server.leave = Leave::Stays;
             }
         }
-        let reals = &self.service.reals;
-        self.departing.retain(|&at, _| !reals.iter().any(|real| real.at == at));
+        let (reals, fallback) = (&self.service.reals, self.service.fallback.map(|fallback| fallback.at));
+        self.departing.retain(|&at, _| Some(at) != fallback && !reals.iter().any(|real| real.at == at));
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::{Farm, Held};
+use crate::notice::ServiceName;
 
 /// What all services together wait for.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +92,18 @@ impl Farm {
         }
         let Outlook { wanting, attempt, .. } = self.outlook();
         !self.seen || wanting || attempt.is_some_and(|at| at <= now)
+    }
+
+    /// Whether there is nothing left to be changed in the table, not even later.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let settled = self.batch.is_none() && self.seen && self.retired.is_empty();
+        settled && !self.virtuals.iter().any(Held::is_dirty)
+    }
+
+    /// The services that are to leave the table because the file knows them no more.
+    pub fn retired(&self) -> impl Iterator<Item = &ServiceName> {
+        self.retired.values().map(|retired| &retired.name)
     }
 
     /// Whether no server that is checked at all answered its last check.

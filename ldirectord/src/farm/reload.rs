@@ -136,7 +136,8 @@ impl Held {
         let grace = before.as_ref().map_or(Some(now + GRACE), |held| held.grace);
         let told = before.as_ref().filter(|held| held.service.fallback_command == service.fallback_command);
         let told = told.and_then(|held| held.told);
-        let same_agent = before.as_ref().is_none_or(|held| held.service.extensions.agent == service.extensions.agent);
+        let port = |service: &Virtual| service.extensions.agent.map(|agent| agent.port);
+        let same_agent = before.as_ref().is_none_or(|held| port(&held.service) == port(&service));
         let (departing, look) =
             before.as_mut().map(|held| (std::mem::take(&mut held.departing), held.look)).unwrap_or_default();
         let mut known: BTreeMap<SocketAddr, Server> = before

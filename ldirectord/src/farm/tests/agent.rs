@@ -138,6 +138,20 @@ fn a_server_gets_no_weight_before_its_agent_was_asked_and_keeps_what_it_has() {
 }
 
 #[test]
+fn the_fallback_serves_until_a_server_has_its_weight() {
+    let mut room = Room::start(config(&[one()]), table(&[(VIP, &[("127.0.0.1:80", 1)])]));
+    let orders = room.farm.due(room.now);
+    let (agents, checks): (Vec<_>, Vec<_>) = orders.iter().partition(|o| matches!(*o.step, Check::Agent(_)));
+    room.answer(checks[0]);
+    room.program();
+    assert_eq!(room.servers(VIP), weights(&[("127.0.0.1:80", 1)]));
+    room.agents.insert(at("192.0.2.1:0").ip(), "ready".to_owned());
+    room.answer(agents[0]);
+    room.program();
+    assert_eq!(room.servers(VIP), weights(&[("192.0.2.1:80", 10)]));
+}
+
+#[test]
 fn an_agent_and_an_external_check_agree_on_a_weight() {
     let mut room = Room::after_first_round(config(&[one()]), Table::new(), &[]);
     room.agent("50%");
@@ -175,6 +189,9 @@ fn files_orders_and_agents_do_not_know_of_each_other() {
 fn a_reload_keeps_what_an_agent_said_until_it_asks_no_agent_or_another() {
     let mut room = Room::after_first_round(config(&[one()]), Table::new(), &[]);
     room.agent("drain");
+    room.agent("50%");
+    room.reload(config(&[Virtual { extensions: asking(3 * SECOND), ..one() }]));
+    assert_eq!(room.state(), RealState::Drained, "another pause is no other agent");
     room.reload(config(&[one()]));
     assert_eq!(room.state(), RealState::Drained);
     let without = Virtual { extensions: Extensions::default(), ..one() };

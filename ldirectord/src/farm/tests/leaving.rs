@@ -143,6 +143,21 @@ fn a_server_that_a_reload_removes_leaves_as_well_and_may_come_back() {
 }
 
 #[test]
+fn a_server_that_leaves_and_becomes_the_fallback_stays() {
+    let mut room = Room::after_first_round(config(&[pair()]), Table::new(), &[]);
+    let alone = || patient(&[real("192.0.2.2:80 masq")]);
+    room.busy("192.0.2.1:80", 1);
+    room.reload(config(&[alone()]));
+    assert_eq!(room.servers(VIP).get("192.0.2.1:80"), Some(&0));
+    room.kill("192.0.2.2");
+    room.reload(config(&[Virtual { fallback: fallback("192.0.2.1:80 masq 5"), ..alone() }]));
+    room.turn();
+    room.busy("192.0.2.1:80", 0);
+    room.pass(60 * SECOND);
+    assert_eq!(room.servers(VIP), weights(&[("192.0.2.1:80", 5)]));
+}
+
+#[test]
 fn without_the_line_any_more_nobody_is_waited_for() {
     let mut room = Room::after_first_round(config(&[pair()]), Table::new(), &["192.0.2.2"]);
     room.busy("192.0.2.1:80", 1);
