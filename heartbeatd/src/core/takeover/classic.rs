@@ -443,14 +443,14 @@ impl Takeover {
 
     /// Some work has ended: when all has, what was to follow it follows.
     pub(super) fn classic_worked(&mut self, now: Instant, fx: &mut Vec<Effect>) {
-        if self.is_legacy() {
-            return self.legacy_worked(now, fx);
-        }
         for at in 0..self.units.len() {
             if self.peer == Peer::Old && self.units[at].state == State::Held && self.units[at].give.is_some() {
                 let why = self.units[at].give.unwrap_or(Why::Standby);
                 self.release(GroupId(at), why, fx);
             }
+        }
+        if self.is_legacy() {
+            return self.legacy_worked(now, fx);
         }
         let busy = |state| matches!(state, State::Acquiring | State::Releasing);
         if self.letting_go || self.units.iter().any(|unit| busy(unit.state)) {

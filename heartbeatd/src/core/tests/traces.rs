@@ -2,7 +2,7 @@
 //! and our answers must be what the real one on our side answered, in that order.
 
 use super::*;
-use crate::core::{Ticket, Which};
+use crate::core::{Ticket, Which, Why};
 
 /// B.1 up to communication up, both starting together; we are `me`.
 fn started_together(me: &'static str) -> Bench {
@@ -336,4 +336,26 @@ fn b5_legacy_we_come_up_and_ask_until_we_are_answered() {
     bench.peer.beats = false;
     bench.wait(ms(1_500));
     assert_eq!((bench.said(), bench.holds()), (vec![], [true, true]));
+}
+
+#[test]
+fn legacy_what_is_still_being_started_is_let_go_when_this_node_stops() {
+    let mut bench = Bench::new("node1", legacy());
+    bench.happens(Event::Ready(true));
+    bench.start();
+    bench.status(NodeStatus::Active);
+    bench.says(Body::RepNodes { dest: "node1".into(), nodes: vec!["node1".into(), "node2".into()], deleted: vec![] });
+    bench.wait(ms(500));
+    bench.works = false;
+    bench.says(Body::IpRequestResp { dest: "node1".into(), key: KEY.into(), we_own: true, ok: true });
+    assert_eq!(bench.node.state(GroupId(0)), Some(State::Acquiring));
+    bench.happens(Event::Stop);
+    assert_eq!(bench.node.state(GroupId(0)), Some(State::Acquiring), "its scripts are not interrupted");
+    bench.done.clear();
+    bench.happens(Event::Acquired { group: GroupId(0), ok: true });
+    assert!(bench.done.contains(&Action::Release { group: GroupId(0), why: Why::Stop }));
+    bench.happens(Event::Released { group: GroupId(0), ok: true });
+    assert_eq!(bench.said(), ["shutdone"]);
+    bench.wait(ms(3_100));
+    assert!(bench.done.contains(&Action::Stopped));
 }
