@@ -101,7 +101,7 @@ struct Reread {
 enum Wake {
     Datagrams,
     News(News),
-    Fenced(bool),
+    Fenced(u64, bool),
     Failfast(RebootWanted),
     Asked(Call<Request>),
     Signal(Signal),
@@ -174,7 +174,7 @@ impl Driver {
             () = self.media.readable() => Wake::Datagrams,
             () = self.pinger.readable() => Wake::Datagrams,
             news = self.groups.next_news() => Wake::News(news),
-            ok = self.fencer.ended() => Wake::Fenced(ok),
+            (attempt, ok) = self.fencer.ended() => Wake::Fenced(attempt, ok),
             died = self.helpers.next() => Wake::Failfast(died),
             call = self.server.next_call() => Wake::Asked(call),
             signal = self.signals.next() => Wake::Signal(signal),
@@ -196,7 +196,7 @@ impl Driver {
             Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),
             Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
             Wake::News(News::Ready(ready)) => self.tell_ready(ready),
-            Wake::Fenced(ok) => self.happen(Event::Fenced { ok }),
+            Wake::Fenced(attempt, ok) => self.happen(Event::Fenced { attempt, ok }),
             Wake::Failfast(RebootWanted { program }) => failfast(&program),
             Wake::Asked(call) => self.answer(call),
             Wake::Signal(signal) => self.signalled(signal),
@@ -269,7 +269,8 @@ impl Driver {
                 Action::Acquire { group, why } => self.groups.acquire(group, why),
                 Action::Release { group, why } => self.groups.release(group, why),
                 Action::Announce { group } => self.groups.announce(group, Instant::now()),
-                Action::Fence { .. } => self.fencer.fence(),
+                Action::Fence { attempt, .. } => self.fencer.fence(attempt),
+                Action::StopFencing => self.fencer.stop(),
                 Action::Serve(serving) => self.groups.serve(serving),
                 Action::SaveGeneration(generation) => {
                     if let Err(e) = self.store.save_generation(generation) {

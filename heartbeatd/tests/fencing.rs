@@ -43,6 +43,21 @@ fn agent(folder: &Path, name: &str, off: bool) -> Agent {
 /// A program that is still open for writing in a child that another test is about to start is "busy".
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// Waits until the process with the number in that file is dead. A zombie is, too: its parent was init's, which may take
+/// its time.
+async fn is_killed(folder: &Path, file: &str) {
+    let pid = fs::read_to_string(folder.join(file)).unwrap();
+    let start = Instant::now();
+    let alive = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    while alive() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{file} {pid} lives");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 fn run<T>(body: impl AsyncFnOnce(PathBuf) -> T) -> T {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
@@ -83,17 +98,7 @@ fn one_that_hangs_fails_or_lies_switches_nobody_off() {
         let late = switch_off(&hangs, "lvs2").await.unwrap_err();
         assert!(matches!(&late, FenceError::TimedOut { .. }), "{late}");
         for file in ["pid", "child"] {
-            let pid = fs::read_to_string(folder.join(file)).unwrap();
-            let start = Instant::now();
-            // A zombie is dead, too: its parent was init's, which may take its time.
-            let alive = || {
-                let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-                !stat.is_empty() && !stat.contains(") Z ")
-            };
-            while alive() {
-                assert!(start.elapsed() < Duration::from_secs(10), "{file} {pid} lives");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            is_killed(&folder, file).await;
         }
         let missing = Agent { program: folder.join("nosuch"), ..agent(&folder, "good", true) };
         let missing = switch_off(&missing, "lvs2").await.unwrap_err();
@@ -115,15 +120,38 @@ fn devices_are_tried_in_their_order_until_one_has_done_it() {
         let device = |name: &str| Fence::Agent(agent(&folder, name, true));
         let mut fencer =
             Fencer::new(vec![device("fails"), Fence::Manual, device("good")], Some("lvs2"), Instant::now());
-        fencer.fence();
-        // The end of the one under way is this one's too.
-        fencer.fence();
-        assert!(fencer.ended().await);
+        fencer.fence(1);
+        // Another death: the end of the first attempt would say nothing of it.
+        fencer.fence(2);
+        assert_eq!(fencer.ended().await, (2, true));
         assert!(folder.join("off").exists());
         let mut fencer =
             Fencer::new(vec![device("fails"), device("lies"), Fence::Manual], Some("lvs2"), Instant::now());
-        fencer.fence();
-        assert!(!fencer.ended().await);
+        fencer.fence(7);
+        assert_eq!(fencer.ended().await, (7, false));
         assert!(Fencer::new(vec![Fence::Manual], Some("lvs2"), Instant::now()).deadline().is_none());
+    });
+}
+
+#[test]
+fn an_attempt_that_is_stopped_starts_no_further_device_and_gives_no_answer() {
+    run(async |folder| {
+        let device = |name: &str| Fence::Agent(agent(&folder, name, true));
+        let mut fencer = Fencer::new(vec![device("hangs"), device("good")], Some("lvs2"), Instant::now());
+        for attempt in [1, 2] {
+            _ = fs::remove_file(folder.join("child"));
+            fencer.fence(attempt);
+            // What it writes last.
+            while !fs::read_to_string(folder.join("child")).is_ok_and(|pid| pid.ends_with('\n')) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            fencer.stop();
+            // Long before its patience is at an end.
+            for file in ["pid", "child"] {
+                is_killed(&folder, file).await;
+            }
+            assert!(tokio::time::timeout(Duration::from_millis(500), fencer.ended()).await.is_err());
+            assert!(!folder.join("told").exists(), "the second device was started");
+        }
     });
 }

@@ -382,7 +382,11 @@ impl World {
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
             Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
-            Action::Notice(_) | Action::Serve(_) | Action::Announce { .. } | Action::Fence { .. } => {}
+            Action::Notice(_)
+            | Action::Serve(_)
+            | Action::Announce { .. }
+            | Action::Fence { .. }
+            | Action::StopFencing => {}
             Action::Answer { ticket, .. } => {
                 assert!(self.tickets.remove(&ticket).is_some(), "{ticket:?} answered twice");
             }
@@ -659,6 +663,7 @@ fn told(action: &Action) -> String {
         | Action::Announce { .. }
         | Action::Serve(_)
         | Action::Fence { .. }
+        | Action::StopFencing
         | Action::SaveGeneration(_)
         | Action::Answer { .. }
         | Action::Stopped => format!("{action:?}"),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::script::{Group, Output};
 use crate::config::{Agent, Fence};
@@ -149,12 +149,13 @@ async fn run(agent: &Agent, action: &'static str, node: &str) -> Result<ExitStat
 pub struct Fencer {
     devices: Vec<Fence>,
     node: String,
-    /// An attempt is under way.
-    busy: bool,
+    /// The attempt under way, if there is one: dropped, it ends, and every program it has started is killed.
+    under_way: JoinSet<bool>,
+    /// Its number.
+    attempt: u64,
     /// An administrator was asked.
     asked: bool,
     check_at: Option<Instant>,
-    ends: (mpsc::Sender<bool>, mpsc::Receiver<bool>),
 }
 
 impl Fencer {
@@ -165,26 +166,25 @@ impl Fencer {
         Self {
             devices,
             node: node.unwrap_or_default().to_owned(),
-            busy: false,
+            under_way: JoinSet::new(),
+            attempt: 0,
             asked: false,
             check_at: any.then_some(now),
-            ends: mpsc::channel(1),
         }
     }
 
-    /// Begins an attempt, unless one is under way, whose end is this one's too.
-    pub fn fence(&mut self) {
-        if std::mem::replace(&mut self.busy, true) {
-            return;
-        }
-        let (devices, node, done) = (self.devices.clone(), self.node.clone(), self.ends.0.clone());
+    /// Begins the attempt with this number. An earlier one is stopped: it was for another death.
+    pub fn fence(&mut self, attempt: u64) {
+        self.stop();
+        self.attempt = attempt;
+        let (devices, node) = (self.devices.clone(), self.node.clone());
         let ask = !std::mem::replace(&mut self.asked, true);
-        tokio::spawn(async move {
+        self.under_way.spawn(async move {
             for device in &devices {
                 let Fence::Agent(agent) = device else { continue };
                 log::info!("Resetting node {node} with [{}]", agent.name);
                 match switch_off(agent, &node).await {
-                    Ok(()) => return done.send(true).await.unwrap_or_default(),
+                    Ok(()) => return true,
                     Err(e) => log::error!("Host {node} not reset! {}", lvs::diag::chain(&e)),
                 }
             }
@@ -194,8 +194,18 @@ impl Fencer {
                      is off, and then say so: \"lvsctl confirm-dead {node}\", or \"meatclient -c {node}\""
                 );
             }
-            done.send(false).await.unwrap_or_default();
+            false
         });
+    }
+
+    /// Stops the attempt under way: its agent is killed with everything it started, no further device is tried, and there
+    /// is no answer.
+    pub fn stop(&mut self) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        log::info!("The attempt to reset node {} is stopped: nobody waits for it any more", self.node);
+        self.under_way = JoinSet::new();
     }
 
     /// Another death than the last one: an administrator is asked again.
@@ -203,12 +213,14 @@ impl Fencer {
         self.asked = false;
     }
 
-    /// Whether the node is off, when an attempt has ended. Cancel-safe.
-    pub async fn ended(&mut self) -> bool {
-        let ok = self.ends.1.recv().await;
-        self.busy = false;
-        // We hold a sender ourselves, so there is always an answer.
-        ok.unwrap_or_default()
+    /// The number of the attempt under way, and whether the node is off, when it has ended; never, when there is none.
+    /// Cancel-safe.
+    pub async fn ended(&mut self) -> (u64, bool) {
+        match self.under_way.join_next().await {
+            // One that did not come to its end has switched nobody off.
+            Some(ok) => (self.attempt, ok.unwrap_or_default()),
+            None => std::future::pending().await,
+        }
     }
 
     /// When [`Self::turn`] next has something to do.

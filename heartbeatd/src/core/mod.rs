@@ -105,6 +105,8 @@ pub enum Event {
     },
     /// An attempt to switch the other node off has ended: the answer to [`Action::Fence`].
     Fenced {
+        /// The number it was ordered with; the end of an earlier one changes nothing.
+        attempt: u64,
         /// It is off.
         ok: bool,
     },
@@ -154,11 +156,16 @@ pub enum Action {
     },
     /// Connections are served here (synchronisation daemon: master) or on the other node (backup).
     Serve(bool),
-    /// Switch the node off; answered by [`Event::Fenced`], once, however long it takes. Nothing of it is taken before.
+    /// Switch the node off; answered by [`Event::Fenced`], once, however long it takes, unless it is stopped. Nothing of
+    /// the node is taken before. An earlier attempt that is still under way is stopped.
     Fence {
         /// Its name.
         node: String,
+        /// Comes back with the answer; never the same twice.
+        attempt: u64,
     },
+    /// Stop the attempt under way at once, with every program of it: no further device may be started.
+    StopFencing,
     /// Store the generation before anything is sent under it.
     SaveGeneration(u64),
     /// To the log and to watchers.
@@ -259,7 +266,7 @@ impl Node {
             Event::Ready(ready) => self.takeover.set_ready(now, ready, &mut fx),
             Event::Standby { which, ticket } => self.takeover.standby(now, which, ticket, &mut fx),
             Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
-            Event::Fenced { ok } => self.takeover.fenced(now, ok, &mut fx),
+            Event::Fenced { attempt, ok } => self.takeover.fenced(now, attempt, ok, &mut fx),
             Event::ConfirmDead { node, ticket } => self.takeover.confirm_dead(now, &node, ticket, &mut fx),
             Event::FilesRead(files) => self.takeover.set_files(now, files, &mut fx),
             Event::Stop => {
@@ -478,7 +485,10 @@ impl Node {
                 Effect::Acquire(group, why) => out.push(Action::Acquire { group, why }),
                 Effect::Release(group, why) => out.push(Action::Release { group, why }),
                 Effect::Announce(group) => out.push(Action::Announce { group }),
-                Effect::Fence => out.push(Action::Fence { node: self.takeover.other().to_owned() }),
+                Effect::Fence(attempt) => {
+                    out.push(Action::Fence { node: self.takeover.other().to_owned(), attempt });
+                }
+                Effect::StopFencing => out.push(Action::StopFencing),
                 Effect::Serving(serving) => out.push(Action::Serve(serving)),
                 Effect::Note(notice) => out.push(Action::Notice(notice)),
                 Effect::Answer(ticket, result) => out.push(Action::Answer { ticket, result }),

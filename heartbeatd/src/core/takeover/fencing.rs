@@ -29,6 +29,8 @@ pub(super) struct Fencing {
     was_old: bool,
     /// Attempts so far, the one under way too.
     tries: u32,
+    /// Number of the last one.
+    attempt: u64,
     /// `None`: an attempt is under way.
     again_at: Option<Instant>,
 }
@@ -55,18 +57,25 @@ impl Takeover {
         if self.fencing.is_some() {
             return;
         }
-        self.fence_outlived = false;
         self.said_off = false;
         self.peer = Peer::Unfenced;
-        self.fencing = Some(Fencing { was_old, tries: 1, again_at: None });
+        let attempt = self.next_attempt();
+        self.fencing = Some(Fencing { was_old, tries: 1, attempt, again_at: None });
         fx.push(Effect::Note(Notice::Fencing { node: self.other.clone() }));
-        fx.push(Effect::Fence);
+        fx.push(Effect::Fence(attempt));
     }
 
-    /// It is heard again, or lives a new life: nobody waits for its end any more.
-    pub(super) fn end_fencing(&mut self) {
+    /// Never the same twice: what ends late is nobody's answer.
+    fn next_attempt(&mut self) -> u64 {
+        self.attempts = self.attempts.wrapping_add(1);
+        self.attempts
+    }
+
+    /// Nobody waits for its end any more: it is heard again, lives a new life or has left, or we do. A device that went
+    /// on would switch off a node that serves.
+    pub(super) fn end_fencing(&mut self, fx: &mut Vec<Effect>) {
         if self.fencing.take().is_some_and(|fencing| fencing.again_at.is_none()) {
-            self.fence_outlived = true;
+            fx.push(Effect::StopFencing);
         }
     }
 
@@ -77,22 +86,17 @@ impl Takeover {
         }
     }
 
-    /// An attempt of the devices has ended.
-    pub fn fenced(&mut self, now: Instant, ok: bool, fx: &mut Vec<Effect>) {
-        let node = self.other.clone();
-        match &mut self.fencing {
-            Some(_) if ok => self.is_off(now, By::Device, fx),
-            Some(fencing) => {
-                fencing.again_at = Some(now + AGAIN_AFTER);
-                fx.push(Effect::Say(Body::Stonith { node: node.clone(), result: "bad".into() }));
-                fx.push(Effect::Note(Notice::FenceFailed { node }));
-            }
-            // A device that says so of a node that is heard in the same life has switched off another, or nothing.
-            None if std::mem::take(&mut self.fence_outlived) && ok && !matches!(self.peer, Peer::Gone(_)) => {
-                fx.push(Effect::Note(Notice::FencedButAlive { node }));
-            }
-            None => {}
+    /// An attempt of the devices has ended. One of an earlier death says nothing of this one.
+    pub fn fenced(&mut self, now: Instant, attempt: u64, ok: bool, fx: &mut Vec<Effect>) {
+        let under_way = |fencing: &&mut Fencing| fencing.attempt == attempt && fencing.again_at.is_none();
+        let Some(fencing) = self.fencing.as_mut().filter(under_way) else { return };
+        if ok {
+            return self.is_off(now, By::Device, fx);
         }
+        fencing.again_at = Some(now + AGAIN_AFTER);
+        let node = self.other.clone();
+        fx.push(Effect::Say(Body::Stonith { node: node.clone(), result: "bad".into() }));
+        fx.push(Effect::Note(Notice::FenceFailed { node }));
     }
 
     /// An administrator says that the node is off.
@@ -106,6 +110,10 @@ impl Takeover {
 
     fn is_off(&mut self, now: Instant, by: By, fx: &mut Vec<Effect>) {
         let Some(fencing) = self.fencing.take() else { return };
+        if by == By::Hand && fencing.again_at.is_none() {
+            // Whoever said it may switch the node on again at any time.
+            fx.push(Effect::StopFencing);
+        }
         let node = self.other.clone();
         self.said_off = by == By::Device;
         fx.push(Effect::Say(Body::Stonith { node: node.clone(), result: "OK".into() }));
@@ -120,12 +128,15 @@ impl Takeover {
     }
 
     pub(super) fn tick_fencing(&mut self, now: Instant, fx: &mut Vec<Effect>) {
-        if let Some(fencing) = &mut self.fencing
-            && fencing.again_at.is_some_and(|at| at <= now)
-        {
+        if self.fencing_deadline().is_none_or(|at| now < at) {
+            return;
+        }
+        let attempt = self.next_attempt();
+        if let Some(fencing) = &mut self.fencing {
             fencing.again_at = None;
             fencing.tries = fencing.tries.saturating_add(1);
-            fx.push(Effect::Fence);
+            fencing.attempt = attempt;
+            fx.push(Effect::Fence(attempt));
         }
     }
 

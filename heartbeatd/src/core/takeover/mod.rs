@@ -56,8 +56,10 @@ pub(crate) enum Effect {
     Announce(GroupId),
     /// Whether this node serves connections or stands by.
     Serving(bool),
-    /// Switch the other node off.
-    Fence,
+    /// Switch the other node off: the attempt with this number.
+    Fence(u64),
+    /// Stop the attempt under way.
+    StopFencing,
     Note(Notice),
     Answer(Ticket, Result<(), Refusal>),
     /// Leaving, and nothing is left here.
@@ -99,8 +101,8 @@ pub(crate) struct Takeover {
     /// There is a fencing device.
     fences: bool,
     fencing: Option<Fencing>,
-    /// An attempt was under way when the node was heard again.
-    fence_outlived: bool,
+    /// Attempts to switch it off since the program started, over all deaths.
+    attempts: u64,
     /// A device said that the node was reset, and nothing was heard of it since.
     said_off: bool,
     /// It was told that there is no fencing device.
@@ -141,7 +143,7 @@ impl Takeover {
             auto_failback: settings.auto_failback,
             fences: settings.fences,
             fencing: None,
-            fence_outlived: false,
+            attempts: 0,
             said_off: false,
             told_unfenced: false,
             units,
@@ -342,9 +344,9 @@ impl Takeover {
             return;
         }
         self.end_switch(Err(Refusal::PeerDead), fx);
-        self.end_fencing();
+        self.end_fencing(fx);
         // A new life is what a fenced node has.
-        (self.fence_outlived, self.said_off) = (false, false);
+        self.said_off = false;
         self.drop_native_states();
         self.legacy.begin(false);
         self.classic_peer_began(fx);
@@ -356,7 +358,7 @@ impl Takeover {
     /// was stopped for a while. Between two heartbeatd the words decide. An old one will
     /// restart itself if it sees us in the old life too, and expects us without resources.
     pub fn peer_returned(&mut self, old: bool, fx: &mut Vec<Effect>) {
-        self.end_fencing();
+        self.end_fencing(fx);
         self.check_device(fx);
         self.peer = Peer::Unknown;
         if old {
@@ -390,7 +392,7 @@ impl Takeover {
 
     /// `shutdone`: the peer has let go of everything and is leaving.
     fn peer_left(&mut self, now: Instant, fx: &mut Vec<Effect>) {
-        self.end_fencing();
+        self.end_fencing(fx);
         let before = std::mem::replace(&mut self.peer, Peer::Gone(Gone::Left));
         fx.push(Effect::Note(Notice::PeerLeft { node: self.other.clone() }));
         if self.active {
@@ -550,7 +552,7 @@ impl Takeover {
         }
         fx.push(Effect::Note(Notice::ShuttingDown));
         self.end_switch(Err(Refusal::Leaving), fx);
-        self.end_fencing();
+        self.end_fencing(fx);
         for unit in &mut self.units {
             unit.want_until = None;
         }
@@ -562,6 +564,7 @@ impl Takeover {
     pub fn let_go(&mut self, fx: &mut Vec<Effect>) {
         self.letting_go = true;
         self.end_switch(Err(Refusal::Starting), fx);
+        self.end_fencing(fx);
         for at in 0..self.units.len() {
             match self.units[at].state {
                 State::Held | State::Offering => self.release(GroupId(at), Why::Restart, fx),
@@ -583,7 +586,6 @@ impl Takeover {
         self.legacy.begin(false);
         self.unread.clear();
         self.told = None;
-        self.end_fencing();
         if self.peer != Peer::Gone(Gone::Never) {
             self.peer = Peer::Unknown;
         }

@@ -38,7 +38,26 @@ fn falls_silent(bench: &mut Bench) {
 }
 
 fn attempts(bench: &Bench) -> usize {
-    bench.done.iter().filter(|action| matches!(action, Action::Fence { node } if node == "node2")).count()
+    bench.done.iter().filter(|action| matches!(action, Action::Fence { node, .. } if node == "node2")).count()
+}
+
+/// The number of the attempt begun last.
+fn latest(bench: &Bench) -> u64 {
+    let attempt = bench.done.iter().rev().find_map(|action| match action {
+        Action::Fence { attempt, .. } => Some(*attempt),
+        _ => None,
+    });
+    attempt.expect("an attempt was begun")
+}
+
+/// It has ended.
+fn ends(bench: &mut Bench, ok: bool) {
+    let attempt = latest(bench);
+    bench.happens(Event::Fenced { attempt, ok });
+}
+
+fn is_stopped(bench: &Bench) -> bool {
+    bench.done.contains(&Action::StopFencing)
 }
 
 fn answers(bench: &Bench) -> Vec<Result<(), Refusal>> {
@@ -59,7 +78,7 @@ fn a_node_that_may_hold_something_is_fenced_before_anything_of_it_is_taken() {
     assert_eq!((attempts(&bench), bench.holds()[1]), (1, false));
     assert!(!bench.node.is_stable());
     assert_eq!(bench.node.report().nodes[1].fencing, Some(1));
-    bench.happens(Event::Fenced { ok: true });
+    ends(&mut bench, true);
     assert!(bench.holds()[1]);
     assert!(bench.notices().iter().any(|line| line == "node node2 now reset."));
     assert!(bench.notices().iter().all(|line| !line.contains("No STONITH")));
@@ -72,13 +91,13 @@ fn an_attempt_that_fails_is_repeated_every_five_seconds_and_nothing_is_taken() {
     let mut bench = pair();
     falls_silent(&mut bench);
     for attempt in 2..20 {
-        bench.happens(Event::Fenced { ok: false });
+        ends(&mut bench, false);
         bench.wait(ms(4900));
         assert_eq!(attempts(&bench), attempt - 1);
         bench.wait(ms(200));
         assert_eq!((attempts(&bench), bench.holds()[1]), (attempt, false));
     }
-    bench.happens(Event::Fenced { ok: true });
+    ends(&mut bench, true);
     assert!(bench.holds()[1]);
 }
 
@@ -97,7 +116,7 @@ fn an_administrator_may_say_that_a_node_is_off_and_only_of_one_that_is_waited_fo
     assert_eq!(answers(&bench).last(), Some(&Ok(())));
     assert!(bench.holds()[1]);
     // The end of the attempt that was under way changes nothing any more.
-    bench.happens(Event::Fenced { ok: false });
+    ends(&mut bench, false);
     bench.wait(Duration::from_secs(20));
     assert_eq!(attempts(&bench), 1);
 }
@@ -124,7 +143,7 @@ fn a_node_that_was_never_heard_is_fenced_when_communication_comes_up() {
     bench.start();
     bench.wait(ms(3200));
     assert_eq!((attempts(&bench), bench.holds()), (1, [false, false]));
-    bench.happens(Event::Fenced { ok: true });
+    ends(&mut bench, true);
     assert_eq!(bench.holds(), [true, true]);
 }
 
@@ -132,7 +151,7 @@ fn a_node_that_was_never_heard_is_fenced_when_communication_comes_up() {
 fn a_node_that_is_heard_again_is_waited_for_no_longer() {
     let mut bench = pair();
     falls_silent(&mut bench);
-    bench.happens(Event::Fenced { ok: false });
+    ends(&mut bench, false);
     bench.peer.beats = true;
     bench.status(NodeStatus::Active);
     bench.wait(Duration::from_secs(20));
@@ -144,22 +163,77 @@ fn a_node_that_is_heard_again_is_waited_for_no_longer() {
 
 #[test]
 fn a_device_that_lies_is_found_out_when_the_node_is_heard() {
-    for late in [false, true] {
-        let mut bench = pair();
-        falls_silent(&mut bench);
-        if late {
-            bench.happens(Event::Fenced { ok: true });
-            assert!(bench.holds()[1]);
-        }
+    let mut bench = pair();
+    falls_silent(&mut bench);
+    ends(&mut bench, true);
+    assert!(bench.holds()[1]);
+    bench.peer.beats = true;
+    bench.status(NodeStatus::Active);
+    assert!(matches!(bench.worst(), Some((Level::Crit, _))));
+    assert!(bench.notices().iter().any(|line| line.contains("resets another machine, or none")));
+}
+
+#[test]
+fn devices_are_stopped_when_nobody_waits_for_them_and_their_answer_changes_nothing() {
+    type Reason = fn(&mut Bench);
+    let heard: Reason = |bench| {
         bench.peer.beats = true;
         bench.status(NodeStatus::Active);
-        if !late {
-            bench.happens(Event::Fenced { ok: true });
-            assert!(!bench.holds()[1]);
-        }
-        assert!(matches!(bench.worst(), Some((Level::Crit, _))));
-        assert!(bench.notices().iter().any(|line| line.contains("resets another machine, or none")), "{late}");
+    };
+    let began: Reason = |bench| {
+        bench.peer.beats = true;
+        bench.peer.generation += 1;
+        bench.peer.seq = 0;
+        bench.status(NodeStatus::Up);
+        bench.status(NodeStatus::Active);
+    };
+    let stop: Reason = |bench| bench.happens(Event::Stop);
+    for (at, reason) in [heard, began, stop].into_iter().enumerate() {
+        let mut bench = pair();
+        falls_silent(&mut bench);
+        assert!(!is_stopped(&bench));
+        reason(&mut bench);
+        assert!(is_stopped(&bench), "{at}");
+        assert_eq!(bench.node.report().nodes[1].fencing, None);
+        // It had ended before it could be stopped.
+        ends(&mut bench, true);
+        assert!(!bench.holds()[1], "{at}");
+        assert!(bench.notices().iter().all(|line| !line.contains("another machine")), "{at}");
+        // Between two attempts there is nothing to stop.
+        let mut bench = pair();
+        falls_silent(&mut bench);
+        ends(&mut bench, false);
+        reason(&mut bench);
+        assert!(!is_stopped(&bench), "{at}");
     }
+    let mut bench = pair();
+    falls_silent(&mut bench);
+    bench.happens(Event::ConfirmDead { node: "node2".into(), ticket: Ticket(1) });
+    assert!(is_stopped(&bench) && bench.holds()[1]);
+}
+
+#[test]
+fn the_end_of_an_attempt_for_an_earlier_death_is_not_taken_for_the_later_one() {
+    let mut bench = pair();
+    falls_silent(&mut bench);
+    let earlier = latest(&bench);
+    bench.peer.beats = true;
+    bench.peer.generation += 1;
+    bench.peer.seq = 0;
+    bench.status(NodeStatus::Up);
+    bench.status(NodeStatus::Active);
+    bench.wait(ms(600));
+    falls_silent(&mut bench);
+    assert_eq!(attempts(&bench), 1);
+    assert_ne!(latest(&bench), earlier);
+    for ok in [true, false] {
+        bench.happens(Event::Fenced { attempt: earlier, ok });
+        assert_eq!((bench.holds()[1], bench.node.report().nodes[1].fencing), (false, Some(1)));
+    }
+    bench.wait(Duration::from_secs(20));
+    assert_eq!(attempts(&bench), 1, "it is still under way");
+    ends(&mut bench, true);
+    assert!(bench.holds()[1]);
 }
 
 #[test]
@@ -171,7 +245,7 @@ fn a_node_in_a_new_life_has_been_fenced_well() {
     bench.peer.word = Some(word([State::Free, State::Free]));
     bench.peer.beats = true;
     bench.status(NodeStatus::Up);
-    bench.happens(Event::Fenced { ok: true });
+    ends(&mut bench, true);
     bench.wait(ms(500));
     assert!(bench.notices().iter().all(|line| !line.contains("another machine")));
     assert_eq!(attempts(&bench), 1);
@@ -181,7 +255,7 @@ fn a_node_in_a_new_life_has_been_fenced_well() {
 fn a_node_that_stops_fences_nobody() {
     let mut bench = pair();
     falls_silent(&mut bench);
-    bench.happens(Event::Fenced { ok: false });
+    ends(&mut bench, false);
     bench.happens(Event::Stop);
     bench.wait(Duration::from_secs(20));
     assert_eq!(attempts(&bench), 1);
