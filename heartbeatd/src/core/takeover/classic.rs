@@ -85,6 +85,8 @@ pub(crate) struct Classic {
     /// What we say that we hold: from when it is begun (spec 6.1).
     held: Bags,
     other_held: Bags,
+    /// It has said what it holds since it was met.
+    other_told: bool,
     other_stable: bool,
     /// It was active before we were: it holds everything.
     established: bool,
@@ -107,6 +109,12 @@ impl Classic {
         self.other_held.takes(!home_here)
     }
 
+    /// Whether it may have something in its hands: one that was active before us has everything until it says otherwise,
+    /// and says nothing before we have said `starting`.
+    pub fn other_may_hold(&self) -> bool {
+        self.other_held != Bags::NONE || (self.established && !self.other_told)
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         let standby = match self.standby {
             Standby::Me { until, .. }
@@ -123,6 +131,7 @@ impl Takeover {
     /// It was heard for the first time in its life.
     pub(super) fn classic_meet(&mut self, established: bool, fx: &mut Vec<Effect>) {
         self.classic.established = established;
+        self.classic.other_told = false;
         if !self.active || self.letting_go {
             return;
         }
@@ -255,6 +264,7 @@ impl Takeover {
     }
 
     fn classic_resource(&mut self, now: Instant, hold: Bags, full: bool, stable: Option<bool>, fx: &mut Vec<Effect>) {
+        self.classic.other_told = true;
         self.classic.other_held = if full || hold == Bags::NONE { hold } else { self.classic.other_held.with(hold) };
         if self.classic.stage == Stage::Init {
             self.classic.other_stable = stable.unwrap_or(self.classic.other_stable);

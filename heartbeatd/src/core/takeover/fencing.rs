@@ -46,7 +46,7 @@ impl Takeover {
     pub(super) fn must_be_fenced(&self, before: &Peer) -> bool {
         let has_something = match before {
             Peer::Unknown | Peer::Unfenced => true,
-            Peer::Old => self.expects_legacy() || self.classic.other_holds(true) || self.classic.other_holds(false),
+            Peer::Old => self.expects_legacy() || self.classic.other_may_hold(),
             Peer::Ours(word) => word.groups.iter().any(|said| said.state != State::Free),
             Peer::Gone(_) => false,
         };

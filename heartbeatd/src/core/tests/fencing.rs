@@ -237,6 +237,29 @@ fn the_end_of_an_attempt_for_an_earlier_death_is_not_taken_for_the_later_one() {
 }
 
 #[test]
+fn an_old_heartbeat_that_serves_and_has_said_nothing_yet_is_fenced() {
+    for says_nothing in [true, false] {
+        let mut bench = Bench::new("node1", Settings { fences: true, ..settings() });
+        bench.start();
+        bench.status(NodeStatus::Active);
+        let nodes = vec!["node1".into(), "node2".into()];
+        bench.says(Body::RepNodes { dest: "node1".into(), nodes, deleted: vec![] });
+        bench.wait(ms(600));
+        if !says_nothing {
+            bench.resource(Hold::None, true, None);
+        }
+        falls_silent(&mut bench);
+        // We are not ready, so it was not asked either.
+        let expected = if says_nothing { (1, [false, false]) } else { (0, [true, true]) };
+        assert_eq!((attempts(&bench), bench.holds()), expected);
+        if says_nothing {
+            ends(&mut bench, true);
+            assert_eq!(bench.holds(), [true, true]);
+        }
+    }
+}
+
+#[test]
 fn a_node_in_a_new_life_has_been_fenced_well() {
     let mut bench = pair();
     falls_silent(&mut bench);
