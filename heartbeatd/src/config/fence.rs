@@ -61,25 +61,42 @@ fn mistake<T>(word: &Word, message: impl Into<String>, help: &str) -> Result<T, 
     Err((word.clone(), Wrong { message: message.into(), help: Some(help.to_owned()) }))
 }
 
-/// The line as it may be shown: what a device is told can be a password.
+/// Whether a word can only be a device: a program or plugin, and neither a node nor a parameter.
+fn is_device(word: &str) -> bool {
+    word.starts_with("fence_") || word.contains('/')
+}
+
+/// The line as it may be shown: of a fencing device, or what seems to be meant as one, its node and its program, since
+/// all that follows may be a password. What is hidden leaves stars, so that columns stay right.
 pub(super) fn shown(line: &str) -> String {
-    if !line.trim_start().starts_with("stonith") {
-        return line.to_owned();
-    }
-    let mut secret = false;
-    let hide = |c: char| match (c, secret) {
-        (c, _) if c.is_whitespace() => {
-            secret = false;
-            c
-        }
-        (_, true) => '*',
-        ('=', false) => {
-            secret = true;
-            c
-        }
-        (c, false) => c,
+    let Some(first) = line.split_whitespace().next() else { return line.to_owned() };
+    let directive = first.to_lowercase();
+    let meant = lvs::diag::nearest(&directive, ["stonith", "stonith_host"]);
+    let mut rest: usize = match meant {
+        Some("stonith_host") => 3,
+        Some(_) => 2,
+        None if directive.contains("stonith") => 2,
+        // What was meant to go on with the line above.
+        None if first.split_once('=').is_some_and(|(key, _)| is_key(key)) => 0,
+        None => return line.to_owned(),
     };
-    line.chars().map(hide).collect()
+    let mut out = String::with_capacity(line.len());
+    for piece in line.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        let clear = word.is_empty() || rest > 0 && !word.contains('=');
+        out.extend(piece.chars().map(|c| if clear || c.is_whitespace() { c } else { '*' }));
+        if !word.is_empty() {
+            // Behind the device, wherever it stands, nothing is shown; nor behind the first parameter.
+            rest = if is_device(word) || word.contains('=') { 0 } else { rest.saturating_sub(1) };
+        }
+    }
+    out
+}
+
+/// Whether a parameter of that name is likely to be a secret, and not the script that says it.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    !key.ends_with("script") && ["pass", "secret", "token", "community"].iter().any(|part| key.contains(part))
 }
 
 /// One line: `words` behind `stonith_host`, or `stonith`, of which there is at least one.
@@ -94,8 +111,17 @@ pub(super) fn read(
         let [host, kind, parameters @ ..] = words else {
             return mistake(&words[0], "the device is missing", example);
         };
+        if is_device(&host.text) || host.text.contains('=') {
+            return mistake(host, "the node that may use the device is missing", example);
+        }
+        let fence = device(kind, parameters, around)?;
+        let mut keys = parameters.iter().filter_map(|word| Some((word, word.text.split_once('=')?.0)));
+        if let Some((word, key)) = keys.find(|(_, key)| source.readable && is_secret(key)) {
+            let help = "make its mode 600, or put the parameters into a file of that mode: \"stonith AGENT FILE\"";
+            source.warn(&word.place, format!("others than its owner may read this file, and with it {key}"), help);
+        }
         let host = Some(host).filter(|host| host.text != "*").cloned();
-        return Ok(Device { host, fence: device(kind, parameters, around)? });
+        return Ok(Device { host, fence });
     }
     let [kind, file] = words else {
         let last = words.get(2).unwrap_or(&words[0]);
@@ -105,7 +131,10 @@ pub(super) fn read(
     let (text, readable) = match (around.parameters)(Path::new(&file.text)) {
         Ok(found) => found,
         Err(e) => {
-            return mistake(file, format!("cannot read {}: {e}", file.text), "a line KEY=VALUE for each parameter");
+            // A parameter that stands where the file belongs is not repeated.
+            let is_path = file.text.starts_with('/') && !file.text.contains('=');
+            let name = if is_path { file.text.as_str() } else { "the file with the parameters" };
+            return mistake(file, format!("cannot read {name}: {e}"), "a line KEY=VALUE for each parameter");
         }
     };
     if readable {
@@ -125,6 +154,13 @@ fn device(kind: &Word, parameters: &[Word], around: &Surroundings) -> Result<Fen
     let file_name = kind.text.rsplit('/').next().unwrap_or_default();
     match kind.text.as_str() {
         "meatware" => return Ok(Fence::Manual),
+        text if text.contains('=') => {
+            return mistake(
+                kind,
+                "this is a parameter, and the device is missing",
+                "the device stands before its parameters",
+            );
+        }
         "null" => return mistake(kind, "null fences nobody", "a fence agent, or meatware, or no such line"),
         _ if !file_name.starts_with("fence_") && !kind.text.starts_with('/') => {
             let help = "name a fence agent: \"stonith_host * fence_ipmilan ip=10.0.0.9 username=admin password=...\" \

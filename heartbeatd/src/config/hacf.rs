@@ -99,7 +99,9 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
             None => {
                 let names = directive::DIRECTIVES.iter().map(|directive| directive.name);
                 let help = lvs::diag::nearest(&name.text, names).map(|near| format!("did you mean {near:?}?"));
-                source.error(&name.place, format!("unknown directive {:?}", name.text), help);
+                // What follows may be the password of a device, in a line that was meant to go on.
+                let shown = name.before('=').text;
+                source.error(&name.place, format!("unknown directive {shown:?}"), help);
             }
             Some(directive) => written.line(directive, &name, &rest, source, around),
         }

@@ -85,14 +85,15 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
         warnings.append(&mut found);
     };
 
-    let ha_cf = read(&folder.join("ha.cf"), &mut problems).and_then(|(path, text)| {
+    let ha_cf = read(&folder.join("ha.cf"), &mut problems).and_then(|(path, text, mode)| {
         let mut source = Source::new(&path, &text);
+        source.readable = mode & 0o077 != 0;
         let written = hacf::read(&mut source, &around);
         let model = check::check(written, &mut source, &around);
         take(source.found, model.is_none(), &mut problems);
         model
     });
-    let groups = read(&folder.join("haresources"), &mut problems).and_then(|(path, text)| {
+    let groups = read(&folder.join("haresources"), &mut problems).and_then(|(path, text, _)| {
         let mut source = Source::new(&path, &text);
         let nodes = ha_cf.as_ref().map(|ha_cf| ha_cf.nodes.as_slice()).unwrap_or_default();
         let groups = haresources::read(&mut source, nodes, &around);
@@ -154,15 +155,16 @@ fn keys(path: &Path, private: bool) -> Result<Loaded<Keys>, Vec<Problem>> {
     }
 }
 
-fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<(PathBuf, String)> {
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
-        Ok(_) => Some((path.to_owned(), String::from_utf8_lossy(&bytes).into_owned())),
-        Err(source) => {
-            problems.push(Problem::Unreadable { path: path.to_owned(), source });
-            None
-        }
-    }
+/// A file's path, text and mode.
+fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<(PathBuf, String, u32)> {
+    let read = || -> io::Result<_> {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        let mut bytes = Vec::new();
+        file.take(LARGEST).read_to_end(&mut bytes)?;
+        Ok((path.to_owned(), String::from_utf8_lossy(&bytes).into_owned(), mode))
+    };
+    read().map_err(|source| problems.push(Problem::Unreadable { path: path.to_owned(), source })).ok()
 }
 
 /// First line of `nodeinfo`, else `uname -n` (spec 5.1).

@@ -84,12 +84,14 @@ impl Word {
 pub(super) struct Source<'a> {
     path: PathBuf,
     lines: Vec<&'a str>,
+    /// Others than its owner may read the file.
+    pub(super) readable: bool,
     pub(super) found: Vec<Diagnostic>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(path: &Path, text: &'a str) -> Self {
-        Self { path: path.to_owned(), lines: text.lines().collect(), found: Vec::new() }
+        Self { path: path.to_owned(), lines: text.lines().collect(), readable: false, found: Vec::new() }
     }
 
     /// Every line with its number.

@@ -242,9 +242,40 @@ fn fencing_devices_are_those_of_this_node_and_their_secrets_are_not_shown() {
     assert_eq!(first.options, [("ip".to_owned(), "10.0.0.9".to_owned()), ("passwd".to_owned(), "hush".to_owned())]);
     assert_eq!(last.options.len(), 2);
     assert!(!format!("{fences:?}").contains("hush"));
-    let (_, found) = parse("stonith_host * fence_fake passwd=hush oops\n");
-    assert!(found.iter().all(|found| !found.to_string().contains("hush")), "{found:?}");
-    assert!(found[0].to_string().contains("passwd=****"), "{}", found[0]);
+}
+
+#[test]
+fn nothing_behind_a_device_is_shown_whatever_is_wrong_with_the_line() {
+    let lines = [
+        ("stonith_host * fence_fake passwd=TIGER oops", "stonith_host * fence_fake ************ ****"),
+        (
+            "stonith_host * external/ipmi lvs2 10.0.0.9 admin TIGER lan",
+            "stonith_host * external/ipmi **** ******** ***** ***** ***",
+        ),
+        ("stonth_host * fence_fake ip=10.0.0.9 password=TIGER", "stonth_host * fence_fake *********** **************"),
+        ("Stonith_Host lvs2 fence_fake TIGER", "Stonith_Host lvs2 fence_fake *****"),
+        ("stonith_host fence_fake password=TIGER", "stonith_host fence_fake **************"),
+        ("stonith_host external/ipmi TIGER", "stonith_host external/ipmi *****"),
+        ("stonith_host password=TIGER fence_fake", "stonith_host ************** **********"),
+        ("stonith_host * password=TIGER TIGER", "stonith_host * ************** *****"),
+        ("stonith_host * fence_fake,password=TIGER", "stonith_host * *************************"),
+        ("stonith fence_fake password=TIGER", "stonith fence_fake **************"),
+        ("stonith fence_fake TIGER", "stonith fence_fake *****"),
+        ("stonith fence_fake ip=10.0.0.9 password=TIGER", "stonith fence_fake *********** **************"),
+        ("stonith password=TIGER /etc/ha.d/fence", "stonith ************** ***************"),
+        ("\tstonith_host  * fence_fake password=\"my TIGER\"", "\tstonith_host  * fence_fake ************ ******"),
+        ("password=TIGER port=1", "************** ******"),
+    ];
+    for (line, shown) in lines {
+        let (_, found) = parse(&format!("{line}\n"));
+        let first = &found[0];
+        assert_eq!((first.line, first.source.as_str()), (1, shown));
+        assert!(first.columns.end <= line.chars().count() + 1, "{line}: {:?}", first.columns);
+        let all: String = found.iter().map(|found| format!("{found}\n")).collect();
+        assert!(!all.contains("TIGER"), "{all}");
+    }
+    let (_, found) = parse("keepalive oops\nenv A=b c\n");
+    assert_eq!(found[0].source, "keepalive oops");
 }
 
 #[test]

@@ -72,6 +72,27 @@ fn keys_that_others_may_read_are_refused_with_the_command_that_mends_it() {
 }
 
 #[test]
+fn a_password_in_a_file_that_others_may_read_is_told() {
+    let lines = "node lvs1 lvs2\nbcast hb0\nauto_failback on\n";
+    for (mode, parameter, warnings) in [
+        (0o644, "password=TIGER", 1),
+        (0o640, "snmp_auth_passwd=TIGER", 1),
+        (0o600, "password=TIGER", 0),
+        (0o644, "ip=10.0.0.9", 0),
+        (0o644, "password_script=/etc/ha.d/password", 0),
+    ] {
+        let folder = folder(0o600);
+        let path = folder.path().join("ha.cf");
+        fs::write(&path, format!("{lines}stonith_host * /bin/sh {parameter}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let found = load(folder.path()).unwrap().warnings;
+        let told: Vec<_> = found.iter().filter(|found| found.message.contains("others than its owner")).collect();
+        assert_eq!(told.len(), warnings, "{mode:o} {parameter}");
+        assert!(told.iter().all(|told| told.line == 4 && !told.to_string().contains("TIGER")), "{told:?}");
+    }
+}
+
+#[test]
 fn all_three_files_are_reported_in_one_run() {
     let folder = folder(0o600);
     fs::write(folder.path().join("ha.cf"), "node lvs1 lvs2\n").unwrap();
