@@ -158,10 +158,11 @@ impl Driver {
             self.turn(wake);
         }
         self.groups.release_everything();
-        self.helpers.stop().await;
+        // Nothing is held, and nobody tells the device anything while the programs take their time to end.
         if let Some(watchdog) = self.watchdog {
             watchdog.close();
         }
+        self.helpers.stop().await;
     }
 
     async fn wait(&mut self) -> Wake {
