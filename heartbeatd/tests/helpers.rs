@@ -95,8 +95,8 @@ fn what_ignores_the_wish_to_end_is_killed_and_a_failfast_program_asks_for_the_re
         helpers.stop().await;
         let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
         assert!(!Path::new(&format!("/proc/{}", pid.trim())).exists());
-        // What cannot be started at all is given up like what dies at once.
-        let missing = Helper { program: "/nosuch".into(), ..helper(folder.path(), "x", "") };
+        // What cannot be started at all is tried again after a while, and is not the node's end.
+        let missing = Helper { program: "/nosuch".into(), failfast: true, ..helper(folder.path(), "x", "") };
         let mut helpers = Helpers::new(&[missing]);
         helpers.start();
         assert!(tokio::time::timeout(Duration::from_millis(500), helpers.next()).await.is_err());

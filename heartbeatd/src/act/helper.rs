@@ -4,7 +4,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
@@ -58,19 +58,26 @@ impl Helpers {
     /// Communication is up: all are started, the first time this is called.
     pub fn start(&mut self) {
         if !std::mem::replace(&mut self.started, true) {
-            (0..self.each.len()).for_each(|which| self.spawn(which));
+            (0..self.each.len()).for_each(|which| self.spawn(which, Duration::ZERO));
         }
     }
 
-    fn spawn(&mut self, which: usize) {
+    fn spawn(&mut self, which: usize, pause: Duration) {
         let Some(running) = self.each.get_mut(which) else { return };
         let helper = running.helper.clone();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, mut stopped) = oneshot::channel();
         running.stop = Some(stop);
-        running.since = Instant::now();
+        running.since = Instant::now() + pause;
         let ends = self.ends.0.clone();
-        log::info!("Starting child client \"{}\" ({},{})", shown(&helper), helper.uid, helper.gid);
         tokio::spawn(async move {
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    // There is nothing to be ended.
+                    _ = &mut stopped => return,
+                }
+            }
+            log::info!("Starting child client \"{}\" ({},{})", shown(&helper), helper.uid, helper.gid);
             let status = match live(&helper, stopped).await {
                 Ok(Some(status)) => Some(status),
                 // It was stopped, and that has been answered.
@@ -91,18 +98,27 @@ impl Helpers {
             let Some(End { which, status }) = self.ends.1.recv().await else { std::future::pending().await };
             let Some(running) = self.each.get_mut(which) else { continue };
             let (program, user) = (shown(&running.helper), &running.helper.user);
-            match status {
-                Some(status) => match status.signal() {
-                    Some(signal) => log::warn!("Managed {program} of {user} killed by signal {signal}"),
-                    None => log::warn!("Managed {program} of {user} ended: {status}"),
-                },
-                None => log::warn!("Managed {program} of {user} could not be started"),
-            }
-            let lived = running.since.elapsed();
-            match running.respawn.ended(lived, status.and_then(|status| status.code())) {
+            let next = match status {
+                Some(status) => {
+                    match status.signal() {
+                        Some(signal) => log::warn!("Managed {program} of {user} killed by signal {signal}"),
+                        None => log::warn!("Managed {program} of {user} ended: {status}"),
+                    }
+                    running.respawn.ended(running.since.elapsed(), status.code())
+                }
+                None => running.respawn.not_started(),
+            };
+            match next {
                 Next::Again => {
                     log::info!("Respawning client \"{program}\"");
-                    self.spawn(which);
+                    self.spawn(which, Duration::ZERO);
+                }
+                Next::Later(pause) => {
+                    log::error!("{program} could not be started: it is tried again in {} s", pause.as_secs());
+                    self.spawn(which, pause);
+                }
+                Next::TooFast if status.is_none() => {
+                    log::error!("{program} could not be started, time after time: it is not tried again");
                 }
                 Next::Done => log::info!("{program} asked not to be started again"),
                 Next::TooFast => log::error!("Client {program} \"respawning too fast\": it is not started again"),

@@ -6,6 +6,8 @@ use std::time::Duration;
 const SHORT: Duration = Duration::from_secs(30);
 /// So many short lives in a row, and it is given up.
 const MOST_SHORT: u32 = 10;
+/// What keeps a program from being started seldom passes at once.
+const PAUSE: Duration = Duration::from_secs(5);
 /// The exit status of a program that does not want to be started again.
 const ENOUGH: i32 = 100;
 
@@ -16,7 +18,9 @@ pub enum Next {
     Again,
     /// It said that it is done.
     Done,
-    /// It ends as soon as it is started: that is no use.
+    /// Start it again after so long.
+    Later(Duration),
+    /// It ends as soon as it is started, or cannot be: that is no use.
     TooFast,
     /// The node is nothing without it.
     Reboot,
@@ -36,7 +40,7 @@ impl Respawn {
         Self { failfast, short: 0 }
     }
 
-    /// It has ended after so long, with that exit status; `None`: by a signal, or it could not be started.
+    /// It has ended after so long, with that exit status; `None`: by a signal.
     pub fn ended(&mut self, lived: Duration, status: Option<i32>) -> Next {
         if status == Some(ENOUGH) {
             return Next::Done;
@@ -46,6 +50,13 @@ impl Respawn {
         }
         self.short = if lived < SHORT { self.short + 1 } else { 0 };
         if self.short > MOST_SHORT { Next::TooFast } else { Next::Again }
+    }
+
+    /// It could not be started: a file that is missing, or no memory. That is never the node's end, since it would be
+    /// the same after a reboot; it counts as a short life.
+    pub fn not_started(&mut self) -> Next {
+        self.short += 1;
+        if self.short > MOST_SHORT { Next::TooFast } else { Next::Later(PAUSE) }
     }
 }
 
@@ -77,5 +88,19 @@ mod tests {
         for status in [Some(0), Some(1), None] {
             assert_eq!(Respawn::new(true).ended(LONG, status), Next::Reboot);
         }
+    }
+
+    #[test]
+    fn one_that_cannot_be_started_is_tried_again_ten_times_and_never_reboots_the_machine() {
+        for failfast in [false, true] {
+            let mut program = Respawn::new(failfast);
+            for _ in 0..10 {
+                assert_eq!(program.not_started(), Next::Later(PAUSE));
+            }
+            assert_eq!(program.not_started(), Next::TooFast);
+        }
+        let mut program = Respawn::new(true);
+        assert_eq!(program.not_started(), Next::Later(PAUSE));
+        assert_eq!(program.ended(Duration::ZERO, Some(1)), Next::Reboot, "it was started in the end, and died");
     }
 }
