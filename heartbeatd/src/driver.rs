@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -81,6 +82,8 @@ pub struct Driver {
     history: History<Vec<u8>>,
     refused: Refused,
     asked: HashMap<Ticket, Call<Request>>,
+    /// Addresses that are taken off again and again, whose groups are being given to the other node.
+    given: HashMap<Ticket, IpAddr>,
     next_ticket: u64,
     reread: (mpsc::Sender<Box<Reread>>, mpsc::Receiver<Box<Reread>>),
     load: String,
@@ -136,6 +139,7 @@ impl Driver {
             history: History::new(),
             refused: Refused::default(),
             asked: HashMap::new(),
+            given: HashMap::new(),
             next_ticket: 0,
             reread: mpsc::channel(1),
             load: load_average(),
@@ -214,8 +218,9 @@ impl Driver {
         for gone in std::mem::take(&mut self.gone) {
             if let Some(group) = self.groups.address_gone(Instant::now(), &gone, &leases) {
                 self.next_ticket += 1;
-                // Nobody waits for the answer: a group that cannot be given stays, and is put back again.
-                self.happen(Event::Standby { which: Which::Group(group), ticket: Ticket(self.next_ticket) });
+                let ticket = Ticket(self.next_ticket);
+                self.given.insert(ticket, gone.ip);
+                self.happen(Event::Standby { which: Which::Group(group), ticket });
             }
         }
         self.groups.turn(Instant::now(), &leases);
@@ -280,6 +285,9 @@ impl Driver {
                 }
                 Action::Notice(notice) => self.note(&notice),
                 Action::Answer { ticket, result } => {
+                    if let (Some(ip), Err(refusal)) = (self.given.remove(&ticket), &result) {
+                        log::error!("the group of {ip} cannot be given: {refusal}; it stays here and {ip} is put back");
+                    }
                     if let Some(call) = self.asked.remove(&ticket) {
                         call.answer(result.map(|()| Outcome { done: true }).map_err(|e| refuse(&e)));
                     }

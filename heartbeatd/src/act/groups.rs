@@ -253,7 +253,7 @@ impl Groups {
             report(self.vips.announce(now, &spec));
         }
         if give {
-            log::error!("{} is taken off again and again: giving its group to the other node", gone.ip);
+            log::error!("{} is taken off again and again: the other node is to have its group", gone.ip);
         }
         give.then_some(id)
     }
