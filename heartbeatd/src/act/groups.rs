@@ -18,7 +18,7 @@ use super::announce::Schedule;
 use super::guard::Guard;
 use super::ldirectord::{Ldirectord, Standing};
 use super::lease::Lease;
-use super::repair::Repairs;
+use super::repair::{Missing, Repairs};
 use super::script::{Call, ScriptError, Scripts};
 use super::sync::Sync;
 use crate::config::{Config, Group, HaCf, Resource, ResourceKind, VipSpec};
@@ -82,6 +82,7 @@ pub struct Groups {
     groups: Vec<Running>,
     vips: Vips,
     repairs: Repairs,
+    missing: Missing,
     scripts: Scripts,
     sync: Sync,
     news: VecDeque<News>,
@@ -110,6 +111,7 @@ impl Groups {
             ha_cf: config.ha_cf.clone(),
             vips: Vips::open(lease, Schedule::default())?,
             repairs: Repairs::default(),
+            missing: Missing::default(),
             scripts: Scripts::new(config),
             sync: Sync::open(config.groups.iter().flat_map(|group| &group.resources), addresses),
             groups,
@@ -146,6 +148,7 @@ impl Groups {
                 order.undo();
             }
             for spec in addresses(&running.group) {
+                self.missing.forget(spec.address);
                 take_off(&mut self.vips, spec);
             }
         }
@@ -219,8 +222,21 @@ impl Groups {
             // The peer was heard before this turn, and the core still says that the address is ours.
             if let Notice::Lapsed(ip) = notice
                 && let Some(spec) = ours.iter().find(|spec| spec.address == *ip)
-                && put_on(&mut self.vips, now, spec, false)
             {
+                if put_on(&mut self.vips, now, spec, false) {
+                    report(self.vips.announce(now, spec));
+                } else {
+                    self.missing.note(now, *ip);
+                }
+            }
+        }
+        // Its interface was away for longer than the lease, and why it is not on has been told.
+        for ip in self.missing.due(now) {
+            if let Some(spec) = ours.iter().find(|spec| spec.address == ip)
+                && self.vips.put_on(now, spec).is_ok()
+            {
+                log::info!("{ip} is on again");
+                self.missing.forget(ip);
                 report(self.vips.announce(now, spec));
             }
         }
@@ -317,8 +333,15 @@ impl Groups {
         let running = &mut self.groups[at];
         let Resource { kind, .. } = &running.group.resources[index];
         match kind {
-            ResourceKind::Address(spec) if up => Step::Ended(put_on(&mut self.vips, Instant::now(), spec, planned)),
-            ResourceKind::Address(spec) => Step::Ended(take_off(&mut self.vips, spec).is_some()),
+            ResourceKind::Address(spec) => {
+                self.missing.forget(spec.address);
+                let ended = if up {
+                    put_on(&mut self.vips, Instant::now(), spec, planned)
+                } else {
+                    take_off(&mut self.vips, spec).is_some()
+                };
+                Step::Ended(ended)
+            }
             // Follows the node, not the group: see `serve`.
             ResourceKind::SyncDaemon { .. } => Step::Ended(true),
             ResourceKind::Ldirectord { config } => {
