@@ -15,6 +15,9 @@ const SOON: Duration = Duration::from_secs(20);
 const KERNEL_LATE: Duration = Duration::from_millis(250);
 /// Two processors that run several pairs at once.
 const BUSY: Duration = Duration::from_millis(150);
+/// What heartbeat 3.0.6 takes beyond a deadtime of 100 ms (520 ms in all): even a busy machine is no excuse for more. The
+/// figures of a machine at rest are in docs/performance.md.
+const SLOW: Duration = Duration::from_millis(420);
 
 /// Times of a pair.
 #[derive(Clone, Copy)]
@@ -137,7 +140,7 @@ fn a_killed_owner_answers_for_no_more_than_50_ms() -> Result<()> {
     println!("    the killed owner answered for {last:?}, the other node after {first:?}");
     assert!(last <= Duration::from_millis(50), "{last:?}");
     assert_eq!(claims.both(old, new), Duration::ZERO);
-    assert!(first <= pair.times.deadtime + BUSY, "{first:?}");
+    assert!(first <= pair.times.deadtime + SLOW, "{first:?}");
     Ok(())
 }
 
@@ -237,12 +240,12 @@ fn taken_over_within(times: Times, limit: Duration) -> Result<()> {
 
 #[test]
 fn a_takeover_takes_deadtime_and_no_more() -> Result<()> {
-    taken_over_within(TIGHT, TIGHT.deadtime + BUSY)
+    taken_over_within(TIGHT, TIGHT.deadtime + SLOW)
 }
 
 #[test]
 fn a_takeover_with_a_deadtime_of_100_ms_is_over_in_an_instant() -> Result<()> {
-    taken_over_within(QUICK, QUICK.deadtime + BUSY)
+    taken_over_within(QUICK, QUICK.deadtime + SLOW)
 }
 
 #[test]
