@@ -110,16 +110,16 @@ remove_old_builds() {
 make_build() {
     local new=$1/.new.$$ package
     rm -rf -- "$1"/.new.*
-    mkdir -p -- "$new/debs" "$new/root"
+    mkdir -p -- "$new/debs" "$new/tree"
     whisper "building $1/$2"
     say "fetching the guest's kernel, ${packages[0]%%=*} (once)"
     fetch "$new/debs" "${packages[@]}"
     for package in "$new"/debs/*.deb; do
-        dpkg -x "$package" "$new/root" || fail 125 "cannot unpack $package"
+        dpkg -x "$package" "$new/tree" || fail 125 "cannot unpack $package"
     done
-    unpack_kernel "$new"/root/boot/vmlinuz-* "$new/vmlinux"
-    mv -- "$new"/root/lib/modules "$new/modules" 2>/dev/null || mv -- "$new"/root/usr/lib/modules "$new/modules"
-    rm -rf -- "$new/root" "$new/debs"
+    unpack_kernel "$new"/tree/boot/vmlinuz-* "$new/vmlinux"
+    mv -- "$new"/tree/lib/modules "$new/modules" 2>/dev/null || mv -- "$new"/tree/usr/lib/modules "$new/modules"
+    rm -rf -- "$new/tree" "$new/debs"
     local release unused
     release=$(ls "$new/modules")
     for unused in "${unused_drivers[@]}"; do rm -rf -- "$new/modules/$release/kernel/$unused"; done
