@@ -15,9 +15,6 @@ const SOON: Duration = Duration::from_secs(20);
 const KERNEL_LATE: Duration = Duration::from_millis(250);
 /// Two processors that run several pairs at once.
 const BUSY: Duration = Duration::from_millis(150);
-/// What heartbeat 3.0.6 takes beyond a deadtime of 100 ms (520 ms in all): even a busy machine is no excuse for more. The
-/// figures of a machine at rest are in docs/performance.md.
-const SLOW: Duration = Duration::from_millis(420);
 
 /// Times of a pair.
 #[derive(Clone, Copy)]
@@ -140,7 +137,7 @@ fn a_killed_owner_answers_for_no_more_than_50_ms() -> Result<()> {
     println!("    the killed owner answered for {last:?}, the other node after {first:?}");
     assert!(last <= Duration::from_millis(50), "{last:?}");
     assert_eq!(claims.both(old, new), Duration::ZERO);
-    assert!(first <= pair.times.deadtime + SLOW, "{first:?}");
+    assert!(first <= pair.times.deadtime + BUSY, "{first:?}");
     Ok(())
 }
 
@@ -228,24 +225,26 @@ fn taken_over_within(times: Times, limit: Duration) -> Result<()> {
     pair.cluster.cut("lvs1", LAN)?;
     pair.await_owner_alone(1)?;
     sleep(Duration::from_millis(200));
-    let first = pair.claims().first(pair.macs[1]).unwrap_or_default().saturating_sub(killed);
+    let claims = pair.claims();
+    let first = claims.first(pair.macs[1]).unwrap_or_default().saturating_sub(killed);
     println!(
-        "    {} ms / {} ms: the other node answers after {first:?}",
+        "    {} ms / {} ms: the other node answers after {first:?}; this machine was late by {:?}",
         times.keepalive.as_millis(),
-        times.deadtime.as_millis()
+        times.deadtime.as_millis(),
+        claims.late
     );
-    assert!(first <= limit, "{first:?}");
+    assert!(first <= limit + claims.late, "{first:?}, late by {:?}", claims.late);
     Ok(())
 }
 
 #[test]
 fn a_takeover_takes_deadtime_and_no_more() -> Result<()> {
-    taken_over_within(TIGHT, TIGHT.deadtime + SLOW)
+    taken_over_within(TIGHT, TIGHT.deadtime + BUSY)
 }
 
 #[test]
 fn a_takeover_with_a_deadtime_of_100_ms_is_over_in_an_instant() -> Result<()> {
-    taken_over_within(QUICK, QUICK.deadtime + SLOW)
+    taken_over_within(QUICK, QUICK.deadtime + BUSY)
 }
 
 #[test]

@@ -26,27 +26,33 @@ pub struct Claim {
     pub mac: [u8; 6],
 }
 
-/// All answers between start and stop, in the order of time.
+/// All answers between start and stop.
 #[derive(Debug, Clone, Default)]
-pub struct Claims(pub Vec<Claim>);
+pub struct Claims {
+    /// In the order of time.
+    pub all: Vec<Claim>,
+    /// The longest time that a question was late: as late was everybody else on this machine.
+    pub late: Duration,
+}
 
 impl Claims {
     /// The first answer of this machine.
     #[must_use]
     pub fn first(&self, mac: [u8; 6]) -> Option<Duration> {
-        self.0.iter().find(|claim| claim.mac == mac).map(|claim| claim.at)
+        self.all.iter().find(|claim| claim.mac == mac).map(|claim| claim.at)
     }
 
     /// Its last one.
     #[must_use]
     pub fn last(&self, mac: [u8; 6]) -> Option<Duration> {
-        self.0.iter().rfind(|claim| claim.mac == mac).map(|claim| claim.at)
+        self.all.iter().rfind(|claim| claim.mac == mac).map(|claim| claim.at)
     }
 
     /// What came within these times.
     #[must_use]
     pub fn between(&self, from: Duration, to: Duration) -> Self {
-        Self(self.0.iter().filter(|claim| (from..to).contains(&claim.at)).copied().collect())
+        let all = self.all.iter().filter(|claim| (from..to).contains(&claim.at)).copied().collect();
+        Self { all, late: self.late }
     }
 
     /// From the first answer of `new` to the last one of `old`: how long both had it. Zero if `old` had stopped by then.
@@ -61,7 +67,7 @@ impl Claims {
     /// The longest time nobody answered.
     #[must_use]
     pub fn longest_silence(&self) -> Duration {
-        self.0.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at)).max().unwrap_or_default()
+        self.all.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at)).max().unwrap_or_default()
     }
 }
 
@@ -94,8 +100,10 @@ impl ClaimWatch {
             let mut claims = Claims::default();
             let mut next = clock::now();
             while !stopped.load(Ordering::Relaxed) {
-                if next <= clock::now() {
-                    next = clock::now() + EVERY;
+                let now = clock::now();
+                if next <= now {
+                    claims.late = claims.late.max(now - next);
+                    next = now + EVERY;
                     // A cable that is cut is what the story is about.
                     let _ = announcer.send(index, &frame::arp_probe(mac, ip));
                 }
@@ -147,6 +155,6 @@ fn hear(mut socket: &Socket, ip: Ipv4Addr, ours: [u8; 6], claims: &mut Claims) {
         && let Some(mac) = frame::claim(&frame[..length.min(frame.len())], ip.into())
         && mac != ours
     {
-        claims.0.push(Claim { at: clock::now(), mac });
+        claims.all.push(Claim { at: clock::now(), mac });
     }
 }
