@@ -16,6 +16,8 @@ pub struct Deviation {
 struct Case<'a> {
     lines: Vec<&'a str>,
     theirs: Option<&'a Mistake>,
+    /// The original did not come to an end.
+    endless: bool,
     ours: &'a [Mistake],
 }
 
@@ -51,6 +53,7 @@ pub fn find(text: &[u8], original: &Judgement, ours: &Judgement) -> Option<&'sta
     let case = Case {
         lines: text.lines().collect(),
         theirs: original.refused.as_ref().and_then(|mistakes| mistakes.first()),
+        endless: original.endless,
         ours: ours.refused.as_deref().unwrap_or_default(),
     };
     ALL.iter().find(|deviation| (deviation.is_it)(&case))
@@ -82,9 +85,11 @@ const ALL: &[Deviation] = &[
         reason: "it does not end the section",
         is_it: |case| {
             let at = case.theirs.and_then(|mistake| mistake.line).unwrap_or_default();
-            let before = case.lines.iter().take(at.saturating_sub(1));
-            case.they_say("Unknown command")
-                && before.clone().any(|line| line.split('#').next().is_some_and(|l| l.trim().is_empty()))
+            let blank = |line: &&str| line.split('#').next().is_some_and(|text| text.trim().is_empty());
+            let before = case.lines.iter().take(at.saturating_sub(1)).any(blank);
+            // Where a section ends is where a second one of the same server is told.
+            let twice = case.they_say("duplicate virtual server") && case.we_say("duplicate virtual server");
+            case.they_say("Unknown command") && before || twice && blank(&case.refused_there())
         },
     },
     Deviation {
@@ -119,13 +124,39 @@ const ALL: &[Deviation] = &[
         is_it: |case| case.theirs.is_none() && case.we_say("invalid receive string"),
     },
     Deviation {
-        name: "shortened IPv4 address",
-        reason: "an address with fewer than four numbers is refused; the original takes 198.51.5 for 198.51.0.5",
+        name: "IPv4 address that is not four decimal numbers",
+        reason: "it is refused; the original takes 198.51.5 for 198.51.0.5, and 010 for 8",
         is_it: |case| {
             let written = value(case.refused_here());
             let host = written.split([':', ' ', '-']).next().unwrap_or_default();
             let numbers = !host.is_empty() && host.chars().all(|c| c.is_ascii_digit() || c == '.');
-            case.theirs.is_none() && case.we_say("invalid address") && numbers && host.matches('.').count() < 3
+            let padded = host.split('.').any(|number| number.len() > 1 && number.starts_with('0'));
+            let odd = host.matches('.').count() < 3 || padded;
+            case.theirs.is_none() && case.we_say("invalid address") && numbers && odd
         },
+    },
+    Deviation {
+        name: "empty fallback",
+        reason: "it is refused; the original takes it for 127.0.0.1",
+        is_it: |case| {
+            let line = case.refused_here();
+            case.theirs.is_none() && line.starts_with("fallback") && line.contains('=') && value(line).is_empty()
+        },
+    },
+    Deviation {
+        name: "number beyond 32 bits",
+        reason: "it is refused; the original goes on with what Perl makes of it",
+        is_it: |case| {
+            let written = value(case.refused_here());
+            let digits: String =
+                written.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+            let beyond = !digits.is_empty() && digits.parse::<u32>().is_err();
+            case.theirs.is_none() && case.we_say("invalid") && beyond
+        },
+    },
+    Deviation {
+        name: "range that is too long",
+        reason: "more than 65536 servers are refused; the original goes through all of them, for days",
+        is_it: |case| case.endless && case.ours.iter().any(|mistake| mistake.words.contains("too many servers")),
     },
 ];

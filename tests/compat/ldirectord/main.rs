@@ -18,11 +18,16 @@ use deviations::Deviation;
 /// So many files that are judged differently are shown.
 const ENOUGH: usize = 10;
 
+/// The signal of a clock that original.pl sets.
+const ALARM: i32 = -14;
+
 /// What was said about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// Its mistakes; none if it was accepted. The original tells only one.
     pub refused: Option<Vec<Mistake>>,
+    /// The program was still at it when its time was over.
+    pub endless: bool,
 }
 
 /// A mistake.
@@ -36,6 +41,9 @@ pub struct Mistake {
 
 impl Judgement {
     fn agrees(&self, ours: &Self) -> bool {
+        if self.endless || ours.endless {
+            return false;
+        }
         match (&self.refused, &ours.refused) {
             (None, None) => true,
             (Some(theirs), Some(own)) => match (theirs.first(), own.first()) {
@@ -140,11 +148,12 @@ struct Difference {
     deviation: Option<&'static Deviation>,
 }
 
-/// Exit status and standard error, given the status of a file that is right.
+/// Exit status, or the negative number of a signal, and standard error; given the status of a file that is right.
 fn judgement((code, said): (i32, String), right: i32) -> Result<Judgement, String> {
     match code {
-        2 => Ok(Judgement { refused: Some(mistakes(&said)) }),
-        code if code == right => Ok(Judgement { refused: None }),
+        2 => Ok(Judgement { refused: Some(mistakes(&said)), endless: false }),
+        ALARM => Ok(Judgement { refused: None, endless: true }),
+        code if code == right => Ok(Judgement { refused: None, endless: false }),
         other => Err(format!("exit status {other}: {said}")),
     }
 }
