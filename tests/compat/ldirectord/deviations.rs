@@ -144,6 +144,15 @@ const ALL: &[Deviation] = &[
         },
     },
     Deviation {
+        name: "more than an address and a method for a fallback",
+        reason: "it is refused; the original takes the last two words",
+        is_it: |case| {
+            let line = case.refused_here();
+            let words = value(line).split_whitespace().count();
+            case.theirs.is_none() && line.starts_with("fallback") && words > 2 && case.we_say("forward method")
+        },
+    },
+    Deviation {
         name: "number beyond 32 bits",
         reason: "it is refused; the original goes on with what Perl makes of it",
         is_it: |case| {
