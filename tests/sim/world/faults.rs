@@ -1,0 +1,143 @@
+//! What goes wrong with machines, network and clocks, and what the operator asks for.
+
+use std::rc::Rc;
+
+use heartbeatd::core::{Event, Heard, Ticket};
+
+use super::{Flaw, Item, World};
+use crate::profile::{Crash, Disturbance, Lost, MS, Time};
+
+impl World {
+    pub(super) fn disturb(&mut self, what: Disturbance) {
+        self.tell(|| format!("-- {what:?}"));
+        self.check.disturbed(self.now);
+        match what {
+            Disturbance::Crash { node, how, back_after, ready_after, lost } => {
+                if self.machines[node].node.is_none() {
+                    return;
+                }
+                if self.flaw == Flaw::Ghost {
+                    self.raise_ghost(node);
+                }
+                self.down(node);
+                if how != Crash::Unguarded {
+                    self.machines[node].address.iter_mut().for_each(|address| *address = None);
+                }
+                self.look_at_leases(node);
+                self.machines[node].ready_after = ready_after;
+                self.loses(node, lost);
+                self.push(self.now + back_after, Item::Start { node });
+            }
+            Disturbance::ClockLeap { node, by } => {
+                if self.runs(node) {
+                    self.machines[node].ahead += by;
+                    self.check.leaps(node, by, self.now);
+                    self.turn(node, |core, now| core.tick(now));
+                }
+            }
+            Disturbance::Flap { from, length, times } => {
+                for nth in 0..times {
+                    let at = self.now + nth * 2 * length;
+                    self.push(at, Item::Disturb(Disturbance::Cut { from, length }));
+                }
+            }
+            Disturbance::Replay { node } => self.replay(node),
+            Disturbance::Pause { node, length } => {
+                if !self.runs(node) {
+                    return;
+                }
+                self.machines[node].paused = true;
+                self.machines[node].paused_since = self.now;
+                self.check.pauses(node, self.now);
+                self.look_at_leases(node);
+                let life = self.machines[node].life;
+                self.push(self.now + length, Item::Resume { node, life });
+            }
+            Disturbance::Cut { from, length } => {
+                self.nth_cut += 1;
+                self.cuts = [0, 1].map(|node: usize| self.cuts[node] + usize::from(from[node]));
+                self.push(self.now + length, Item::Heal { from, nth: self.nth_cut });
+            }
+            Disturbance::Standby { node, which } => {
+                self.ask(node, |ticket| Event::Standby { which, ticket });
+            }
+            Disturbance::Takeover { node, which } => {
+                self.ask(node, |ticket| Event::Takeover { which, ticket });
+            }
+            Disturbance::Stop { node, back_after, ready_after } => {
+                if !self.runs(node) {
+                    return;
+                }
+                self.check.stopping(node, self.now);
+                self.machines[node].back_after = Some((back_after, ready_after));
+                self.turn(node, |core, now| core.handle(now, Event::Stop));
+            }
+            Disturbance::Unready { node, length } => {
+                let life = self.machines[node].life;
+                self.push(self.now, Item::Ready { node, life, ready: false });
+                self.push(self.now + length, Item::Ready { node, life, ready: true });
+            }
+        }
+    }
+
+    fn loses(&mut self, node: usize, lost: Lost) {
+        let machine = &mut self.machines[node];
+        match lost {
+            Lost::Nothing => return,
+            Lost::Generations(count) => machine.generation -= count.min(machine.generation),
+            Lost::Everything => {
+                machine.generation = 500 + self.chance.below(1_000);
+                machine.uuid += 2;
+            }
+        }
+        self.check.forgets(node);
+    }
+
+    /// The last messages of a node once more, as somebody would send them who has recorded them. Those of a
+    /// node that heard nobody cannot be told from those of one that hears nobody: they are left out.
+    fn replay(&mut self, node: usize) {
+        const LAST: u64 = 25;
+        let sent = &self.machines[node].sent;
+        let from = sent.lowest().max(sent.highest().saturating_sub(LAST));
+        let recorded = (from..=sent.highest()).filter_map(|seq| sent.get(seq).cloned());
+        let recorded: Vec<Rc<Heard>> =
+            recorded.filter(|heard| heard.word.as_ref().is_none_or(|word| word.heard.is_some())).collect();
+        self.check.replays(self.now + recorded.len() as Time * self.profile.keepalive);
+        for (nth, heard) in recorded.into_iter().enumerate() {
+            let at = self.now + nth as Time * self.profile.keepalive;
+            self.push(at, Item::Deliver { to: 1 - node, heard });
+        }
+    }
+
+    fn raise_ghost(&mut self, node: usize) {
+        let machine = &self.machines[node];
+        let life = machine.life + 1;
+        let last = (machine.sent.lowest()..=machine.sent.highest()).rev().filter_map(|seq| machine.sent.get(seq));
+        if let Some(heard) = last.clone().find(|heard| heard.word.is_some()).cloned() {
+            let mut heard = (*heard).clone();
+            heard.header.seq = Some(machine.sent.highest());
+            self.push(self.now + MS, Item::Ghost { node, life, heard: Rc::new(heard) });
+        }
+    }
+
+    fn ask(&mut self, node: usize, event: impl FnOnce(Ticket) -> Event) {
+        if !self.runs(node) {
+            return;
+        }
+        self.check.operator(self.now);
+        self.next_ticket += 2;
+        let ticket = Ticket(self.next_ticket + node as u64);
+        self.tickets.insert(ticket, self.now);
+        let event = event(ticket);
+        self.turn(node, |core, now| core.handle(now, event));
+    }
+
+    /// While nobody renews them, leases end unseen: look then.
+    pub(super) fn look_at_leases(&mut self, node: usize) {
+        for end in self.machines[node].address.clone().into_iter().flatten() {
+            if end < Time::MAX && end > self.now {
+                self.push(end, Item::Look);
+            }
+        }
+    }
+}
