@@ -109,18 +109,22 @@ fn save(program: &[u8], words: &[&[u8]]) -> u8 {
     ipvsadm(b"ipvsadm", |shell| shell.carry_out(&Command::Save { numeric }))
 }
 
+fn unread(why: &str) -> u8 {
+    let _ = writeln!(io::stderr(), "ipvsadm-restore: {why}; nothing was changed");
+    NO_IPVS
+}
+
 /// `ipvsadm-restore`: the table is flushed, then the lines that do not begin with `#` are run.
 fn restore() -> u8 {
     let mut input = Vec::new();
     match io::stdin().lock().take(LARGEST_INPUT + 1).read_to_end(&mut input) {
         Ok(count) if u64::try_from(count).is_ok_and(|count| count <= LARGEST_INPUT) => {}
         Ok(_) => {
-            eprintln!("ipvsadm-restore: standard input is larger than {LARGEST_INPUT} bytes; nothing was changed");
-            return NO_IPVS;
+            let why = format!("standard input is larger than {LARGEST_INPUT} bytes");
+            return unread(&why);
         }
         Err(error) => {
-            eprintln!("ipvsadm-restore: cannot read standard input: {error}; nothing was changed");
-            return NO_IPVS;
+            return unread(&format!("cannot read standard input: {error}"));
         }
     }
     let lines = input.split(|&b| b == b'\n').filter(|line| !line.starts_with(b"#"));

@@ -191,6 +191,19 @@ pub struct Timeouts {
     pub udp: u32,
 }
 
+impl Timeouts {
+    /// What there is after these were set where `there` was: 0 keeps what there is.
+    #[must_use]
+    pub fn over(self, there: Self) -> Self {
+        let either = |ours: u32, there: u32| if ours == 0 { there } else { ours };
+        Self {
+            tcp: either(self.tcp, there.tcp),
+            tcp_fin: either(self.tcp_fin, there.tcp_fin),
+            udp: either(self.udp, there.udp),
+        }
+    }
+}
+
 /// Which half of connection synchronisation a daemon does.
 ///
 /// ```

@@ -21,7 +21,7 @@ use crate::ipc::{Call, Fault, Greeting, Listen, Permit, Policy, Program, Server,
 use crate::ipvs::Table;
 use crate::netlink::RequestError;
 use crate::netlink::ipvs::{Client, OpenError, Worker};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{NoUser, Settings, SettingsError};
 
 /// Where the helper lives and whom it serves.
 #[derive(Debug, Clone)]
@@ -57,12 +57,12 @@ pub enum ProgrammerError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// They name nobody.
-    #[error("{}: there is no user {user:?} for ldirectord", settings.display())]
+    #[error("{}", settings.display())]
     NoUser {
         /// The file.
         settings: PathBuf,
         /// Who it names.
-        user: String,
+        source: NoUser,
     },
 }
 
@@ -72,10 +72,8 @@ pub enum ProgrammerError {
 /// If they cannot be used.
 pub fn programmer(path: &Path) -> Result<(Settings, Option<User>), ProgrammerError> {
     let settings = Settings::read(path)?;
-    let known = |user: &String| {
-        privilege::user(user).ok_or_else(|| ProgrammerError::NoUser { settings: path.to_owned(), user: user.clone() })
-    };
-    let programmer = settings.ldirectord.user.as_ref().map(known).transpose()?;
+    let unknown = |source| ProgrammerError::NoUser { settings: path.to_owned(), source };
+    let programmer = settings.ldirectord.becomes().map_err(unknown)?;
     Ok((settings, programmer))
 }
 

@@ -5,20 +5,30 @@
 //! sockets = "/run/lvs"     # where the daemons' sockets are
 //!
 //! [ldirectord]
-//! user = "ldirectord"      # whom it becomes after start; without this line it stays root
+//! user = "ldirectord"      # whom it becomes after start, if there is such a user
 //! ```
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::control::SOCKET_DIRECTORY;
+use crate::daemon::privilege::{self, User};
 use crate::diag::Diagnostic;
 
 /// Where the settings are.
 pub const PATH: &str = "/etc/ha.d/lvs.toml";
+
+/// What is read of it at most, bytes.
+const MOST: u64 = 64 * 1024;
+
+/// Whom ldirectord becomes unless the file names another, if there is such a user.
+const USER: &str = "ldirectord";
+
+/// The user as whom ldirectord keeps everything.
+const ROOT: &str = "root";
 
 /// The file. Without one every value has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,6 +63,32 @@ pub struct Ldirectord {
     pub user: Option<String>,
 }
 
+impl Ldirectord {
+    /// Whether it stays root, with all privileges.
+    #[must_use]
+    pub fn stays_root(&self) -> bool {
+        self.user.as_deref() == Some(ROOT)
+    }
+
+    /// The user that an ldirectord started by root becomes, and that may therefore program the table: the one of the
+    /// file, else `ldirectord` if there is such a user. None if it stays root.
+    ///
+    /// # Errors
+    /// If there is no user of that name.
+    pub fn becomes(&self) -> Result<Option<User>, NoUser> {
+        match self.user.as_deref() {
+            Some(ROOT) => Ok(None),
+            Some(name) => privilege::user(name).map(Some).ok_or_else(|| NoUser(name.to_owned())),
+            None => Ok(privilege::user(USER)),
+        }
+    }
+}
+
+/// The settings name a user that is not known here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no user {0:?} for ldirectord; correct [ldirectord] user in lvs.toml, or add the user")]
+pub struct NoUser(String);
+
 impl Default for Settings {
     fn default() -> Self {
         Self { ipvs: IpvsAccess::Auto, sockets: SOCKET_DIRECTORY.into(), ldirectord: Ldirectord::default() }
@@ -81,8 +117,13 @@ impl Settings {
     /// # Errors
     /// If the file cannot be read, or says something that is not known.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        match fs::read_to_string(path) {
-            Ok(text) => {
+        let mut text = String::new();
+        match File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text)) {
+            Ok(length) if length as u64 == MOST => {
+                let source = io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {} bytes", MOST - 1));
+                Err(SettingsError::Read { path: path.to_owned(), source })
+            }
+            Ok(_) => {
                 toml::from_str(&text).map_err(|e| SettingsError::Invalid(Box::new(Diagnostic::toml(path, &text, &e))))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -94,6 +135,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use tempfile::TempDir;
 
     fn read(text: &str) -> Result<Settings, SettingsError> {
@@ -115,6 +157,22 @@ mod tests {
         let settings = read("ipvs = \"direct\"\nsockets = \"/tmp/s\"\n[ldirectord]\nuser = \"lb\"\n").expect("good");
         assert_eq!((settings.ipvs, settings.sockets.to_str()), (IpvsAccess::Direct, Some("/tmp/s")));
         assert_eq!(settings.ldirectord.user.as_deref(), Some("lb"));
+    }
+
+    #[test]
+    fn ldirectord_and_its_helper_agree_on_the_user() {
+        let becomes = |text| read(text).expect("good").ldirectord.becomes();
+        assert_eq!(becomes(""), Ok(privilege::user("ldirectord")));
+        assert_eq!(becomes("[ldirectord]\nuser = \"nobody\"\n"), Ok(privilege::user("nobody")));
+        assert!(privilege::user("nobody").is_some(), "this machine has no nobody");
+        assert_eq!(becomes("[ldirectord]\nuser = \"root\"\n"), Ok(None));
+        assert_eq!(becomes("[ldirectord]\nuser = \"no-such\"\n"), Err(NoUser("no-such".to_owned())));
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = Settings::read(Path::new("/dev/zero")).expect_err("endless");
+        assert!(crate::diag::chain(&error).ends_with("longer than 65535 bytes"), "{error:?}");
     }
 
     #[test]

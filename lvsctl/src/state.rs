@@ -29,6 +29,17 @@ pub struct State {
     pub daemons: Vec<SyncDaemon>,
 }
 
+impl State {
+    /// Whether both are the same; the order of the daemons has no meaning.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.table == other.table
+            && self.timeouts == other.timeouts
+            && self.daemons.len() == other.daemons.len()
+            && self.daemons.iter().all(|daemon| other.daemons.contains(daemon))
+    }
+}
+
 /// What a file says the kernel should hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
@@ -47,13 +58,7 @@ impl Wanted {
     /// is left over.
     #[must_use]
     pub fn complete(mut self) -> Self {
-        let or_default = |said: u32, default: u32| if said == 0 { default } else { said };
-        let Timeouts { tcp, tcp_fin, udp } = self.timeouts;
-        self.timeouts = Timeouts {
-            tcp: or_default(tcp, DEFAULT_TIMEOUTS.tcp),
-            tcp_fin: or_default(tcp_fin, DEFAULT_TIMEOUTS.tcp_fin),
-            udp: or_default(udp, DEFAULT_TIMEOUTS.udp),
-        };
+        self.timeouts = self.timeouts.over(DEFAULT_TIMEOUTS);
         self.daemons.get_or_insert_default();
         self
     }

@@ -43,6 +43,14 @@ fn attributes(depth: u32) -> BoxedStrategy<Vec<u8>> {
     vec(attribute, 0..10).prop_map(|attributes| attributes.concat()).boxed()
 }
 
+#[test]
+fn the_longest_line_is_as_long_however_it_comes() {
+    for length in [65_536, 65_537] {
+        let line = format!("-C{}", " ".repeat(length - 2));
+        targets::restore(format!("-A -t 192.0.2.1:80\n{line}\n-A -t 192.0.2.2:80\n").as_bytes());
+    }
+}
+
 proptest! {
     #[test]
     fn dumps_of_any_bytes(data in vec(any::<u8>(), 0..400)) {

@@ -1,5 +1,6 @@
 //! Large tables: lvsctl beside the real ipvsadm, in turn, on one kernel.
 
+use crate::median::median;
 use lab::{Cluster, LAN, Node, Plan, Result};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -133,12 +134,6 @@ fn peak(node: &Node, program: &str) -> Result<f64> {
     said.parse().map_err(|_| failed(what, io::Error::other(said)))
 }
 
-fn median(figures: &[f64]) -> Option<f64> {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
-}
-
 /// What should be reached, as a ratio, and what counts as better.
 fn target(work: Work, shape: Shape) -> Option<(f64, &'static str)> {
     match (work, shape) {
@@ -159,7 +154,9 @@ impl fmt::Display for Figures {
             "| Work | Table | lvsctl | ipvsadm 1.31 | ipvsadm to lvsctl | Wanted |\n|---|---|---|---|---|---|"
         )?;
         for (&(work, shape), [ours, theirs]) in &self.0 {
-            let (Some(ours), Some(theirs)) = (median(ours), median(theirs)) else { continue };
+            let (Some(ours), Some(theirs)) = (median(ours.iter().copied()), median(theirs.iter().copied())) else {
+                continue;
+            };
             let (name, unit) = match work {
                 Work::Restore => ("`-R`", "s"),
                 Work::List => ("`-Ln`", "s"),

@@ -10,6 +10,7 @@ mod bulk;
 mod checks;
 mod contender;
 mod course;
+mod median;
 mod table;
 
 use contender::Contender;

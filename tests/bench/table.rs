@@ -2,6 +2,7 @@
 
 use crate::contender::Contender;
 use crate::course::Step;
+use crate::median::median;
 use lab::probe::{Failure, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -86,11 +87,4 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
-}
-
-/// The lower one of the two in the middle of an even number.
-fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
-    let mut values: Vec<T> = values.collect();
-    values.sort_unstable();
-    values.get(values.len().checked_sub(1)? / 2).copied()
 }

@@ -56,12 +56,13 @@ impl Claims {
     }
 
     /// From the first answer of `new` to the last one of `old`: how long both had it. Zero if `old` had stopped by then.
+    ///
+    /// # Panics
+    /// If one of them never answered: then nothing is known.
     #[must_use]
     pub fn both(&self, old: [u8; 6], new: [u8; 6]) -> Duration {
-        match (self.last(old), self.first(new)) {
-            (Some(last), Some(first)) => last.saturating_sub(first),
-            _ => Duration::ZERO,
-        }
+        let last = self.last(old).expect("the old owner has answered");
+        last.saturating_sub(self.first(new).expect("the new owner has answered"))
     }
 
     /// The longest time nobody answered.

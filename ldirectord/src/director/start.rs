@@ -16,7 +16,7 @@ use lvs::diag::chain;
 use lvs::ipc::{Greeting, Listen, Policy, Server, VERSION};
 use lvs::netlink::ipvs::OpenError;
 use lvs::programmer::{Kernel, Remote};
-use lvs::settings::{IpvsAccess, Settings};
+use lvs::settings::{self, IpvsAccess, NoUser, Settings};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use super::confine::Confined;
@@ -25,12 +25,6 @@ use crate::config::Config;
 
 /// Group whose members may use the socket.
 const OPERATORS: &str = "haclient";
-
-/// The user it becomes unless `lvs.toml` names another, if there is such a user.
-const USER: &str = "ldirectord";
-
-/// A user with which it keeps everything.
-const ROOT: &str = "root";
 
 /// Descriptors for hundreds of checks at a time.
 const DESCRIPTORS: u64 = 65_536;
@@ -63,8 +57,8 @@ pub enum StartError {
     #[error(transparent)]
     Daemon(#[from] daemon::StartError),
     /// The user of `lvs.toml` does not exist.
-    #[error("there is no user {0} on this machine; create it, or name another in lvs.toml")]
-    NoUser(String),
+    #[error(transparent)]
+    NoUser(#[from] NoUser),
     /// Neither the helper nor the right to do without it.
     #[error(
         "cannot program the IPVS table: there is no helper at {}, and this process lacks CAP_NET_ADMIN; \
@@ -138,10 +132,10 @@ fn start(options: Options, config: Config) -> Result<(), StartError> {
         outside.start_children();
     }
     raise_descriptors();
-    let user = settings.ldirectord.user.as_deref();
-    give_up_privileges(user, way)?;
+    let own = &settings.ldirectord;
+    give_up_privileges(own, way)?;
     let (in_force, reread) =
-        if user == Some(ROOT) { (in_force, reread) } else { confine(&config, &ours, in_force, reread)? };
+        if own.stays_root() { (in_force, reread) } else { confine(&config, &ours, in_force, reread)? };
     match way {
         Way::Helper => {
             let programmer = Remote::new(&helper);
@@ -190,21 +184,17 @@ fn raise_descriptors() {
 }
 
 /// What is left is echo requests, and the table where no helper does that.
-fn give_up_privileges(named: Option<&str>, way: Way) -> Result<(), StartError> {
+fn give_up_privileges(settings: &settings::Ldirectord, way: Way) -> Result<(), StartError> {
     let keep = match way {
         Way::Helper => CapabilitySet::NET_RAW,
         Way::Direct => CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN,
     };
-    if named == Some(ROOT) {
+    if settings.stays_root() {
         // Commands of the file that need root: the administrator's choice.
         log::warn!("runs as root with all privileges, as lvs.toml says");
         return Ok(());
     }
-    let user = match named {
-        _ if !geteuid().is_root() => None,
-        Some(name) => Some(privilege::user(name).ok_or_else(|| StartError::NoUser(name.to_owned()))?),
-        None => privilege::user(USER),
-    };
+    let user = if geteuid().is_root() { settings.becomes()? } else { None };
     privilege::reduce(user, keep).map_err(daemon::StartError::system("give up privileges"))?;
     Ok(())
 }

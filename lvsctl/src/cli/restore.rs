@@ -79,7 +79,7 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
             if buffer.len() < end + READ_AT_ONCE {
                 buffer.resize(end + READ_AT_ONCE, 0);
             }
-            let count = match input.read(&mut buffer[end..]) {
+            let count = match input.read(&mut buffer[end..end + READ_AT_ONCE]) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Ok(count) => count,
                 Err(_) => 0,
@@ -94,7 +94,8 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
                 self.flush();
                 self.over = true;
             }
-            let full = end + count == buffer.len();
+            // As much as a pipe holds, too: whoever wrote it is not waiting for an answer.
+            let full = count == READ_AT_ONCE;
             let mut fresh = end;
             end += count;
             while let Some(length) = buffer[fresh..end].iter().position(|&byte| byte == b'\n') {
@@ -106,8 +107,7 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
                 }
             }
             if end - start > LONGEST_LINE {
-                self.complain(&Usage::from("line of standard input is too long"));
-                self.over = true;
+                self.too_long();
             } else if full {
                 self.hand_over();
             } else {
@@ -116,7 +116,15 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
         }
     }
 
+    fn too_long(&mut self) {
+        self.complain(&Usage::from("line of standard input is too long"));
+        self.over = true;
+    }
+
     fn line(&mut self, line: &[u8]) {
+        if line.len() > LONGEST_LINE {
+            return self.too_long();
+        }
         let words = words(line);
         if words.is_empty() {
             return;

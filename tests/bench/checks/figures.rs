@@ -3,6 +3,7 @@
 use super::cadence::Cadence;
 use super::contender::Contender;
 use super::usage::Usage;
+use crate::median::median;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -107,7 +108,7 @@ impl Figures {
         let figures = self.figures.get(&(work, contender))?;
         let mut columns = [0.0; COLUMNS];
         for (n, column) in columns.iter_mut().enumerate() {
-            *column = median(figures.iter().map(|figure| figure.columns()[n]).collect())?;
+            *column = median(figures.iter().map(|figure| figure.columns()[n]))?;
         }
         Some(columns)
     }
@@ -155,9 +156,4 @@ impl fmt::Display for Figures {
         }
         Ok(())
     }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

@@ -44,6 +44,8 @@ enum Outcome {
 enum Others {
     Kept,
     TakenBack,
+    /// But for what somebody else has changed in the meantime.
+    TakenBackInPart,
     /// Something of them is still there: what, in words.
     Left(String),
 }
@@ -90,7 +92,11 @@ fn carry_out(plan: &mut Plan, keep_going: bool) -> Outcome {
     if keep_going {
         return Outcome::Refused(refusals, Others::Kept);
     }
-    let others = plan.go_back().map_or_else(Others::Left, |()| Others::TakenBack);
+    let others = match plan.go_back() {
+        Ok(true) => Others::TakenBack,
+        Ok(false) => Others::TakenBackInPart,
+        Err(why) => Others::Left(why),
+    };
     Outcome::Refused(refusals, others)
 }
 
@@ -103,6 +109,10 @@ fn tell_people(plan: &Plan, outcome: &Outcome) {
             match others {
                 Others::Kept => {}
                 Others::TakenBack => complain(&"lvsctl: the table is as it was before"),
+                Others::TakenBackInPart => complain(
+                    &"lvsctl: what was done is taken back, but for what others have changed in the meantime; \
+                      \"lvsctl diff\" shows what is left",
+                ),
                 Others::Left(why) => {
                     complain(&format_args!("lvsctl: the table could not be put back as it was: {why}"));
                 }
@@ -113,12 +123,16 @@ fn tell_people(plan: &Plan, outcome: &Outcome) {
 
 fn tell_programs(plan: &Plan, outcome: &Outcome) {
     let changes = changes_as_json(&plan.changes);
+    let others = |words: &str| Some(json!(words));
     let (result, refused, others) = match outcome {
         Outcome::Unchanged => ("unchanged", None, None),
         Outcome::WouldChange => ("would-change", None, None),
         Outcome::Changed => ("changed", None, None),
-        Outcome::Refused(refusals, Others::Kept) => ("refused", Some(refusals), Some(json!("kept"))),
-        Outcome::Refused(refusals, Others::TakenBack) => ("refused", Some(refusals), Some(json!("taken-back"))),
+        Outcome::Refused(refusals, Others::Kept) => ("refused", Some(refusals), others("kept")),
+        Outcome::Refused(refusals, Others::TakenBack) => ("refused", Some(refusals), others("taken-back")),
+        Outcome::Refused(refusals, Others::TakenBackInPart) => {
+            ("refused", Some(refusals), others("taken-back-in-part"))
+        }
         Outcome::Refused(refusals, Others::Left(why)) => ("refused", Some(refusals), Some(json!({"left": why}))),
     };
     let mut object = json!({"result": result, "changes": changes});

@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::io::Write;
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -12,6 +12,9 @@ use super::fail;
 use crate::control::{self, heartbeatd, ldirectord};
 use crate::ipc::{CallError, Client, ConnectError};
 use crate::settings::{self, Settings, SettingsError};
+
+/// Most of an answer at the terminal that is read, bytes.
+const LONGEST_ANSWER: u64 = 64;
 
 /// Which groups move, seen from this node.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -101,11 +104,12 @@ pub(super) fn takeover(Switch { set, at }: Switch) -> u8 {
 /// `lvsctl confirm-dead`: answered when it is known here.
 pub(super) fn confirm_dead(Dead { node, yes, at }: &Dead) -> u8 {
     if !yes {
-        eprint!("Is {node} off? If it still runs, two directors have the addresses. [y/N] ");
+        // Without anybody to read it nobody will say yes either.
+        let _ = write!(std::io::stderr(), "Is {node} off? If it still runs, two directors have the addresses. [y/N] ");
         let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
+        let read = std::io::stdin().lock().take(LONGEST_ANSWER).read_line(&mut line);
         if read.is_err() || !matches!(line.trim(), "y" | "Y" | "yes") {
-            eprintln!("Nothing was said.");
+            super::complain(&"Nothing was said.");
             return super::FAILED;
         }
     }

@@ -114,17 +114,18 @@ impl Plan {
         carried.refusals
     }
 
-    /// Takes back the changes that were made, and leaves alone what somebody else has changed since.
+    /// Takes back the changes that were made, and leaves alone what somebody else has changed since; whether
+    /// everything is as it was.
     ///
     /// # Errors
     /// In words, what could not be put back.
-    pub(super) fn go_back(&mut self) -> Result<(), String> {
+    pub(super) fn go_back(&mut self) -> Result<bool, String> {
         let now = state_of(&mut self.kernel).map_err(|error| chain(&error))?;
-        let changes = carry::undo(&self.before, &self.done, now);
+        let (changes, behind) = carry::undo(&self.before, &self.done, now);
         let results = self.kernel.change(&changes);
         let refusals: Vec<String> =
             results.into_iter().filter_map(Result::err).map(|refusal| refusal.to_string()).collect();
-        if refusals.is_empty() { Ok(()) } else { Err(refusals.join("; ")) }
+        if refusals.is_empty() { Ok(behind.is_as(&self.before)) } else { Err(refusals.join("; ")) }
     }
 
     /// What there was before.

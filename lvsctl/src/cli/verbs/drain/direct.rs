@@ -112,7 +112,7 @@ fn set_aside(
 ) -> Result<(), Error> {
     let since = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
     let mut store = Store::open(Path::new(store::PATH))?;
-    let mut changes = Vec::new();
+    let (mut changes, mut drained) = (Vec::new(), Vec::new());
     for &target in targets {
         let Some(&destination) = table.get(&target.service).and_then(|entry| entry.destinations.get(&target.server))
         else {
@@ -123,12 +123,20 @@ fn set_aside(
             let quiet = Destination { weight: 0, ..destination };
             changes.push(Change::EditDestination(target.service, target.server, quiet));
         }
-        report.tell(&Event::Draining { target, weight: destination.weight });
+        drained.push((target, destination.weight));
     }
     store.save()?;
     drop(store);
-    kernel.change(&changes).into_iter().collect::<Result<Vec<()>, Refusal>>()?;
-    Ok(())
+    let refusals: Vec<Refusal> = kernel.change(&changes).into_iter().filter_map(Result::err).collect();
+    let refused = |&(target, _): &(Target, u32)| {
+        let is_it = |change: &Change| matches!(change, Change::EditDestination(service, server, _) if (*service, *server) == (target.service, target.server));
+        refusals.iter().any(|refusal| is_it(&refusal.change))
+    };
+    for &(target, weight) in drained.iter().filter(|it| !refused(it)) {
+        report.tell(&Event::Draining { target, weight });
+    }
+    // The others have weight 0 now, and keep their order to drain.
+    refusals.into_iter().next().map_or(Ok(()), |refusal| Err(refusal.into()))
 }
 
 fn follow(

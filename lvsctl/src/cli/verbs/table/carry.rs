@@ -47,15 +47,16 @@ fn unanswered(refusal: &Refusal) -> bool {
     matches!(refusal.errno, libc::ENOBUFS | libc::EIO)
 }
 
-/// The changes that take back those that are `done`, the last one first. What somebody else has changed since is
-/// theirs: it is not touched.
-pub(super) fn undo(before: &State, done: &[Change], mut now: State) -> Vec<Change> {
+/// The changes that take back those that are `done`, the last one first, and what there is behind them. What somebody
+/// else has changed since is theirs: it is not touched.
+pub(super) fn undo(before: &State, done: &[Change], mut now: State) -> (Vec<Change>, State) {
     let mut back = Vec::new();
     for change in done.iter().rev() {
         for inverse in inverse(before, change, &now) {
             match &inverse {
                 Change::StopDaemon(role) => now.daemons.retain(|daemon| daemon.role != *role),
                 Change::StartDaemon(daemon) => now.daemons.push(daemon.clone()),
+                Change::SetTimeouts(timeouts) => now.timeouts = timeouts.over(now.timeouts),
                 other => {
                     // It was made to fit the table.
                     let _ = apply_to(&mut now.table, other);
@@ -64,12 +65,17 @@ pub(super) fn undo(before: &State, done: &[Change], mut now: State) -> Vec<Chang
             back.push(inverse);
         }
     }
-    back
+    (back, now)
 }
 
 fn inverse(before: &State, change: &Change, now: &State) -> Vec<Change> {
     match change {
-        Change::AddService(key, _) if now.table.contains_key(key) => vec![Change::DeleteService(*key)],
+        // Servers that are still in it were added by somebody else: ours are out by now.
+        Change::AddService(key, ours)
+            if now.table.get(key).is_some_and(|is| is.service == *ours && is.destinations.is_empty()) =>
+        {
+            vec![Change::DeleteService(*key)]
+        }
         Change::EditService(key, ours) => match (before.table.get(key), now.table.get(key)) {
             (Some(old), Some(is)) if is.service == *ours => vec![Change::EditService(*key, old.service.clone())],
             _ => vec![],
@@ -79,7 +85,7 @@ fn inverse(before: &State, change: &Change, now: &State) -> Vec<Change> {
             let servers = old.destinations.iter().map(|(at, server)| Change::AddDestination(*key, *at, *server));
             std::iter::once(Change::AddService(*key, old.service.clone())).chain(servers).collect()
         }
-        Change::AddDestination(key, at, _) if server(now, key, at).is_some() => {
+        Change::AddDestination(key, at, ours) if server(now, key, at) == Some(ours) => {
             vec![Change::DeleteDestination(*key, *at)]
         }
         Change::EditDestination(key, at, ours) if server(now, key, at) == Some(ours) => {
@@ -170,11 +176,34 @@ mod tests {
             servers.insert(at(9), weight(1));
         };
         fake.meddle(theirs);
-        let back = undo(&before, &carried.done, State { table: fake.now(), ..State::default() });
+        let (back, left) = undo(&before, &carried.done, State { table: fake.now(), ..State::default() });
         assert!(send(&fake, &back).iter().all(Result::is_ok), "{back:?}");
         let mut expected = before.table;
         theirs(&mut expected);
-        assert_eq!(fake.now(), expected);
+        assert_eq!((fake.now(), left.table), (expected.clone(), expected));
+    }
+
+    #[test]
+    fn what_others_made_of_new_services_and_servers_stays() {
+        let before = State { table: [(key(1), service("rr", &[(1, 1)]))].into(), ..State::default() };
+        let new = [(2, [(1, 1)]), (3, [(1, 1)]), (4, [(1, 1)])].map(|(at, servers)| (key(at), service("rr", &servers)));
+        let table = before.table.clone().into_iter().chain(new).collect();
+        let changes = plan(&before, &Wanted { table, ..Wanted::default() });
+        let fake = Fake::with(before.table.clone());
+        assert!(send(&fake, &changes).iter().all(Result::is_ok));
+        // A server of the second service is taken out, the third gets one more, the fourth another scheduler.
+        fake.meddle(|table| {
+            table.get_mut(&key(2)).expect("a service").destinations.insert(at(1), weight(0));
+            table.get_mut(&key(3)).expect("a service").destinations.insert(at(2), weight(1));
+            table.get_mut(&key(4)).expect("a service").service.scheduler = "wlc".parse().expect("a name");
+        });
+        let (back, left) = undo(&before, &changes, State { table: fake.now(), ..State::default() });
+        assert!(send(&fake, &back).iter().all(Result::is_ok), "{back:?}");
+        let mut expected = before.table;
+        expected.insert(key(2), service("rr", &[(1, 0)]));
+        expected.insert(key(3), service("rr", &[(2, 1)]));
+        expected.insert(key(4), service("wlc", &[]));
+        assert_eq!((fake.now(), left.table), (expected.clone(), expected));
     }
 
     #[test]
@@ -187,9 +216,9 @@ mod tests {
         let carried = until_refused(&changes, |batch| send(&fake, batch));
         assert_eq!(carried.refusals.len(), 1);
         assert!(fake.now().contains_key(&key(2)), "the service behind it is still there");
-        let back = undo(&before, &carried.done, State { table: fake.now(), ..State::default() });
+        let (back, left) = undo(&before, &carried.done, State { table: fake.now(), ..State::default() });
         assert!(send(&fake, &back).iter().all(Result::is_ok), "{back:?}");
-        assert_eq!(fake.now(), before.table);
+        assert_eq!((fake.now(), left), (before.table.clone(), before));
     }
 
     #[test]
@@ -217,9 +246,10 @@ mod tests {
         // Somebody else has set one of the timeouts since.
         let timeouts = Timeouts { tcp: 60, tcp_fin: 30, udp: 300 };
         let now = State { table: fake.now(), timeouts, daemons: vec![daemon(8)] };
-        let back = undo(&before, &carried.done, now);
+        let (back, left) = undo(&before, &carried.done, now);
         assert!(send(&fake, &back).iter().all(Result::is_ok), "{back:?}");
-        assert_eq!(fake.now(), before.table);
+        assert_eq!((fake.now(), left.timeouts), (before.table, Timeouts { tcp: 900, tcp_fin: 30, udp: 300 }));
+        assert_eq!(left.daemons, before.daemons);
         assert!(back.contains(&Change::SetTimeouts(Timeouts { tcp: 900, tcp_fin: 0, udp: 0 })), "{back:?}");
         assert_eq!(back[0], Change::StopDaemon(SyncRole::Master));
         assert_eq!(back.last(), Some(&Change::StartDaemon(daemon(7))));

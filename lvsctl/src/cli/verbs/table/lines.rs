@@ -81,7 +81,7 @@ fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mu
     let change = match command {
         Command::Change(change @ (Change::AddService(..) | Change::AddDestination(..))) => change,
         Command::Change(Change::SetTimeouts(timeouts)) => {
-            wanted.timeouts = timeouts;
+            wanted.timeouts = timeouts.over(wanted.timeouts);
             return Ok(Change::SetTimeouts(timeouts));
         }
         Command::Change(Change::StartDaemon(daemon)) => {
@@ -148,6 +148,13 @@ mod tests {
         assert_eq!(wanted.timeouts, Timeouts { tcp: 900, tcp_fin: 0, udp: 300 });
         assert_eq!(wanted.daemons.as_ref().expect("it speaks of them")[0].role, SyncRole::Master);
         assert_eq!(to_lines(&wanted), (text.to_owned(), vec![]));
+    }
+
+    #[test]
+    fn timeouts_that_a_later_line_leaves_alone_stay() {
+        let text = "--set 900 60 0\n--set 0 120 0\n";
+        let wanted = read(Path::new("table"), text, &mut Numeric).expect("nothing is wrong");
+        assert_eq!(wanted.timeouts, Timeouts { tcp: 900, tcp_fin: 120, udp: 0 });
     }
 
     #[test]
