@@ -4,6 +4,8 @@
 //! Pure. An answer is one line of words; what it does not mention stays as the agent left it, so only the agent takes back
 //! what the agent said.
 
+use serde::{Deserialize, Serialize};
+
 /// An answer has no more bytes than this; the words of one fit in a tenth of it.
 pub const LONGEST: usize = 1024;
 
@@ -22,7 +24,8 @@ pub struct Said {
 }
 
 /// What the agent wants done with the server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// Nothing.
     #[default]

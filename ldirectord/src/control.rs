@@ -67,6 +67,8 @@ impl Director {
     ) -> Result<(), Fault> {
         let notices = self.farm.drain(real, service, drained).map_err(|e| Fault::new("refused", e.to_string()))?;
         notices.iter().for_each(|notice| self.tell(notice));
+        // Whoever gave the order may rely on it from now on.
+        self.remember();
         Ok(())
     }
 
@@ -98,12 +100,6 @@ impl Director {
             // It may be that only this one cannot read it: it has other rights. The table is the next one's all the same.
             log::warn!(
                 "What the file knows no more stays in the table, as the next ldirectord can read it and this one cannot"
-            );
-        }
-        for (service, real) in self.farm.drained() {
-            log::warn!(
-                "{real} of {service} was drained by an order, which ends with this ldirectord: drain it again; a file in \
-                 maintenancedir would have outlived it"
             );
         }
         self.leave();

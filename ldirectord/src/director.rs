@@ -32,6 +32,7 @@ use crate::check::{self, Report, Tools};
 use crate::config::Config;
 use crate::farm::Farm;
 use crate::file_watch::Happened;
+use crate::memory::Keeper;
 use crate::notice::Notice;
 use crate::schedule::CheckId;
 use hand::{Done, Hand};
@@ -77,6 +78,8 @@ pub struct Parts<P> {
     pub readiness: Option<Readiness>,
     /// Mails, monitor files, commands, other instances.
     pub outside: Outside,
+    /// Keeps what the next ldirectord should know, and has what the one before knew.
+    pub keeper: Keeper,
 }
 
 /// A running ldirectord.
@@ -98,6 +101,9 @@ pub struct Director {
     tools: Tools,
     hand: Hand,
     outside: Outside,
+    keeper: Keeper,
+    /// Something that is to be remembered may have changed.
+    memorable: bool,
     /// The callback is run when the file that changed has been read.
     call_back: bool,
     signals: Signals,
@@ -143,11 +149,17 @@ impl Director {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new<P: Programmer + 'static>(parts: Parts<P>, config: Config) -> Self {
-        let Parts { programmer, access, server, signals, path, reread, in_force, readiness, mut outside } = parts;
+        let Parts { programmer, access, server, signals, path, reread, in_force, readiness, .. } = parts;
+        let (mut outside, keeper) = (parts.outside, parts.keeper);
         let (reports_in, reports) = mpsc::unbounded_channel();
         let now = Instant::now();
         let posted = outside.begin(&config);
         let (mut farm, mut notices) = Farm::new(now, config);
+        for (service, real) in farm.recall(keeper.known()) {
+            log::info!(
+                "{real} of {service} stays drained: the order is from before this start, `lvsctl undrain` ends it"
+            );
+        }
         notices.extend(farm.post(posted));
         let mut seed = [0; 8];
         // Without chance every start has the same jitter, which is still a jitter.
@@ -166,6 +178,8 @@ impl Director {
             tools: Tools::new(),
             hand: Hand::new(programmer),
             outside,
+            keeper,
+            memorable: true,
             call_back: false,
             signals,
             checks: JoinSet::new(),
@@ -295,6 +309,7 @@ impl Director {
             self.outside.run(errand);
         }
         self.outside.remind(now);
+        self.remember();
         if self.farm.is_ready() {
             self.answer_activations();
         }
@@ -501,6 +516,13 @@ impl Director {
         notices.iter().for_each(|notice| self.tell(notice));
     }
 
+    /// Writes down what the next one should know, if that may have changed.
+    pub(crate) fn remember(&mut self) {
+        if std::mem::take(&mut self.memorable) {
+            self.keeper.keep(self.farm.memory());
+        }
+    }
+
     /// To the log, and to whoever watches.
     pub(crate) fn tell(&mut self, notice: &Notice) {
         if let Notice::ReloadFailed { mistakes } = notice {
@@ -510,6 +532,7 @@ impl Director {
         if let Some(level) = notice.level() {
             log::log!(level, "{notice}");
         }
+        self.memorable |= matches!(notice, Notice::Drain { .. } | Notice::AgentSays { .. } | Notice::Reloaded { .. });
         self.server.notify(notice);
         self.outside.note(Instant::now(), notice);
     }

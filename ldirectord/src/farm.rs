@@ -14,6 +14,7 @@ mod leaving;
 mod maintenance;
 mod monitored;
 mod outlook;
+mod recall;
 mod reload;
 mod status;
 mod table;
@@ -114,6 +115,8 @@ struct Server {
     maintenance: Option<String>,
     /// What its last good check said about its weight.
     advice: Option<Advice>,
+    /// The weight that it has until somebody says another.
+    kept: Option<recall::Kept>,
     /// It came back, and its weight grows.
     ramp: Option<gradual::Ramp>,
     /// What its agent answered last, or why it did not; `None` before that.
@@ -231,7 +234,7 @@ impl Farm {
                 continue;
             }
             held.servers[r].last = Some(Last { ended: now, report: report.clone() });
-            held.take_advice(r, report);
+            held.take_advice(now, r, report);
             let was_down = held.servers[r].verdict.is_down();
             held.judge(r, &report.result, &mut notices);
             if was_down {

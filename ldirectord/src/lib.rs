@@ -19,6 +19,7 @@ pub mod instance;
 pub mod journal;
 pub mod local_time;
 pub mod maintenance;
+pub mod memory;
 pub mod monitor;
 pub mod notice;
 pub mod replace;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ldirectord::config::{self, Config, Fixed, Services};
 use ldirectord::director::{Director, Outside, Parts};
+use ldirectord::memory::Keeper;
 use log::{LevelFilter, Log, Metadata, Record};
 use lvs::control::ldirectord::{Ready, Request, SPEAKS};
 use lvs::control::socket;
@@ -70,6 +71,7 @@ fn hup_reads_the_file_again_and_term_leaves_an_empty_table() {
             in_force: Box::new(|_| {}),
             readiness: None,
             outside: Outside::new(&configuration(1), "/etc/ha.d/ldirectord.cf".into()),
+            keeper: Keeper::default(),
         };
         let director = Director::new(parts, configuration(1)).run();
         let administrator = async {

@@ -16,7 +16,7 @@ use crate::place::Place;
 const SOON: Duration = Duration::from_secs(30);
 
 /// A program of this text.
-fn script(place: &Place, name: &str, text: &str) -> Result<PathBuf> {
+pub fn script(place: &Place, name: &str, text: &str) -> Result<PathBuf> {
     let path = place.write(name, &format!("#!/bin/sh\n{text}"))?;
     fs::set_permissions(&path, Permissions::from_mode(0o755)).attempt(|| format!("let {name} be run"))?;
     Ok(path)

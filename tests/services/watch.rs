@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt::Write;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -85,20 +85,36 @@ impl<'p> Checks<'p> {
         let _ = keeper::table();
         let name = format!("{}.cf", place.name());
         let path = place.write(&name, &text)?;
-        let program = env::var("LVS_LDIRECTORD").unwrap_or_default();
         let output = place.directory().join("ldirectord.out");
-        let file = File::create(&output).attempt(|| format!("make {}", output.display()))?;
-        let child = Command::new(&program)
+        File::create(&output).attempt(|| format!("make {}", output.display()))?;
+        let program = Program { path, authorities, output };
+        let child = program.begin("start")?;
+        let socket = socket(SOCKET_DIRECTORY.as_ref(), &socket_name(&name));
+        Ok(Watch { place, child, socket, reals, program })
+    }
+}
+
+/// How ldirectord is started.
+struct Program {
+    path: PathBuf,
+    authorities: Option<PathBuf>,
+    output: PathBuf,
+}
+
+impl Program {
+    fn begin(&self, verb: &str) -> Result<Child> {
+        let program = env::var("LVS_LDIRECTORD").unwrap_or_default();
+        let file = OpenOptions::new().append(true).open(&self.output);
+        let file = file.attempt(|| format!("write {}", self.output.display()))?;
+        Command::new(&program)
             // What rustls-native-certs looks at before the system's own.
-            .envs(authorities.map(|file| ("SSL_CERT_FILE", file)))
-            .args([path.as_os_str(), "start".as_ref()])
+            .envs(self.authorities.as_ref().map(|file| ("SSL_CERT_FILE", file)))
+            .args([self.path.as_os_str(), verb.as_ref()])
             .stdin(Stdio::null())
             .stdout(file.try_clone().attempt(|| "share an output file".into())?)
             .stderr(file)
             .spawn()
-            .attempt(|| format!("start {program}"))?;
-        let socket = socket(SOCKET_DIRECTORY.as_ref(), &socket_name(&name));
-        Ok(Watch { place, child, socket, reals, output })
+            .attempt(|| format!("start {program}"))
     }
 }
 
@@ -108,7 +124,7 @@ pub struct Watch<'p> {
     child: Child,
     socket: PathBuf,
     reals: Vec<SocketAddr>,
-    output: PathBuf,
+    program: Program,
 }
 
 impl Watch<'_> {
@@ -169,6 +185,51 @@ impl Watch<'_> {
         answer.map_err(Error::Senseless)
     }
 
+    /// Has another ldirectord take its place: `restart`.
+    ///
+    /// # Errors
+    /// If it does not give way.
+    pub fn restart(&mut self) -> Result<()> {
+        let next = self.program.begin("restart")?;
+        let mut before = std::mem::replace(&mut self.child, next);
+        wait_for("the end of the ldirectord that was replaced", LIMIT, || {
+            before.try_wait().ok().flatten().ok_or_else(|| self.written())
+        })
+        .map(drop)
+    }
+
+    /// Kills ldirectord and starts it again.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn kill_and_start(&mut self) -> Result<()> {
+        self.child.kill().attempt(|| "kill ldirectord".into())?;
+        self.child.wait().attempt(|| "await the end of ldirectord".into())?;
+        self.child = self.program.begin("start")?;
+        Ok(())
+    }
+
+    /// Waits until a check of this server has ended in the ldirectord that runs now.
+    ///
+    /// # Errors
+    /// [`Error::Late`].
+    pub fn checked(&self, check: Check) -> Result<()> {
+        self.wait(check, "checked", |real, _| real.last_check_seconds_ago.is_some()).map(drop)
+    }
+
+    /// Says which weights these servers have in the table, for as long as somebody wants to know.
+    pub fn onlooker(&self, checks: &[Check]) -> impl Fn() -> Vec<Option<u32>> + Send + use<> {
+        let servers: Vec<_> =
+            checks.iter().map(|&check| (self.service(check), self.reals[usize::from(check.0)])).collect();
+        move || {
+            let table = keeper::table();
+            let weight = |(key, at): &(Option<ServiceKey>, SocketAddr)| {
+                Some(table.get(key.as_ref()?)?.destinations.get(at)?.weight)
+            };
+            servers.iter().map(weight).collect()
+        }
+    }
+
     /// How long ago the last check of this server ended.
     ///
     /// # Errors
@@ -202,7 +263,7 @@ impl Watch<'_> {
     /// Both its streams and its log.
     fn written(&self) -> String {
         let read = |path: PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        read(self.output.clone()) + &read(self.place.directory().join("ldirectord.log"))
+        read(self.program.output.clone()) + &read(self.place.directory().join("ldirectord.log"))
     }
 
     fn wait(

@@ -1,5 +1,5 @@
 //! Once it runs, ldirectord writes in the directories of its log and its monitor files, and below them, and nowhere
-//! else, where the kernel has Landlock.
+//! else, where the kernel has Landlock. What was opened before, as [`crate::memory`] is, can be written all the same.
 //!
 //! What is forbidden to a process is forbidden to whatever it starts, for good. So nothing is forbidden where the
 //! configuration starts programs: what they write is theirs to know.

@@ -22,6 +22,7 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use super::confine::Confined;
 use super::{Director, InForce, Outside, Parts, Reread};
 use crate::config::Config;
+use crate::memory::{self, Keeper};
 
 /// Group whose members may use the socket.
 const OPERATORS: &str = "haclient";
@@ -126,6 +127,7 @@ fn start(options: Options, config: Config) -> Result<(), StartError> {
     let ours: Vec<_> =
         [&pid_file, &listen.path].into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
     let server = runtime.block_on(Server::bind(listen)).map_err(daemon::StartError::from)?;
+    let keeper = Keeper::open(&memory::path(&settings.sockets, &socket_name));
     let mut outside = Outside::new(&config, absolute);
     {
         let _inside = runtime.enter();
@@ -139,14 +141,34 @@ fn start(options: Options, config: Config) -> Result<(), StartError> {
     match way {
         Way::Helper => {
             let programmer = Remote::new(&helper);
-            let parts =
-                Parts { programmer, access: "helper", server, signals, path, reread, in_force, readiness, outside };
+            let parts = Parts {
+                programmer,
+                access: "helper",
+                server,
+                signals,
+                path,
+                reread,
+                in_force,
+                readiness,
+                outside,
+                keeper,
+            };
             runtime.block_on(async { Director::new(parts, config).run().await });
         }
         Way::Direct => {
             let programmer = Kernel::open()?;
-            let parts =
-                Parts { programmer, access: "direct", server, signals, path, reread, in_force, readiness, outside };
+            let parts = Parts {
+                programmer,
+                access: "direct",
+                server,
+                signals,
+                path,
+                reread,
+                in_force,
+                readiness,
+                outside,
+                keeper,
+            };
             runtime.block_on(async { Director::new(parts, config).run().await });
         }
     }

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::{Director, Outside, Parts, Reread};
 use crate::config::Config;
 use crate::config::model::{Check, Connect, Extensions, Globals, Line, LogTarget, Real, Virtual};
+use crate::memory::Keeper;
 
 /// How long a story waits for something before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -121,7 +122,10 @@ struct Story {
 
 impl Story {
     async fn start(config: Config, table: Moody, reread: Reread) -> Self {
-        let directory = TempDir::new().expect("a directory");
+        Self::start_in(TempDir::new().expect("a directory"), config, table, reread).await
+    }
+
+    async fn start_in(directory: TempDir, config: Config, table: Moody, reread: Reread) -> Self {
         let greeting =
             Greeting { speaks: SPEAKS.into(), version: VERSION, program: "test 0".into(), node: "here".into() };
         // Whoever runs the tests may steer.
@@ -138,6 +142,7 @@ impl Story {
             in_force: Box::new(|_| {}),
             readiness: None,
             outside: Outside::new(&config, "/etc/ha.d/ldirectord.cf".into()),
+            keeper: Keeper::open(&directory.path().join("memory.json")),
         };
         let director = Director::new(parts, config);
         let task = tokio::task::spawn_local(director.run());
@@ -281,6 +286,45 @@ fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
         let wrong = Request::Drain { real: "192.0.2.77".into(), service: None };
         let fault = client.call::<()>(&wrong).await.expect_err("unknown").to_string();
         assert!(fault.starts_with("there is no real server 192.0.2.77; there are: 127.0.0.1:"), "{fault}");
+    });
+}
+
+#[test]
+fn an_order_to_drain_outlives_a_daemon_that_is_killed_and_one_that_hands_over() {
+    run(async {
+        let ((_one, here), (_two, there)) = (listener().await, listener().await);
+        let servers = [here, there];
+        let reread: Reread = Arc::new(move || Ok(web(&servers)));
+        let mut story = Story::start(web(&servers), Moody::default(), reread.clone()).await;
+        let mut weights: BTreeMap<_, _> = servers.map(|at| (at, 1)).into();
+        let drain = Request::Drain { real: here.to_string(), service: None };
+        story.ready().await.call::<()>(&drain).await.expect("drained");
+        // Killed at the moment of the answer: the table may not even say so yet.
+        story.task.abort();
+        drop((&mut story.task).await);
+        weights.insert(here, 0);
+        for handed_over in [true, false] {
+            let Story { directory, table, .. } = story;
+            story = Story::start_in(directory, web(&servers), table, reread.clone()).await;
+            let mut client = story.ready().await;
+            assert_eq!(story.servers(), weights.clone().into_iter().collect::<Vec<_>>());
+            let status: Status = client.call(&Request::Status {}).await.expect("a status");
+            assert!(status.virtuals[0].reals.iter().all(|real| real.drained == (real.real == here.to_string())));
+            if handed_over {
+                client.call::<()>(&Request::HandOver {}).await.expect("an answer");
+                tokio::time::timeout(PATIENCE, &mut story.task).await.expect("it ends").expect("without a panic");
+            }
+        }
+        let mut client = story.client().await;
+        let mut watcher = watch(&story).await;
+        let undrain = Request::Undrain { real: here.to_string(), service: None };
+        client.call::<()>(&undrain).await.expect("undrained");
+        notice(&mut watcher, "real-restored").await;
+        story.task.abort();
+        drop((&mut story.task).await);
+        let story = Story::start_in(story.directory, web(&servers), story.table, reread).await;
+        story.ready().await;
+        assert!(story.servers().iter().all(|(_, weight)| *weight == 1), "{:?}", story.servers());
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::recall::Weigher;
 use super::{Held, Server};
 use crate::agent::{Said, Stance};
 use crate::notice::{Notice, ServerName};
@@ -46,6 +47,9 @@ impl Held {
             // As for a first check: one that is found out of service is in the table with weight 0.
             server.fresh |= had.is_none() && !server.verdict.serves();
         });
+        if matches!(self.servers[r].agent, Some(Ok(_))) {
+            self.release_weight(now, r, Weigher::Agent);
+        }
         let after = self.servers[r].verdict;
         let (service, real) = (self.name.clone(), ServerName::real(self.real(r)));
         let failed = matches!(had, Some(Err(_)));

@@ -25,15 +25,6 @@ pub enum NoSuchServer {
 }
 
 impl Farm {
-    /// The servers that an order has drained: service and server by name.
-    pub fn drained(&self) -> impl Iterator<Item = (&str, String)> {
-        self.virtuals.iter().flat_map(|held| {
-            let servers = held.service.reals.iter().zip(&held.servers);
-            let drained = servers.filter(|(_, server)| server.verdict.is_drained());
-            drained.map(|(real, _)| (held.name.id(), real.name()))
-        })
-    }
-
     /// Takes `real` (`192.168.60.132:80`, or the address alone for each of its ports) out of
     /// service or puts it back under its checks; in `service` (`tcp:192.168.60.200:80`) or, if
     /// `None`, in every one. Servers that are as asked already are no error.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lvs::ipvs::{Destination, MAX_WEIGHT};
 
+use super::recall::Weigher;
 use super::{Held, Server};
 use crate::check::{Advice, Report};
 use crate::wanted::Target;
@@ -20,15 +21,25 @@ pub(super) struct Ramp {
     step: u32,
 }
 
+impl Ramp {
+    /// One that has reached `weight` on its way to `full`; `None` if it is there.
+    pub(super) fn resumed(now: Instant, total: Duration, weight: u32, full: u32) -> Option<Self> {
+        let step = u32::try_from((u64::from(weight) * u64::from(STEPS)).div_ceil(u64::from(full.max(1)))).ok()?;
+        let began = now.checked_sub(total / STEPS * step.checked_sub(1)?)?;
+        (step < STEPS).then_some(Self { began, step })
+    }
+}
+
 impl Server {
     /// What a verdict asks for, with the weight that counts now.
     pub(super) fn adjusted(&self, target: Target) -> Target {
         let Target::Serve(destination) = target else { return target };
-        let advised = match self.advice {
-            None => destination.weight,
-            Some(Advice::Weight(weight)) => weight,
-            Some(Advice::Percent(percent)) => share(destination.weight, percent),
-            Some(Advice::Drain) => return Target::Quiesce(Destination { weight: 0, ..destination }),
+        let advised = match (self.kept, self.advice) {
+            (Some(kept), _) => kept.weight,
+            (None, None) => destination.weight,
+            (None, Some(Advice::Weight(weight))) => weight,
+            (None, Some(Advice::Percent(percent))) => share(destination.weight, percent),
+            (None, Some(Advice::Drain)) => return Target::Quiesce(Destination { weight: 0, ..destination }),
         };
         let advised = self.verdict.stance().percent.map_or(advised, |percent| share(advised, percent));
         let weight = match self.ramp {
@@ -51,10 +62,14 @@ fn part(weight: u32, of: u32, all: u32) -> u32 {
 
 impl Held {
     /// A failed check says nothing about weights.
-    pub(super) fn take_advice(&mut self, r: usize, report: &Report) {
-        if report.result.is_ok() && self.servers[r].advice != report.advice {
+    pub(super) fn take_advice(&mut self, now: Instant, r: usize, report: &Report) {
+        if report.result.is_err() {
+            return;
+        }
+        if self.servers[r].advice != report.advice {
             self.update(r, |server| server.advice = report.advice);
         }
+        self.release_weight(now, r, Weigher::Check);
     }
 
     /// A server that was down before this result climbs if it is up now.

@@ -164,6 +164,7 @@ impl Held {
             refusals: Vec::new(),
         };
         held.forget_departures();
+        held.review_kept_weights();
         held.review_fallback();
         held
     }

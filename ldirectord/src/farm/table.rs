@@ -54,8 +54,9 @@ impl Farm {
         }
         self.seen = true;
         self.disturb();
+        let first = self.generation == 1;
         for held in &mut self.virtuals {
-            held.adopt(live);
+            held.adopt(live, first);
             if held.is_due(now) && !live.contains_key(&held.service.key) {
                 // New, or somebody removed it: it is made whole.
                 held.assert_everything();
@@ -179,15 +180,20 @@ impl Farm {
 
 impl Held {
     /// At start and after a reload, servers that the table holds with a weight count as up until
-    /// a check says otherwise.
-    fn adopt(&mut self, live: &Table) {
+    /// a check says otherwise. After a reload (not the `first` file) nobody's weight is news.
+    fn adopt(&mut self, live: &Table, first: bool) {
         if !self.purge {
             return;
         }
         let found = live.get(&self.service.key);
         for r in 0..self.servers.len() {
             let at = self.service.reals[r].at;
-            let serves = found.and_then(|found| found.destinations.get(&at)).is_some_and(|d| d.weight > 0);
+            let found = found.and_then(|found| found.destinations.get(&at));
+            let weight = found.map(|found| found.weight).filter(|&weight| weight > 0);
+            if let Some(weight) = weight.filter(|_| first) {
+                self.keep_weight(r, weight);
+            }
+            let serves = weight.is_some();
             let off = self.service.reals[r].check == Check::Off;
             self.update(r, |server| {
                 if serves {

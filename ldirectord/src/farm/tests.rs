@@ -5,6 +5,7 @@ mod agent;
 mod leaving;
 mod outside;
 mod property;
+mod recall;
 mod story;
 mod table;
 mod trouble;
