@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod detach;
+pub mod file;
 pub mod logging;
 pub mod pidfile;
 pub mod privilege;

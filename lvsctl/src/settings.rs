@@ -8,13 +8,13 @@
 //! user = "ldirectord"      # whom it becomes after start, if there is such a user
 //! ```
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::control::SOCKET_DIRECTORY;
+use crate::daemon::file;
 use crate::daemon::privilege::{self, User};
 use crate::diag::Diagnostic;
 
@@ -117,13 +117,8 @@ impl Settings {
     /// # Errors
     /// If the file cannot be read, or says something that is not known.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let mut text = String::new();
-        match File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text)) {
-            Ok(length) if length as u64 == MOST => {
-                let source = io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {} bytes", MOST - 1));
-                Err(SettingsError::Read { path: path.to_owned(), source })
-            }
-            Ok(_) => {
+        match file::read(path, MOST) {
+            Ok(text) => {
                 toml::from_str(&text).map_err(|e| SettingsError::Invalid(Box::new(Diagnostic::toml(path, &text, &e))))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -172,7 +167,7 @@ mod tests {
     #[test]
     fn a_file_without_end_is_refused() {
         let error = Settings::read(Path::new("/dev/zero")).expect_err("endless");
-        assert!(crate::diag::chain(&error).ends_with("longer than 65535 bytes"), "{error:?}");
+        assert!(crate::diag::chain(&error).ends_with("longer than 65536 bytes"), "{error:?}");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! its generation (spec/heartbeat.md 5.1, 5.2), in the files and the form heartbeat has them.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use lvs::daemon::file;
 use sha1::{Digest, Sha1};
 
 use crate::config::{GenerationMethod, UuidFrom};
@@ -60,7 +61,9 @@ impl Store {
             return Ok(Known { value: named(name), fresh: false });
         }
         let path = self.folder.join("hb_uuid");
-        match fs::read(&path) {
+        let mut bytes = Vec::new();
+        // One byte more than a UUID has tells that it is none.
+        match File::open(&path).and_then(|file| file.take(17).read_to_end(&mut bytes)).map(|_| bytes) {
             Ok(bytes) => match bytes.try_into() {
                 Ok(bytes) => Ok(Known { value: Uuid(bytes), fresh: false }),
                 Err(_) => Err(StoreError::NotAUuid(path)),
@@ -104,7 +107,7 @@ impl Store {
 
     /// What is stored; a file that is missing or makes no sense counts as none, as with heartbeat.
     fn generation(&self) -> Option<u64> {
-        fs::read_to_string(self.generation_file()).ok()?.trim().parse().ok()
+        file::read(&self.generation_file(), 64).ok()?.trim().parse().ok()
     }
 
     /// The old content or the new, never half of one.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use lvs::daemon::privilege;
+use lvs::daemon::{file, privilege};
 use lvs::diag::Diagnostic;
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ use crate::wire::Keys;
 /// The registered port of heartbeat (IANA: ha-cluster).
 const PORT: u16 = 694;
 /// No file of an administrator is larger.
-const LARGEST: u64 = 1024 * 1024;
+pub(super) const LARGEST: u64 = 1024 * 1024;
 
 /// What was read, and what the administrator should know about it.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<(PathBuf, String, u3
 
 /// First line of `nodeinfo`, else `uname -n` (spec 5.1).
 fn node_name(folder: &Path) -> (String, &'static str) {
-    let from_file = fs::read_to_string(folder.join("nodeinfo")).ok();
+    let from_file = file::read(&folder.join("nodeinfo"), LARGEST).ok();
     let line = from_file.as_deref().and_then(|text| text.lines().next()).map(str::trim).filter(|line| !line.is_empty());
     match line {
         Some(name) => (name.to_owned(), "nodeinfo"),
@@ -179,7 +179,7 @@ fn node_name(folder: &Path) -> (String, &'static str) {
 
 /// The port that /etc/services has for `ha-cluster`, else the registered one.
 fn service_port() -> u16 {
-    let services = fs::read_to_string("/etc/services").unwrap_or_default();
+    let services = file::read(Path::new("/etc/services"), LARGEST).unwrap_or_default();
     let port = services.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next()? == "ha-cluster").then_some(())?;

@@ -1,10 +1,11 @@
 //! A directive's value as it stands in ha.cf, or its default: what `cl_status hbparameter` shows (spec/heartbeat.md
 //! 1.3).
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+
+use lvs::daemon::file;
 
 use super::directive::{self, Takes};
 use super::source::Source;
@@ -62,7 +63,7 @@ pub const PARAMETERS: &[Parameter] = &[
 /// # Errors
 /// If ha.cf cannot be read.
 pub fn parameter(folder: &Path, name: &str) -> io::Result<Option<String>> {
-    let text = fs::read_to_string(folder.join("ha.cf"))?;
+    let text = file::read(&folder.join("ha.cf"), super::load::LARGEST)?;
     Ok(in_text(&text, name))
 }
 

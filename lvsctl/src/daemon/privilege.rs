@@ -1,6 +1,5 @@
 //! Users, and the capabilities that are kept.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -12,6 +11,11 @@ use rustix::thread::{
     CapabilitySets, capabilities, set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups,
     set_thread_res_gid, set_thread_res_uid,
 };
+
+use super::file;
+
+/// Most of a list of users or groups, bytes.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// A local user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub fn group(name: &str) -> Option<u32> {
 /// The name of the user with that id in /etc/passwd.
 #[must_use]
 pub fn name_of(uid: u32) -> Option<String> {
-    let text = fs::read_to_string("/etc/passwd").ok()?;
+    let text = file::read(Path::new("/etc/passwd"), LARGEST).ok()?;
     let of = |line: &str| {
         let mut fields = line.split(':');
         let name = fields.next()?;
@@ -48,8 +52,8 @@ pub fn name_of(uid: u32) -> Option<String> {
     text.lines().find_map(of)
 }
 
-fn entry(file: &str, name: &str) -> Option<(u32, Option<u32>)> {
-    let text = fs::read_to_string(file).ok()?;
+fn entry(list: &str, name: &str) -> Option<(u32, Option<u32>)> {
+    let text = file::read(Path::new(list), LARGEST).ok()?;
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         if fields.next()? != name {
@@ -120,6 +124,7 @@ pub fn may(capability: CapabilitySet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn root_is_found_and_nobody_of_another_name_is() {
