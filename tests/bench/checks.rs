@@ -6,7 +6,6 @@ mod contender;
 mod figures;
 mod reaction;
 mod server;
-mod usage;
 
 use cadence::Cadence;
 use contender::{Contender, Farm, Running};

@@ -1,9 +1,9 @@
 //! `make bench`: what a client of the cluster goes through, with this toolkit and with keepalived; and large tables, with
 //! lvsctl and with ipvsadm (`bench bulk`); and health checks, with ldirectord and with keepalived and the original
-//! (`bench checks`).
+//! (`bench checks`); and takeovers without IPVS, with heartbeatd and with heartbeat (`bench takeover`).
 //!
 //! Same machines, same network, same web servers, same probe; only what runs on the directors differs. In the lab only,
-//! the checks in namespaces: tests/bench/run. Nothing is judged here: the exit status tells whether everything could be
+//! the checks and the takeovers in namespaces: tests/bench/run. Nothing is judged here: the exit status tells whether everything could be
 //! measured.
 
 mod bulk;
@@ -12,22 +12,31 @@ mod contender;
 mod course;
 mod median;
 mod table;
+mod takeover;
+mod usage;
 
 use contender::Contender;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
-    let part = words.next_if(|word| word == "bulk" || word == "checks");
-    let usual = if part.as_deref() == Some("bulk") { 5 } else { 3 };
-    let Ok(runs @ 1..=100) = words.next().map_or(Ok(usual), |word| word.parse::<usize>()) else {
-        eprintln!("usage: bench [bulk|checks] [RUNS], from 1 to 100");
+    let part = words.next_if(|word| ["bulk", "checks", "takeover", "load"].contains(&word.as_str()));
+    let (usual, most) = match part.as_deref() {
+        Some("bulk") => (5, 100),
+        Some("load") => (600, 86_400),
+        _ => (3, 100),
+    };
+    let number = words.next().map_or(Ok(usual), |word| word.parse::<usize>());
+    let Some(number) = number.ok().filter(|number| (1..=most).contains(number)) else {
+        eprintln!("usage: bench [bulk|checks|takeover] [RUNS], from 1 to 100; bench load [SECONDS]");
         return ExitCode::from(64);
     };
     match part.as_deref() {
-        Some("bulk") => large_tables(runs),
-        Some(_) => health_checks(runs),
-        None => outages(runs),
+        Some("bulk") => large_tables(number),
+        Some("checks") => health_checks(number),
+        Some("takeover") => takeovers(number),
+        Some(_) => end(&"", takeover::under_load(std::time::Duration::from_secs(number as u64))),
+        None => outages(number),
     }
 }
 
@@ -39,6 +48,15 @@ fn health_checks(runs: usize) -> ExitCode {
             bench.run(&mut figures, &mut |line| println!("    {line}"))?;
         }
         Ok(())
+    });
+    end(&figures, measured)
+}
+
+fn takeovers(runs: usize) -> ExitCode {
+    let mut figures = takeover::Figures::default();
+    let measured = (1..=runs).try_for_each(|run| {
+        println!("run {run} of {runs}, takeovers");
+        takeover::run(&mut figures)
     });
     end(&figures, measured)
 }

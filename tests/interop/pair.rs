@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::symlink;
-use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use lab::original::{self, HEARTBEAT, LOG, SCRIPTS};
 use lab::{Attempt, BEAT, Cluster, LAN, Node, OwnerWatch, Ownership, Plan, Process, Result, VIP, wait_for};
 
 use crate::log::complaints;
@@ -20,10 +20,6 @@ pub const GATEWAY: &str = "192.168.60.1";
 
 /// For whatever has no time of its own: two loaded processors run eight pairs.
 pub const SOON: Duration = Duration::from_secs(20);
-
-const HEARTBEAT: &str = "/usr/libexec/heartbeat/heartbeat";
-const SCRIPTS: &str = "/usr/share/heartbeat";
-const LOG: &str = "/var/log/ha-log";
 
 /// A node's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +94,7 @@ impl Pair {
         let node = self.node(at);
         let logs = match self.kinds[at] {
             Kind::Original => {
-                // The package's own, which the machine's /etc/ha.d covers.
-                let files = ["harc", "shellfuncs", "rc.d", "resource.d"].map(|file| format!("/etc/ha.d/{file}"));
-                let copied = Command::new("cp").arg("-a").args(files).arg(node.path("/etc/ha.d")?).status();
-                let copied = copied.attempt(|| "copy heartbeat's scripts".into())?;
-                assert!(copied.success(), "heartbeat's scripts cannot be copied");
+                original::install(node)?;
                 format!("logfile {LOG}\n")
             }
             Kind::Ours => String::new(),
@@ -121,12 +113,7 @@ impl Pair {
     pub fn start(&self, at: usize) -> Result<()> {
         let node = self.node(at);
         match self.kinds[at] {
-            Kind::Original => {
-                // What the package's tmpfiles.d entry makes at boot.
-                node.run(&["install", "-d", "-o", "hacluster", "-g", "haclient", "/run/heartbeat"])?;
-                node.run(&["mkdir", "-p", "/var/lib/heartbeat/cores/root", "/var/lib/heartbeat/cores/nobody"])?;
-                node.run(&[HEARTBEAT]).map(drop)
-            }
+            Kind::Original => original::start(node),
             Kind::Ours => {
                 let process = node.start("heartbeatd", &[&lab::program("heartbeatd")?, "run"])?;
                 self.processes().push((at, process));

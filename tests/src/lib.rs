@@ -34,6 +34,7 @@ mod error;
 pub mod inside;
 pub mod keeper;
 mod node;
+pub mod original;
 mod owners;
 pub mod plan;
 pub mod probe;

@@ -78,7 +78,11 @@ impl Node {
         Arc::clone(&self.pid)
     }
 
-    fn first(&self) -> Result<Pid> {
+    /// The machine's first process, by our numbers: all others come from it.
+    ///
+    /// # Errors
+    /// [`Error::Off`].
+    pub fn first(&self) -> Result<Pid> {
         Pid::from_raw(self.pid.load(Ordering::SeqCst)).ok_or_else(|| Error::Off { node: self.name().to_owned() })
     }
 

@@ -1,7 +1,7 @@
 //! The programs that check, with the same servers each.
 
 use super::server::Manner;
-use super::usage::Usage;
+use crate::usage::Usage;
 use lab::{Attempt, Error, Result, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::{self, Write as _};

@@ -2,8 +2,8 @@
 
 use super::cadence::Cadence;
 use super::contender::Contender;
-use super::usage::Usage;
 use crate::median::median;
+use crate::usage::Usage;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

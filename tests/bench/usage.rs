@@ -26,6 +26,15 @@ struct Stat {
 }
 
 impl Usage {
+    /// What has been added since `before`, and how much memory and how many processes more there are.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            processor: self.processor.saturating_sub(before.processor),
+            resident: self.resident.saturating_sub(before.resident),
+            processes: self.processes.saturating_sub(before.processes),
+        }
+    }
+
     /// As it is now.
     pub fn of(root: u32) -> Self {
         let stats: BTreeMap<u32, Stat> = processes().filter_map(|pid| Some((pid, stat(pid)?))).collect();

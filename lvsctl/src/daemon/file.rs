@@ -1,0 +1,34 @@
+//! Files read whole, up to a bound.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The text of a file of at most `most` bytes.
+///
+/// # Errors
+/// If it cannot be read, is longer, or is not UTF-8.
+pub fn read(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = Vec::new();
+    let length = File::open(path)?.take(most + 1).read_to_end(&mut text)?;
+    if length as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")));
+    }
+    String::from_utf8(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_not_a_byte_further() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "twelve bytes").expect("written");
+        assert_eq!(read(file.path(), 12).expect("it fits"), "twelve bytes");
+        assert_eq!(read(file.path(), 11).expect_err("too long").to_string(), "longer than 11 bytes");
+        assert!(read(Path::new("/dev/zero"), 5).is_err());
+        std::fs::write(file.path(), b"\xff").expect("written");
+        assert_eq!(read(file.path(), 12).expect_err("no text").kind(), io::ErrorKind::InvalidData);
+    }
+}
