@@ -257,3 +257,20 @@ pub struct SyncDaemon {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u8>,
 }
+
+impl SyncDaemon {
+    /// Whether this daemon, which runs, is the one that is wanted. A parameter that is left to the kernel is right as
+    /// it is.
+    #[must_use]
+    pub fn satisfies(&self, wanted: &Self) -> bool {
+        fn left_or_equal<T: PartialEq>(wanted: &Option<T>, runs: &Option<T>) -> bool {
+            wanted.is_none() || wanted == runs
+        }
+        let Self { role, interface, sync_id, max_length, group, port, ttl } = wanted;
+        (self.role, &self.interface, self.sync_id) == (*role, interface, *sync_id)
+            && left_or_equal(max_length, &self.max_length)
+            && left_or_equal(group, &self.group)
+            && left_or_equal(port, &self.port)
+            && left_or_equal(ttl, &self.ttl)
+    }
+}

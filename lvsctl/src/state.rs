@@ -80,9 +80,9 @@ pub fn plan(live: &State, wanted: &Wanted) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut starts = Vec::new();
     if let Some(daemons) = &wanted.daemons {
-        let stays = |runs: &SyncDaemon| daemons.iter().any(|wanted| satisfies(runs, wanted));
+        let stays = |runs: &SyncDaemon| daemons.iter().any(|wanted| runs.satisfies(wanted));
         changes.extend(live.daemons.iter().filter(|runs| !stays(runs)).map(|runs| Change::StopDaemon(runs.role)));
-        let missing = daemons.iter().filter(|wanted| !live.daemons.iter().any(|runs| satisfies(runs, wanted)));
+        let missing = daemons.iter().filter(|wanted| !live.daemons.iter().any(|runs| runs.satisfies(wanted)));
         starts.extend(missing.cloned().map(Change::StartDaemon));
     }
     let change_of = |wanted: u32, live: u32| if wanted == live { 0 } else { wanted };
@@ -97,20 +97,6 @@ pub fn plan(live: &State, wanted: &Wanted) -> Vec<Change> {
     changes.extend(ipvs::diff(&live.table, &wanted.table));
     changes.append(&mut starts);
     changes
-}
-
-/// Whether the daemon that runs is the one that is wanted. A parameter that is left to the kernel is
-/// right as it is.
-fn satisfies(runs: &SyncDaemon, wanted: &SyncDaemon) -> bool {
-    fn as_wanted<T: PartialEq>(runs: &Option<T>, wanted: &Option<T>) -> bool {
-        wanted.is_none() || wanted == runs
-    }
-    let SyncDaemon { role, interface, sync_id, max_length, group, port, ttl } = wanted;
-    (runs.role, &runs.interface, runs.sync_id) == (*role, interface, *sync_id)
-        && as_wanted(&runs.max_length, max_length)
-        && as_wanted(&runs.group, group)
-        && as_wanted(&runs.port, port)
-        && as_wanted(&runs.ttl, ttl)
 }
 
 /// `master` or `backup`.

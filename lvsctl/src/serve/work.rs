@@ -84,26 +84,12 @@ pub fn sync_daemon(client: &mut Client, role: SyncRole, wanted: Option<SyncDaemo
 fn sync_changes(running: Option<SyncDaemon>, role: SyncRole, wanted: Option<SyncDaemon>) -> Vec<Change> {
     let wanted = wanted.map(|daemon| SyncDaemon { role, ..daemon });
     match (running, wanted) {
-        (Some(running), Some(wanted)) if satisfies(&running, &wanted) => vec![],
+        (Some(running), Some(wanted)) if running.satisfies(&wanted) => vec![],
         (Some(_), Some(wanted)) => vec![Change::StopDaemon(role), Change::StartDaemon(wanted)],
         (Some(_), None) => vec![Change::StopDaemon(role)],
         (None, Some(wanted)) => vec![Change::StartDaemon(wanted)],
         (None, None) => vec![],
     }
-}
-
-/// Whether a daemon is what is wanted; what is left to the kernel may be anything.
-fn satisfies(running: &SyncDaemon, wanted: &SyncDaemon) -> bool {
-    fn left_or_equal<T: PartialEq>(wanted: Option<T>, running: Option<T>) -> bool {
-        wanted.is_none() || wanted == running
-    }
-    running.role == wanted.role
-        && running.interface == wanted.interface
-        && running.sync_id == wanted.sync_id
-        && left_or_equal(wanted.max_length, running.max_length)
-        && left_or_equal(wanted.group, running.group)
-        && left_or_equal(wanted.port, running.port)
-        && left_or_equal(wanted.ttl, running.ttl)
 }
 
 #[cfg(test)]

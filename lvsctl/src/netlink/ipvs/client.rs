@@ -192,9 +192,7 @@ impl Client {
         let parse = |attrs: &[u8]| decode::service(attrs, &mut unknown);
         match self.ask(&what, command::GET_SERVICE, |w| encode::whose(w, key), parse) {
             Ok(found) => {
-                if !unknown.is_empty() {
-                    self.newer.note_service(*key, &unknown);
-                }
+                self.newer.note_service(*key, &unknown);
                 Ok(found)
             }
             Err(error) if error.errno() == Some(libc::ESRCH) => Ok(None),

@@ -180,7 +180,7 @@ pub struct Attempt<T> {
 
 impl Question {
     /// Forgets what was set aside of the entries that are about to be listed.
-    fn forget(&self, newer: &mut Newer) {
+    pub(super) fn forget(&self, newer: &mut Newer) {
         match self {
             Self::Services => newer.forget_services(),
             Self::Destinations(key) | Self::WithoutCounters(key) => newer.forget_servers(key),

@@ -29,8 +29,13 @@ impl Newer {
         self.servers.remove(key);
     }
 
+    /// A service was read; without such attributes, those of an earlier one of the same key count no more.
     pub fn note_service(&mut self, key: ServiceKey, attributes: &[u8]) {
-        self.services.insert(key, attributes.into());
+        if attributes.is_empty() {
+            self.services.remove(&key);
+        } else {
+            self.services.insert(key, attributes.into());
+        }
     }
 
     pub fn note_server(&mut self, key: ServiceKey, at: SocketAddr, attributes: &[u8]) {

@@ -47,6 +47,7 @@ impl<'c, R: Row> Rows<'c, R> {
     /// Asks.
     pub(super) fn of(client: &'c mut Client, question: Question) -> Result<Self, RequestError> {
         let reading = client.start(&question)?;
+        question.forget(&mut client.newer);
         Ok(Self { client, question, reading: Some(reading), seen: HashSet::new(), unknown: Vec::new() })
     }
 
