@@ -24,7 +24,7 @@ use tokio::time::sleep_until;
 use crate::act::fence::Fencer;
 use crate::act::groups::{Groups, News};
 use crate::act::helper::{self, Helpers, RebootWanted};
-use crate::act::identity::Store;
+use crate::act::identity::{Store, StoreError};
 use crate::act::watchdog::Watchdog;
 use crate::config::{self, Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
@@ -44,6 +44,8 @@ pub struct Parts {
     pub config: Config,
     /// Where the generation is kept.
     pub store: Store,
+    /// What it says of maintenance.
+    pub maintenance: bool,
     /// The resources.
     pub groups: Groups,
     /// What resets the machine when the loop stands still.
@@ -85,7 +87,9 @@ pub struct Driver {
     /// Addresses that are taken off again and again, whose groups are being given to the other node.
     given: HashMap<Ticket, IpAddr>,
     next_ticket: u64,
-    reread: (mpsc::Sender<Box<Reread>>, mpsc::Receiver<Box<Reread>>),
+    beside: (mpsc::Sender<Beside>, mpsc::Receiver<Beside>),
+    /// Whether this node is in maintenance is being stored.
+    storing: bool,
     load: String,
     housekeeping: Instant,
     /// Addresses that have gone since the last turn.
@@ -94,10 +98,12 @@ pub struct Driver {
     stopped: bool,
 }
 
-/// The files, read again beside the loop, and who wants to know.
-struct Reread {
-    result: Result<Loaded<Config>, Vec<Problem>>,
-    call: Option<Call<Request>>,
+/// What was done beside the loop because it takes time, and who wants to know.
+enum Beside {
+    /// The files were read again.
+    Reread { result: Box<Result<Loaded<Config>, Vec<Problem>>>, call: Option<Call<Request>> },
+    /// Whether this node is in maintenance was stored.
+    Stored { result: Result<(), StoreError>, on: bool, call: Call<Request> },
 }
 
 /// What woke the loop.
@@ -109,7 +115,7 @@ enum Wake {
     Asked(Call<Request>),
     Signal(Signal),
     Interfaces(io::Result<watch::Event>),
-    Reread(Box<Reread>),
+    Beside(Beside),
     Time,
 }
 
@@ -117,9 +123,10 @@ impl Driver {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, store, groups, watchdog, pinger, server, signals, watch, kernel } = parts;
+        let Parts { node, config, store, maintenance, groups, watchdog, pinger, server, signals, watch, kernel } =
+            parts;
         let now = Instant::now();
-        Self {
+        let mut this = Self {
             link_of: link_of(&config),
             helpers: Helpers::new(&config.ha_cf.helpers),
             fencer: Fencer::new(config.ha_cf.fences.clone(), config.ha_cf.peer(), now),
@@ -141,13 +148,18 @@ impl Driver {
             asked: HashMap::new(),
             given: HashMap::new(),
             next_ticket: 0,
-            reread: mpsc::channel(1),
+            beside: mpsc::channel(1),
+            storing: false,
             load: load_average(),
             housekeeping: now,
             gone: Vec::new(),
             ready: false,
             stopped: false,
+        };
+        if maintenance {
+            this.happen(Event::Maintenance(true));
         }
+        this
     }
 
     /// Runs until the node has stopped in good order.
@@ -184,7 +196,7 @@ impl Driver {
             call = self.server.next_call() => Wake::Asked(call),
             signal = self.signals.next() => Wake::Signal(signal),
             event = self.watch.next() => Wake::Interfaces(event),
-            Some(reread) = self.reread.1.recv() => Wake::Reread(reread),
+            Some(done) = self.beside.1.recv() => Wake::Beside(done),
             () = sleep_until(deadline) => Wake::Time,
         }
     }
@@ -206,7 +218,10 @@ impl Driver {
             Wake::Asked(call) => self.answer(call),
             Wake::Signal(signal) => self.signalled(signal),
             Wake::Interfaces(event) => self.interfaces_changed(event),
-            Wake::Reread(reread) => self.reread(*reread),
+            Wake::Beside(done) => match done {
+                Beside::Reread { result, call } => self.reread(*result, call),
+                Beside::Stored { result, on, call } => self.stored(result, on, call),
+            },
         }
         let now = Instant::now();
         if self.node.deadline() <= now {
@@ -216,7 +231,8 @@ impl Driver {
         // Only now: a node that was stopped for too long has let go in the lines above.
         let leases: Vec<_> = self.node.leases().collect();
         for gone in std::mem::take(&mut self.gone) {
-            if let Some(group) = self.groups.address_gone(Instant::now(), &gone, &leases) {
+            let wants = self.groups.address_gone(Instant::now(), &gone, &leases);
+            if let Some(group) = wants.filter(|_| !self.node.is_maintained()) {
                 self.next_ticket += 1;
                 let ticket = Ticket(self.next_ticket);
                 self.given.insert(ticket, gone.ip);
@@ -336,26 +352,32 @@ impl Driver {
     }
 
     fn answer(&mut self, call: Call<Request>) {
-        let which = |set: Set| match set {
-            Set::All => Which::All,
-            Set::Local => Which::Local,
-            Set::Foreign => Which::Foreign,
+        let which = |set: Set, group: Option<&str>| match (set, group) {
+            (Set::All, None) => Ok(Which::All),
+            (Set::Local, None) => Ok(Which::Local),
+            (Set::Foreign, None) => Ok(Which::Foreign),
+            (Set::All, Some(name)) => self.groups.find(name).map(Which::Group),
+            (Set::Local | Set::Foreign, Some(_)) => Err("either a set of groups or one of them".to_owned()),
         };
         match call.request {
             Request::Status {} => call.answer(Ok(self.status())),
             Request::Watch {} => call.answer_watch(&self.status()),
-            Request::Standby { set } => {
-                let which = which(set);
-                self.operate(call, |ticket| Event::Standby { which, ticket });
-            }
-            Request::Takeover { set } => {
-                let which = which(set);
-                self.operate(call, |ticket| Event::Takeover { which, ticket });
-            }
+            Request::Standby { set, ref group } => match which(set, group.as_deref()) {
+                Ok(which) => self.operate(call, |ticket| Event::Standby { which, ticket }),
+                Err(why) => call.answer::<()>(Err(Fault::new("refused", why))),
+            },
+            Request::Takeover { set, ref group } => match which(set, group.as_deref()) {
+                Ok(which) => self.operate(call, |ticket| Event::Takeover { which, ticket }),
+                Err(why) => call.answer::<()>(Err(Fault::new("refused", why))),
+            },
             Request::ConfirmDead { ref node } => {
                 let node = node.to_lowercase();
                 self.operate(call, |ticket| Event::ConfirmDead { node, ticket });
             }
+            Request::Maintenance { on } => match call.permit::<Operate>() {
+                Ok(_) => self.maintain(on, call),
+                Err(fault) => call.answer::<()>(Err(fault)),
+            },
             Request::Reload {} => match call.permit::<Operate>() {
                 Ok(_) => self.read_again(Some(call)),
                 Err(fault) => call.answer::<()>(Err(fault)),
@@ -389,16 +411,41 @@ impl Driver {
 
     /// The files may name hosts, and a name service may take its time: not in the loop.
     fn read_again(&mut self, call: Option<Call<Request>>) {
-        let (directory, done) = (self.directory.clone(), self.reread.0.clone());
+        let (directory, done) = (self.directory.clone(), self.beside.0.clone());
         tokio::task::spawn_blocking(move || {
-            let result = config::load(&directory);
+            let result = Box::new(config::load(&directory));
             // The loop may have ended meanwhile.
-            let _ = done.blocking_send(Box::new(Reread { result, call }));
+            let _ = done.blocking_send(Beside::Reread { result, call });
         });
     }
 
-    fn reread(&mut self, reread: Reread) {
-        let Reread { result, call } = reread;
+    /// It is in force when it is stored, and not before: what was answered holds after a loss of power too.
+    fn maintain(&mut self, on: bool, call: Call<Request>) {
+        if std::mem::replace(&mut self.storing, true) {
+            return call
+                .answer::<()>(Err(Fault::new("refused", "the answer to another request is still being stored")));
+        }
+        let (store, done) = (self.store.clone(), self.beside.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = store.save_maintenance(on);
+            // The loop may have ended meanwhile.
+            let _ = done.blocking_send(Beside::Stored { result, on, call });
+        });
+    }
+
+    fn stored(&mut self, result: Result<(), StoreError>, on: bool, call: Call<Request>) {
+        self.storing = false;
+        let answer = match result {
+            Ok(()) => {
+                self.happen(Event::Maintenance(on));
+                Ok(Outcome { done: true })
+            }
+            Err(e) => Err(Fault::new("refused", format!("nothing has changed: {}", lvs::diag::chain(&e)))),
+        };
+        call.answer(answer);
+    }
+
+    fn reread(&mut self, result: Result<Loaded<Config>, Vec<Problem>>, call: Option<Call<Request>>) {
         let answer = match result {
             Ok(Loaded { value, warnings }) => {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));

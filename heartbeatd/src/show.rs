@@ -45,13 +45,17 @@ pub fn text(status: &Status) -> String {
     if !status.stable {
         out.push_str(" (in transition)");
     }
+    if status.maintenance {
+        out.push_str("\nin maintenance: takes and gives nothing by itself");
+    }
     for node in &status.nodes {
+        let maintenance = if node.maintenance { ", in maintenance" } else { "" };
         let kind = if node.heartbeatd == Some(false) { ", heartbeat 3.0.6" } else { "" };
         let fencing = match node.fencing {
             Some(tries) => format!(", not known to be off ({tries} attempts to fence it)"),
             None => String::new(),
         };
-        add(&mut out, format_args!("node  {:<20} {}{kind}{fencing}", node.name, node.status));
+        add(&mut out, format_args!("node  {:<20} {}{maintenance}{kind}{fencing}", node.name, node.status));
         for file in &node.differs {
             add(&mut out, format_args!("  {file} differs from ours"));
         }

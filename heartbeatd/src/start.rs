@@ -154,6 +154,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 async fn assemble(places: &Places, settings: &Settings, config: Config) -> Result<Driver, StartError> {
     let ha_cf = &config.ha_cf;
     let store = Store::new(&places.state);
+    let maintenance = store.maintenance()?;
     let uuid = store.uuid(ha_cf.uuid, &ha_cf.local)?;
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let generation = store.next_generation(ha_cf.generation, seconds)?;
@@ -206,6 +207,7 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         pinger,
         server,
         store,
+        maintenance,
         config,
     }))
 }

@@ -3,6 +3,8 @@
 //! A third machine asks all the time who has the address. Two may answer at once for no longer than what is left of the
 //! lease when the other node takes over.
 
+mod orders;
+
 use lab::{
     BEAT, ClaimWatch, Claims, Cluster, DIRECTORS, LAN, OwnerWatch, Plan, Process, Result, VIP, clock, wait_until,
 };
@@ -58,6 +60,11 @@ struct Pair {
 impl Pair {
     /// lvs1 runs `program` and has the address, which is at home there; lvs2 runs heartbeatd.
     fn new(program: &str, times: Times) -> Result<Self> {
+        Self::with(program, times, &format!("lvs1 {VIP}/24/eth0\n"))
+    }
+
+    /// The same with more in haresources.
+    fn with(program: &str, times: Times, haresources: &str) -> Result<Self> {
         let plan = Plan::default()
             .plug("lvs1", LAN, &["192.168.60.130/24 brd +"])
             .plug("lvs2", LAN, &["192.168.60.131/24 brd +"])
@@ -75,7 +82,7 @@ impl Pair {
                 deadtime - 1
             );
             node.write("/etc/ha.d/ha.cf", &ha_cf)?;
-            node.write("/etc/ha.d/haresources", &format!("lvs1 {VIP}/24/eth0\n"))?;
+            node.write("/etc/ha.d/haresources", haresources)?;
             node.write_with_mode("/etc/ha.d/authkeys", "auth 1\n1 sha1 a-secret-of-the-lab\n", 0o600)?;
             daemons.push(node.start("heartbeatd", &[&lab::program(program)?, "run"])?);
         }

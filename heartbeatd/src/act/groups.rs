@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Instant;
@@ -127,6 +128,14 @@ impl Groups {
     #[must_use]
     pub fn is_configured_by(&self, other: &Config) -> bool {
         self.ha_cf == other.ha_cf && self.groups.iter().map(|running| &running.group).eq(&other.groups)
+    }
+
+    /// The group of that name, which is its first resource as written, or the one with that address.
+    ///
+    /// # Errors
+    /// What to tell whoever named it.
+    pub fn find(&self, name: &str) -> Result<GroupId, String> {
+        named(self.groups.iter().map(|running| &running.group), name)
     }
 
     /// Whether this node could serve: every ldirectord has done its first round, or does not run here.
@@ -269,7 +278,7 @@ impl Groups {
             report(self.vips.announce(now, &spec));
         }
         if give {
-            log::error!("{} is taken off again and again: the other node is to have its group", gone.ip);
+            log::error!("{} is taken off again and again: the other node should rather have its group", gone.ip);
         }
         give.then_some(id)
     }
@@ -464,6 +473,17 @@ fn addresses(group: &Group) -> impl Iterator<Item = &VipSpec> {
     })
 }
 
+fn named<'a>(groups: impl Iterator<Item = &'a Group> + Clone, name: &str) -> Result<GroupId, String> {
+    let has = |group: &Group, ip: IpAddr| addresses(group).any(|spec| spec.address == ip);
+    let by_name = groups.clone().position(|group| group.key() == name);
+    // No address stands in two groups.
+    let by_address = || name.parse().ok().and_then(|ip| groups.clone().position(|group| has(group, ip)));
+    by_name.or_else(by_address).map(GroupId).ok_or_else(|| {
+        let names: Vec<&str> = groups.map(Group::key).collect();
+        format!("there is no group {name:?} in haresources: there are {}", names.join(", "))
+    })
+}
+
 /// The socket of the ldirectord that serves the group's `ldirectord::FILE`.
 fn ldirectord_socket(group: &Group, sockets: &Path) -> Option<PathBuf> {
     let config = group.resources.iter().find_map(|resource| match &resource.kind {
@@ -485,4 +505,34 @@ pub fn plan(config: &Config) -> Result<core::Plan, core::PlanError> {
         overlaps: group.resources.iter().all(|resource| resource.kind.overlaps()),
     });
     core::Plan::new(groups.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_name_and_by_an_address_and_the_others_are_told() {
+        let address = |written: &str, ip: &str| Resource {
+            written: written.to_owned(),
+            kind: ResourceKind::Address(VipSpec {
+                address: ip.parse().unwrap(),
+                prefix: None,
+                interface: None,
+                label: None,
+                broadcast: None,
+            }),
+        };
+        let group = |resources| Group { home: "lvs1".into(), resources };
+        let groups = [
+            group(vec![address("IPaddr2::192.0.2.1/24", "192.0.2.1"), address("2001:db8::1", "2001:db8::1")]),
+            group(vec![address("192.0.2.2", "192.0.2.2")]),
+        ];
+        let found = |name| named(groups.iter(), name);
+        assert_eq!(found("IPaddr2::192.0.2.1/24"), Ok(GroupId(0)));
+        assert_eq!((found("192.0.2.1"), found("2001:DB8:0::1")), (Ok(GroupId(0)), Ok(GroupId(0))));
+        assert_eq!(found("192.0.2.2"), Ok(GroupId(1)));
+        let why = "there is no group \"192.0.2.3\" in haresources: there are IPaddr2::192.0.2.1/24, 192.0.2.2";
+        assert_eq!(found("192.0.2.3"), Err(why.to_owned()));
+    }
 }

@@ -1,5 +1,6 @@
 //! What a node must remember from one life of its daemon to the next: its UUID and the number of
-//! its generation (spec/heartbeat.md 5.1, 5.2), in the files and the form heartbeat has them.
+//! its generation (spec/heartbeat.md 5.1, 5.2), in the files and the form heartbeat has them, and
+//! whether it is in maintenance.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -23,7 +24,7 @@ pub enum StoreError {
     /// A file could not be read or written.
     #[error("cannot {what} {}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `remove`.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -99,6 +100,36 @@ impl Store {
     /// It cannot be stored.
     pub fn save_generation(&self, generation: u64) -> Result<(), StoreError> {
         self.write(&self.generation_file(), format!("{generation:>15}\n").as_bytes())
+    }
+
+    /// Whether the administrator has put this node into maintenance.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub fn maintenance(&self) -> Result<bool, StoreError> {
+        let path = self.maintenance_file();
+        path.try_exists().map_err(|source| failed("read", &path, source))
+    }
+
+    /// Stores that, so that it survives a loss of power. Waits for the disk.
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub fn save_maintenance(&self, on: bool) -> Result<(), StoreError> {
+        let path = self.maintenance_file();
+        if on {
+            return self.write(&path, b"As long as this file is here heartbeatd takes and gives nothing by itself.\n");
+        }
+        let remove = || match fs::remove_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+            Ok(()) => File::open(&self.folder)?.sync_all(),
+        };
+        remove().map_err(|source| failed("remove", &path, source))
+    }
+
+    fn maintenance_file(&self) -> PathBuf {
+        self.folder.join("maintenance")
     }
 
     fn generation_file(&self) -> PathBuf {
@@ -182,6 +213,19 @@ mod tests {
         assert_eq!(next(1_795_167_504).value, 1_795_167_505);
         assert_eq!(next(5), Known { value: 1_795_167_506, fresh: false });
         assert_eq!(next(1_800_000_000).value, 1_800_000_000);
+    }
+
+    #[test]
+    fn maintenance_is_remembered_until_it_is_over() {
+        let (_folder, store) = store();
+        assert!(!store.maintenance().unwrap());
+        store.save_maintenance(false).unwrap();
+        for _ in 0..2 {
+            store.save_maintenance(true).unwrap();
+            assert!(Store::new(&store.folder).maintenance().unwrap());
+        }
+        store.save_maintenance(false).unwrap();
+        assert!(!store.maintenance().unwrap());
     }
 
     #[test]

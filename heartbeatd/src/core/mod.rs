@@ -117,6 +117,8 @@ pub enum Event {
         /// Comes back with the answer.
         ticket: Ticket,
     },
+    /// The administrator begins or ends maintenance: nothing is taken or given but by hand. May come before the start.
+    Maintenance(bool),
     /// The files were read again, and keys taken over from them.
     FilesRead(Files),
     /// Orderly stop; ends with [`Action::Stopped`].
@@ -268,6 +270,7 @@ impl Node {
             Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
             Event::Fenced { attempt, ok } => self.takeover.fenced(now, attempt, ok, &mut fx),
             Event::ConfirmDead { node, ticket } => self.takeover.confirm_dead(now, &node, ticket, &mut fx),
+            Event::Maintenance(on) => self.takeover.set_maintenance(now, on, &mut fx),
             Event::FilesRead(files) => self.takeover.set_files(now, files, &mut fx),
             Event::Stop => {
                 self.stopping = true;
@@ -344,6 +347,12 @@ impl Node {
     #[must_use]
     pub fn speaks_to_its_like(&self) -> bool {
         !self.takeover.peer_is_old()
+    }
+
+    /// Whether nothing is taken or given but by an administrator.
+    #[must_use]
+    pub fn is_maintained(&self) -> bool {
+        self.takeover.is_maintained()
     }
 
     /// The generation of the present life.

@@ -43,6 +43,8 @@ pub enum Notice {
     FenceFailed { node: String },
     FencedButAlive { node: String },
     ConfirmedDead { node: String },
+    Maintenance { on: bool },
+    NothingTaken { node: String },
     LateHeartbeat { node: String, interval_ms: u64, deadtime_ms: u64 },
     Lost { node: String, count: u64, from: u64, to: u64 },
     LostALot { node: String },
@@ -111,6 +113,7 @@ impl Notice {
         use Notice as N;
         match self {
             N::LocalStatus { .. }
+            | N::Maintenance { on: false }
             | N::Generation { .. }
             | N::LinkUp { .. }
             | N::LinkDead { .. }
@@ -149,6 +152,8 @@ impl Notice {
             | N::TakeoverCancelled
             | N::ShutdownComplete { .. } => Level::Info,
             N::PeerDead { .. }
+            | N::Maintenance { on: true }
+            | N::NothingTaken { .. }
             | N::NotFenced { .. }
             | N::ConfirmedDead { .. }
             | N::LateHeartbeat { .. }
@@ -240,6 +245,15 @@ impl fmt::Display for Notice {
                  device resets another machine, or none"
             ),
             N::ConfirmedDead { node } => write!(f, "an administrator says that {node} is off"),
+            N::Maintenance { on: true } => f.write_str(
+                "maintenance is on: this node keeps what it has, and takes and gives nothing by itself, until \
+                 \"lvsctl maintenance off\"",
+            ),
+            N::Maintenance { on: false } => f.write_str("maintenance is over"),
+            N::NothingTaken { node } => write!(
+                f,
+                "maintenance is on: nothing of {node} is taken before \"lvsctl maintenance off\" or \"lvsctl takeover\""
+            ),
             N::LateHeartbeat { node, interval_ms, deadtime_ms } => {
                 let over = if interval_ms > deadtime_ms { " (> deadtime)" } else { "" };
                 write!(f, "Late heartbeat: Node {node}: interval {interval_ms} ms{over}")

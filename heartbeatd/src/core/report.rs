@@ -27,6 +27,7 @@ impl Node {
                     .map_or(Vec::new(), |_| self.takeover.differing_files().into_iter().map(str::to_owned).collect()),
                 ping: false,
                 fencing: peer.and_then(|_| self.takeover.unfenced()),
+                maintenance: peer.map_or(self.takeover.is_maintained(), |_| self.takeover.peer_is_maintained()),
             }
         });
         let pings = self.pings.each().map(|(name, alive)| NodeStatus {
@@ -37,6 +38,7 @@ impl Node {
             differs: Vec::new(),
             ping: true,
             fencing: None,
+            maintenance: false,
         });
         let groups = settings.plan.iter().map(|(id, group)| {
             let ours = matches!(self.takeover.state(id), Some(State::Held | State::Offering));
@@ -58,6 +60,7 @@ impl Node {
             longest_gap_ms: millis(self.longest_gap),
             refused: std::collections::BTreeMap::new(),
             ipfail: self.pings.acts(),
+            maintenance: self.takeover.is_maintained(),
         }
     }
 

@@ -296,6 +296,7 @@ mod tests {
             differs: Vec::new(),
             ping,
             fencing: None,
+            maintenance: false,
         };
         Status {
             node: "node1".into(),
@@ -310,6 +311,7 @@ mod tests {
             longest_gap_ms: 0,
             refused: std::collections::BTreeMap::new(),
             ipfail: true,
+            maintenance: false,
         }
     }
 

@@ -37,9 +37,9 @@ pub fn read(program: &str, standby: bool, arguments: &[String]) -> Order {
     };
     if standby {
         let announced = Some(if word == "failback" { "foreign" } else { word }.to_owned());
-        Order::Ask { announced, request: Request::Standby { set } }
+        Order::Ask { announced, request: Request::Standby { set, group: None } }
     } else {
-        Order::Ask { announced: None, request: Request::Takeover { set } }
+        Order::Ask { announced: None, request: Request::Takeover { set, group: None } }
     }
 }
 
@@ -60,11 +60,10 @@ mod tests {
     #[test]
     fn failback_puts_things_where_they_belong() {
         let announced = Some("foreign".to_owned());
-        assert_eq!(order(true, "failback"), Order::Ask { announced, request: Request::Standby { set: Set::Foreign } });
-        assert_eq!(
-            order(false, "failback"),
-            Order::Ask { announced: None, request: Request::Takeover { set: Set::Local } }
-        );
+        let request = Request::Standby { set: Set::Foreign, group: None };
+        assert_eq!(order(true, "failback"), Order::Ask { announced, request });
+        let request = Request::Takeover { set: Set::Local, group: None };
+        assert_eq!(order(false, "failback"), Order::Ask { announced: None, request });
     }
 
     #[test]

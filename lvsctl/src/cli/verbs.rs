@@ -55,6 +55,8 @@ enum Verb {
     Standby(cluster::Switch),
     /// Take resource groups from the other director; returns when this one has them
     Takeover(cluster::Switch),
+    /// Let this director keep what it has, and take and give nothing by itself, also after a restart
+    Maintenance(cluster::Maintenance),
     /// Say that a director which is silent and could not be fenced is off: its groups are taken then
     ConfirmDead(cluster::Dead),
     /// Send no new connections to a real server, wait until the present ones have ended, and delete it; with
@@ -95,6 +97,7 @@ pub(super) fn run(arguments: &[OsString]) -> u8 {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Standby(arguments) => cluster::standby(arguments),
         Verb::Takeover(arguments) => cluster::takeover(arguments),
+        Verb::Maintenance(arguments) => cluster::maintenance(&arguments),
         Verb::ConfirmDead(arguments) => cluster::confirm_dead(&arguments),
         Verb::Drain(arguments) => drain::drain(&arguments),
         Verb::Undrain(arguments) => drain::undrain(&arguments),

@@ -31,17 +31,30 @@ pub enum Request {
         /// Which groups.
         #[serde(default)]
         set: Set,
+        /// This one alone, by its name in [`GroupStatus`] or an address that it has; with [`Set::All`] only. Refused where
+        /// the peer is heartbeat 3.0.6.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
     },
     /// Takes groups from the peer. Answered like [`Request::Standby`]. Rank operate.
     Takeover {
         /// Which groups.
         #[serde(default)]
         set: Set,
+        /// This one alone, as for [`Request::Standby`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
     },
     /// Says that a node which waits to be fenced is off: it was seen, or switched off by hand. Rank operate.
     ConfirmDead {
         /// Its name.
         node: String,
+    },
+    /// Begins or ends maintenance of this node: it keeps what it has, and takes and gives nothing by itself. Kept over
+    /// restarts; answered when it is stored. Rank operate.
+    Maintenance {
+        /// Begins.
+        on: bool,
     },
     /// Reads the files again, as SIGHUP does. Rank operate.
     Reload {},
@@ -67,6 +80,9 @@ pub struct Status {
     /// Whether the node that reaches fewer ping nodes gives its groups to the other.
     #[serde(default)]
     pub ipfail: bool,
+    /// Whether this node is in maintenance.
+    #[serde(default)]
+    pub maintenance: bool,
 }
 
 /// One node.
@@ -90,6 +106,9 @@ pub struct NodeStatus {
     /// It is silent and not yet known to be off: attempts to fence it so far. Nothing of it is taken before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fencing: Option<u32>,
+    /// It is another heartbeatd, or this node, and in maintenance: it takes and gives nothing by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub maintenance: bool,
 }
 
 /// One link to a node.

@@ -303,7 +303,11 @@ impl Takeover {
     /// Spec 6.3: our own groups, unless it has them or we do.
     fn classic_acquire_own(&mut self, fx: &mut Vec<Effect>) {
         let fresh = self.classic.stage != Stage::Stable;
-        if self.leaving || self.classic.other_held.has(Bags::FOREIGN) || self.classic.held.has(Bags::LOCAL) {
+        if self.leaving
+            || self.maintenance
+            || self.classic.other_held.has(Bags::FOREIGN)
+            || self.classic.held.has(Bags::LOCAL)
+        {
             if fresh {
                 fx.push(Effect::Note(Notice::LocalAcquisitionCompleted { none: true }));
             }
@@ -425,6 +429,9 @@ impl Takeover {
 
     /// Spec 6.6b, and what could not be started here (fault 4: the original leaves it down on both).
     fn classic_give_pending(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.maintenance {
+            return;
+        }
         let due = |bag: &Bags| self.classic.pending.has(*bag) && self.classic.held.has(*bag);
         let Some(set) = [Bags::LOCAL, Bags::FOREIGN].into_iter().find(due) else { return };
         match self.classic_give(now, set, fx) {
@@ -433,6 +440,17 @@ impl Takeover {
                 self.classic.again_at = None;
             }
             Err(_) => self.classic.again_at = Some(now + TRY_AGAIN),
+        }
+    }
+
+    /// What maintenance has kept from being done.
+    pub(super) fn classic_after_maintenance(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.is_legacy() {
+            return self.legacy_tick(now, fx);
+        }
+        if self.classic.stage == Stage::Stable && self.classic.standby == Standby::Not {
+            self.classic_acquire_own(fx);
+            self.classic_give_pending(now, fx);
         }
     }
 

@@ -53,16 +53,26 @@ impl Takeover {
         self.fences && !self.leaving && has_something
     }
 
-    pub(super) fn begin_fencing(&mut self, was_old: bool, fx: &mut Vec<Effect>) {
+    pub(super) fn begin_fencing(&mut self, now: Instant, was_old: bool, fx: &mut Vec<Effect>) {
         if self.fencing.is_some() {
             return;
         }
         self.said_off = false;
         self.peer = Peer::Unfenced;
-        let attempt = self.next_attempt();
-        self.fencing = Some(Fencing { was_old, tries: 1, attempt, again_at: None });
-        fx.push(Effect::Note(Notice::Fencing { node: self.other.clone() }));
-        fx.push(Effect::Fence(attempt));
+        self.fencing = Some(Fencing { was_old, tries: 0, attempt: self.attempts, again_at: Some(now) });
+        if self.maintenance {
+            fx.push(Effect::Note(Notice::NothingTaken { node: self.other.clone() }));
+        }
+        self.tick_fencing(now, fx);
+    }
+
+    /// Maintenance has begun: nothing is switched off before its end.
+    pub(super) fn put_off_fencing(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if let Some(fencing) = &mut self.fencing
+            && fencing.again_at.replace(now).is_none()
+        {
+            fx.push(Effect::StopFencing);
+        }
     }
 
     /// Never the same twice: what ends late is nobody's answer.
@@ -133,6 +143,9 @@ impl Takeover {
         }
         let attempt = self.next_attempt();
         if let Some(fencing) = &mut self.fencing {
+            if fencing.tries == 0 {
+                fx.push(Effect::Note(Notice::Fencing { node: self.other.clone() }));
+            }
             fencing.again_at = None;
             fencing.tries = fencing.tries.saturating_add(1);
             fencing.attempt = attempt;
@@ -141,6 +154,6 @@ impl Takeover {
     }
 
     pub(super) fn fencing_deadline(&self) -> Option<Instant> {
-        self.fencing.and_then(|fencing| fencing.again_at)
+        self.fencing.filter(|_| !self.maintenance).and_then(|fencing| fencing.again_at)
     }
 }

@@ -153,7 +153,9 @@ impl Takeover {
     /// Asks for what is at home here and does not run: when this node is ready, unless both start and
     /// nobody has anything that could be worse off.
     pub(super) fn legacy_tick(&mut self, now: Instant, fx: &mut Vec<Effect>) {
-        let may = self.active && !self.leaving && !self.letting_go && (self.ready || !self.legacy.established);
+        let may = self.active
+            && !(self.leaving || self.letting_go || self.maintenance)
+            && (self.ready || !self.legacy.established);
         if !may {
             return self.legacy.asked.clear();
         }

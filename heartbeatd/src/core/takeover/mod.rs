@@ -12,6 +12,7 @@ mod bags;
 mod classic;
 mod fencing;
 mod legacy;
+mod maintenance;
 mod native;
 mod peer;
 mod requests;
@@ -113,6 +114,8 @@ pub(crate) struct Takeover {
     /// Every group has been in somebody's hands since communication came up.
     settled: bool,
     leaving: bool,
+    /// Nothing is taken or given but by an administrator.
+    maintenance: bool,
     /// Everything is let go to come back as a new life.
     letting_go: bool,
     serving: bool,
@@ -150,6 +153,7 @@ impl Takeover {
             ready: false,
             settled: false,
             leaving: false,
+            maintenance: false,
             letting_go: false,
             serving: false,
             left: false,
@@ -168,10 +172,10 @@ impl Takeover {
             tag,
             state: unit.state,
             term: if unit.is_here() { unit.term } else { unit.seen },
-            will: unit.will(self.leaving),
+            will: unit.will(self.leaving, self.maintenance),
         });
-        let Self { active, ready, settled, life, files, .. } = *self;
-        Word { active, ready, settled, life, heard: None, files, groups: groups.collect() }
+        let Self { active, ready, settled, maintenance, life, files, .. } = *self;
+        Word { active, ready, settled, maintenance, life, heard: None, files, groups: groups.collect() }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.

@@ -133,7 +133,7 @@ impl Takeover {
             if self.switch.as_ref().is_some_and(|switch| switch.kind == SwitchKind::Give) {
                 self.end_switch(Err(Refusal::PeerDead), fx);
             }
-            self.begin_fencing(was_old, fx);
+            self.begin_fencing(now, was_old, fx);
             if self.active {
                 self.settle(now, fx);
             }
@@ -183,6 +183,9 @@ impl Takeover {
     fn note_death(&mut self, fx: &mut Vec<Effect>) {
         let node = self.other.clone();
         match self.peer {
+            Peer::Gone(Gone::Dead | Gone::Left) if self.maintenance => {
+                fx.push(Effect::Note(Notice::NothingTaken { node }));
+            }
             Peer::Gone(Gone::Dead) => {
                 if !self.fences && !std::mem::replace(&mut self.told_unfenced, true) {
                     fx.push(Effect::Note(Notice::NotFenced { node: node.clone() }));

@@ -21,11 +21,13 @@ impl Refusal {
             | Self::PeerStarting
             | Self::PeerNotReady
             | Self::Busy
+            | Self::Maintenance
             | Self::PeerInFlux
             | Self::NotReady => true,
             Self::Leaving
             | Self::PeerDead
             | Self::PeerUnable
+            | Self::PeerMaintained
             | Self::NothingHeld
             | Self::AlreadyHeld
             | Self::OldPeer
@@ -77,6 +79,14 @@ pub enum Refusal {
     /// It stops, or has just failed to start them.
     #[error("the other node cannot take them: it is stopping, or has just failed to start them")]
     PeerUnable,
+    /// It takes nothing.
+    #[error(
+        "the other node is in maintenance: \"lvsctl maintenance off\" there, or take them there with \"lvsctl takeover\""
+    )]
+    PeerMaintained,
+    /// Nothing is given that no administrator asks for.
+    #[error("this node is in maintenance")]
+    Maintenance,
     /// Another switch is under way.
     #[error("resources are being moved, try again when the cluster is stable")]
     Busy,
@@ -174,6 +184,9 @@ impl Takeover {
         ticket: Option<Ticket>,
         fx: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
+        if ticket.is_none() && self.maintenance {
+            return Err(Refusal::Maintenance);
+        }
         let groups = self.may_standby(which)?;
         let switch = Switch { kind: SwitchKind::Give, ticket, groups, until: now + SWITCH_WITHIN };
         if self.peer == Peer::Old {
@@ -212,6 +225,7 @@ impl Takeover {
             let unable = |id: &GroupId| self.said(*id).is_some_and(|said| said.will == Will::Unable);
             match (word.active, word.ready) {
                 (false, _) => return Err(Refusal::PeerStarting),
+                (true, _) if word.maintenance => return Err(Refusal::PeerMaintained),
                 (true, false) => return Err(Refusal::PeerNotReady),
                 (true, true) if held.iter().any(unable) => return Err(Refusal::PeerUnable),
                 (true, true) => {}

@@ -165,7 +165,7 @@ impl Takeover {
         if said.will == Will::Wanting {
             unit.give = Some(Why::Takeover);
             unit.away = unit.home;
-        } else if self.auto_failback && !unit.home && ready && said.will == Will::Willing {
+        } else if self.auto_failback && !self.maintenance && !unit.home && ready && said.will == Will::Willing {
             unit.give = Some(Why::Failback);
             let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
             fx.push(Effect::Note(Notice::Failback { group, node: self.other.clone() }));
@@ -174,7 +174,7 @@ impl Takeover {
 
     fn case(&self, id: GroupId, said: Option<Said>) -> Option<(Other, Case)> {
         let unit = self.units.get(id.0)?;
-        let will = unit.will(self.leaving);
+        let will = unit.will(self.leaving, self.maintenance);
         let able = will != Will::Unable;
         let mut case = Case {
             ours: true,

@@ -24,7 +24,7 @@ pub enum State {
 /// How much a node wants a group that nobody holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Will {
-    /// It is leaving, or has just failed to start the group.
+    /// It is leaving or in maintenance, or has just failed to start the group.
     Unable,
     /// Its operator sent the group away, or it failed to start it once: only if the other cannot.
     Reluctant,
@@ -124,12 +124,14 @@ impl Unit {
         }
     }
 
-    /// How much we want it now.
-    pub fn will(&self, leaving: bool) -> Will {
+    /// How much we want it now. In maintenance only what the operator asks for is taken.
+    pub fn will(&self, leaving: bool, maintenance: bool) -> Will {
         if leaving || self.retry_at.is_some() {
             Will::Unable
         } else if self.want_until.is_some() {
             Will::Wanting
+        } else if maintenance {
+            Will::Unable
         } else if self.away || self.failed {
             Will::Reluctant
         } else {

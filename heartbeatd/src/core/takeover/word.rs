@@ -10,7 +10,7 @@
 //!     │ │   │          │             └ digests of our ha.cf, haresources and authkeys
 //!     │ │   │          └ your present life, and number of your last status that we took in
 //!     │ │   └ our present life: a number drawn at its beginning
-//!     │ └ a: communication is up, r: ready, s: settled
+//!     │ └ a: communication is up, r: ready, s: settled, m: in maintenance
 //!     └ version
 //! ```
 //!
@@ -47,6 +47,8 @@ pub struct Word {
     pub ready: bool,
     /// It has seen every group in somebody's hands since it started.
     pub settled: bool,
+    /// It takes and gives nothing but by an administrator.
+    pub maintenance: bool,
     /// Its present life.
     pub life: u64,
     /// The receiver's life and the number of its last status, as far as it took them in.
@@ -115,7 +117,7 @@ fn hex(text: &str) -> Result<u64, Unreadable> {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("1 ")?;
-        let flags = [(self.active, 'a'), (self.ready, 'r'), (self.settled, 's')];
+        let flags = [(self.active, 'a'), (self.ready, 'r'), (self.settled, 's'), (self.maintenance, 'm')];
         if flags.iter().all(|(set, _)| !set) {
             f.write_char('-')?;
         }
@@ -172,7 +174,16 @@ impl FromStr for Word {
         let groups: Result<Vec<Said>, Unreadable> = words.take(MAX_GROUPS).map(str::parse).collect();
         let flag = |letter| flags.contains(letter);
         let (life, files) = (hex(life)?, files.parse()?);
-        Ok(Self { active: flag('a'), ready: flag('r'), settled: flag('s'), life, heard, files, groups: groups? })
+        Ok(Self {
+            active: flag('a'),
+            ready: flag('r'),
+            settled: flag('s'),
+            maintenance: flag('m'),
+            life,
+            heard,
+            files,
+            groups: groups?,
+        })
     }
 }
 
@@ -194,21 +205,21 @@ mod tests {
     proptest! {
         #[test]
         fn every_word_comes_back_as_it_was(
-            flags in any::<[bool; 3]>(),
+            flags in any::<[bool; 4]>(),
             life in any::<u64>(),
             heard in any::<Option<(u64, u64)>>(),
             files in any::<[u32; 3]>(),
             groups in prop::collection::vec(any_said(), 0..20),
         ) {
-            let [active, ready, settled] = flags;
+            let [active, ready, settled, maintenance] = flags;
             let [ha_cf, haresources, authkeys] = files;
             let files = Files { ha_cf, haresources, authkeys };
-            let word = Word { active, ready, settled, life, heard, files, groups };
+            let word = Word { active, ready, settled, maintenance, life, heard, files, groups };
             prop_assert_eq!(word.to_string().parse(), Ok(word));
         }
 
         #[test]
-        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [ars-]{1,3} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
+        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [arsm-]{1,4} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
             let _: Result<Word, _> = text.parse();
             let _: Result<Word, _> = tail.parse();
         }

@@ -24,6 +24,7 @@ fn word(states: [State; 2]) -> Word {
         active: true,
         ready: true,
         settled: true,
+        maintenance: false,
         life: 7,
         heard: None,
         files: Files::default(),

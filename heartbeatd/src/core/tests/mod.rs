@@ -2,6 +2,7 @@
 
 mod faults;
 mod fencing;
+mod maintenance;
 mod membership;
 mod stories;
 mod traces;

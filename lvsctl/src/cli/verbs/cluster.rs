@@ -54,6 +54,26 @@ pub(super) struct Switch {
     /// Which groups
     #[arg(value_enum, default_value_t)]
     set: Set,
+    /// One group alone, by its first resource as "status --cluster" names it, or an address that it has
+    #[arg(long, conflicts_with = "set")]
+    group: Option<String>,
+    #[command(flatten)]
+    at: Where,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Switched {
+    /// Nothing is taken or given by itself
+    On,
+    /// What was left undone is done at once
+    Off,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Maintenance {
+    /// Whether
+    #[arg(value_enum)]
+    state: Switched,
     #[command(flatten)]
     at: Where,
 }
@@ -92,13 +112,21 @@ struct Cluster {
 }
 
 /// `lvsctl standby`: answered when the peer has the groups.
-pub(super) fn standby(Switch { set, at }: Switch) -> u8 {
-    done(ask::<IgnoredAny>(&at, heartbeatd::SPEAKS, None, &heartbeatd::Request::Standby { set: set.into() }))
+pub(super) fn standby(Switch { set, group, at }: Switch) -> u8 {
+    let request = heartbeatd::Request::Standby { set: set.into(), group };
+    done(ask::<IgnoredAny>(&at, heartbeatd::SPEAKS, None, &request))
 }
 
 /// `lvsctl takeover`: answered when this node has the groups.
-pub(super) fn takeover(Switch { set, at }: Switch) -> u8 {
-    done(ask::<IgnoredAny>(&at, heartbeatd::SPEAKS, None, &heartbeatd::Request::Takeover { set: set.into() }))
+pub(super) fn takeover(Switch { set, group, at }: Switch) -> u8 {
+    let request = heartbeatd::Request::Takeover { set: set.into(), group };
+    done(ask::<IgnoredAny>(&at, heartbeatd::SPEAKS, None, &request))
+}
+
+/// `lvsctl maintenance`: answered when it is in force and stored.
+pub(super) fn maintenance(Maintenance { state, at }: &Maintenance) -> u8 {
+    let request = heartbeatd::Request::Maintenance { on: matches!(state, Switched::On) };
+    done(ask::<IgnoredAny>(at, heartbeatd::SPEAKS, None, &request))
 }
 
 /// `lvsctl confirm-dead`: answered when it is known here.
@@ -212,7 +240,7 @@ mod tests {
     async fn answer_one(mut server: Server<heartbeatd::Request>) {
         let call = server.next_call().await;
         let refused = match &call.request {
-            heartbeatd::Request::Standby { set } => format!("cannot give {set:?}"),
+            heartbeatd::Request::Standby { set, group: None } => format!("cannot give {set:?}"),
             other => panic!("not asked for: {other:?}"),
         };
         call.answer::<()>(Err(Fault::new("refused", refused)));
@@ -237,7 +265,7 @@ mod tests {
             });
         });
         ready.recv().expect("it listens");
-        let request = heartbeatd::Request::Standby { set: Set::Local.into() };
+        let request = heartbeatd::Request::Standby { set: Set::Local.into(), group: None };
         let answer = ask::<IgnoredAny>(&at(&directory), heartbeatd::SPEAKS, None, &request);
         assert_eq!(crate::diag::chain(&answer.expect_err("refused")), "cannot give Local");
     }

@@ -26,10 +26,14 @@ macro_rules! line {
 }
 
 fn nodes(out: &mut String, status: &heartbeatd::Status) {
-    let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused, ipfail: _ } = status;
+    let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused, ipfail: _, maintenance } =
+        status;
     let moving = if *stable { "" } else { ", moving" };
     line!(out, "{node} holds {holds} groups{moving}");
-    for NodeStatus { name, status, links, heartbeatd, ping, fencing, differs } in nodes {
+    if *maintenance {
+        line!(out, "  in maintenance: it keeps what it has, and takes and gives nothing by itself");
+    }
+    for NodeStatus { name, status, links, heartbeatd, ping, fencing, differs, maintenance } in nodes {
         let kind = match (ping, heartbeatd) {
             (true, _) => " (pinged)",
             (false, Some(false)) => " (heartbeat)",
@@ -41,7 +45,8 @@ fn nodes(out: &mut String, status: &heartbeatd::Status) {
         });
         line!(
             out,
-            "  node {name}{kind}: {status}{fencing}{}{}",
+            "  node {name}{kind}: {status}{}{fencing}{}{}",
+            if *maintenance { ", in maintenance" } else { "" },
             if links.is_empty() { "" } else { "; " },
             links.join(", ")
         );
