@@ -27,7 +27,7 @@ use crate::act::helper::{self, Helpers, RebootWanted};
 use crate::act::identity::{Store, StoreError};
 use crate::act::watchdog::Watchdog;
 use crate::config::{self, Config, Loaded, Medium, Problem};
-use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
+use crate::core::{Action, Event, GroupId, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
 use crate::media::{Interfaces, Media, Pinger, Reason, Refused};
 use crate::wire::{Form, Keys};
 
@@ -398,6 +398,9 @@ impl Driver {
     fn status(&self) -> Status {
         let mut status = self.node.report();
         status.refused = self.refused.by_reason();
+        for (at, group) in status.groups.iter_mut().enumerate() {
+            group.duplicates = self.groups.duplicates(GroupId(at));
+        }
         for link in status.nodes.iter_mut().flat_map(|node| &mut node.links) {
             link.trouble = self
                 .media

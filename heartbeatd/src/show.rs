@@ -68,6 +68,10 @@ pub fn text(status: &Status) -> String {
         let holder = group.holder.as_deref().unwrap_or("nobody");
         let failed = group.failed.as_deref().map(|why| format!(", {why}")).unwrap_or_default();
         add(&mut out, format_args!("group {:<20} at {holder}, home {}{failed}", group.name, group.home));
+        for found in &group.duplicates {
+            let others = found.also_at.join(" and ");
+            add(&mut out, format_args!("  {} is also at {others}: two machines have it", found.address));
+        }
     }
     for (reason, count) in &status.refused {
         add(&mut out, format_args!("refused {count} packets: {reason}"));

@@ -185,7 +185,8 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         ha_cf.pings.iter().enumerate().flat_map(|(node, ping)| ping.hosts.iter().map(move |host| (node, *host)));
     let pinger = Pinger::new(hosts.collect(), token, every, Instant::now()).map_err(system("open sockets to ping"))?;
     let server = Server::bind(listen(&settings.sockets, &ha_cf.local)).await.map_err(daemon::StartError::from)?;
-    let groups = Groups::open(&config, &settings.sockets).map_err(system("get hold of the interfaces"))?;
+    let groups = Groups::open(&config, settings, &places.pid_file.with_extension("started"))
+        .map_err(system("get hold of the interfaces"))?;
     let watch = Watch::open().map_err(system("hear about interfaces"))?;
     let kernel = route::Client::open().map_err(system("ask about interfaces"))?;
     let signals = Signals::new().map_err(system("catch signals"))?;

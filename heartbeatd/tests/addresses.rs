@@ -205,6 +205,34 @@ fn both_forms_are_announced_at_once_and_none_after_the_release() {
 }
 
 #[test]
+fn each_address_is_announced_as_often_as_its_own_schedule_says() {
+    in_a_network_of_its_own("each_address_is_announced_as_often_as_its_own_schedule_says", async {
+        std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").unwrap();
+        std::fs::write("/proc/sys/net/ipv6/conf/default/router_solicitations", "0").unwrap();
+        cable("10.99.0.1/24");
+        let ms = Duration::from_millis;
+        let mut vips = vips(9);
+        let (four, six) = (vip("10.99.0.50", None, None), vip("2001:db8::50", Some(128), Some("hb0")));
+        vips.announce_by(four.address, Schedule { after: vec![ms(0), ms(200)], refresh: None });
+        vips.announce_by(six.address, Schedule { after: vec![ms(0)], refresh: Some(ms(1000)) });
+        let start = Instant::now();
+        for spec in [&four, &six] {
+            vips.put_on(start, spec).unwrap();
+        }
+        // What the kernel itself sends for new addresses (MLD) has gone out.
+        tokio::time::sleep(ms(1500)).await;
+        let before = sent();
+        // An ARP request and a reply, and one neighbour advertisement.
+        assert_eq!((vips.announce(start, &four), vips.announce(start, &six)), (vec![], vec![]));
+        assert_eq!(sent() - before, 3);
+        for (at, frames) in [(100, 3), (250, 5), (900, 5), (1050, 6), (1500, 6), (2100, 7)] {
+            assert_eq!(vips.tick(start + ms(at), |_| true), [], "{at}");
+            assert_eq!(sent() - before, frames, "{at}");
+        }
+    });
+}
+
+#[test]
 fn an_interface_that_is_down_is_told_once() {
     in_a_network_of_its_own("an_interface_that_is_down_is_told_once", async {
         cable("10.99.0.1/24");

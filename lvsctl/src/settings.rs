@@ -6,7 +6,12 @@
 //!
 //! [ldirectord]
 //! user = "ldirectord"      # whom it becomes after start, if there is such a user
+//!
+//! [heartbeatd.announce."192.0.2.1"]
+//! refresh = 60             # seconds
 //! ```
+
+pub mod announce;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +45,8 @@ pub struct Settings {
     pub sockets: PathBuf,
     /// ldirectord's own.
     pub ldirectord: Ldirectord,
+    /// heartbeatd's own.
+    pub heartbeatd: Heartbeatd,
 }
 
 /// How ldirectord reaches the IPVS table.
@@ -53,6 +60,14 @@ pub enum IpvsAccess {
     Helper,
     /// The kernel, and nothing else.
     Direct,
+}
+
+/// Settings of heartbeatd that its files have no place for, which a heartbeat may read as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Heartbeatd {
+    /// How virtual addresses are announced.
+    pub announce: announce::Announcements,
 }
 
 /// Settings of ldirectord that `ldirectord.cf` has no place for.
@@ -91,7 +106,12 @@ pub struct NoUser(String);
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ipvs: IpvsAccess::Auto, sockets: SOCKET_DIRECTORY.into(), ldirectord: Ldirectord::default() }
+        Self {
+            ipvs: IpvsAccess::Auto,
+            sockets: SOCKET_DIRECTORY.into(),
+            ldirectord: Ldirectord::default(),
+            heartbeatd: Heartbeatd::default(),
+        }
     }
 }
 

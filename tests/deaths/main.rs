@@ -3,10 +3,11 @@
 //! A third machine asks all the time who has the address. Two may answer at once for no longer than what is left of the
 //! lease when the other node takes over.
 
+mod forms;
 mod orders;
 
 use lab::{
-    BEAT, ClaimWatch, Claims, Cluster, DIRECTORS, LAN, OwnerWatch, Plan, Process, Result, VIP, clock, wait_until,
+    BEAT, ClaimWatch, Claims, Cluster, DIRECTORS, LAN, Node, OwnerWatch, Plan, Process, Result, VIP, clock, wait_until,
 };
 use rustix::process::Signal;
 use std::thread::sleep;
@@ -65,10 +66,15 @@ impl Pair {
 
     /// The same with more in haresources.
     fn with(program: &str, times: Times, haresources: &str) -> Result<Self> {
+        Self::prepared(program, times, haresources, |_| Ok(()))
+    }
+
+    /// The same with more files on both nodes.
+    fn prepared(program: &str, times: Times, haresources: &str, prepare: impl Fn(&Node) -> Result<()>) -> Result<Self> {
         let plan = Plan::default()
-            .plug("lvs1", LAN, &["192.168.60.130/24 brd +"])
-            .plug("lvs2", LAN, &["192.168.60.131/24 brd +"])
-            .plug("client", LAN, &["192.168.60.10/24"])
+            .plug("lvs1", LAN, &["192.168.60.130/24 brd +", "fd00:60::130/64"])
+            .plug("lvs2", LAN, &["192.168.60.131/24 brd +", "fd00:60::131/64"])
+            .plug("client", LAN, &["192.168.60.10/24", "fd00:60::10/64"])
             .plug("lvs1", BEAT, &["10.60.0.130/24 brd +"])
             .plug("lvs2", BEAT, &["10.60.0.131/24 brd +"]);
         let cluster = Cluster::new(plan)?;
@@ -83,6 +89,7 @@ impl Pair {
             );
             node.write("/etc/ha.d/ha.cf", &ha_cf)?;
             node.write("/etc/ha.d/haresources", haresources)?;
+            prepare(node)?;
             node.write_with_mode("/etc/ha.d/authkeys", "auth 1\n1 sha1 a-secret-of-the-lab\n", 0o600)?;
             daemons.push(node.start("heartbeatd", &[&lab::program(program)?, "run"])?);
         }

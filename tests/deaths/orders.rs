@@ -21,7 +21,7 @@ impl Pair {
         Ok(())
     }
 
-    fn status(&self, at: usize) -> Result<serde_json::Value> {
+    pub(super) fn status(&self, at: usize) -> Result<serde_json::Value> {
         let (status, output) = self.lvsctl(at, &["status", "--cluster", "--json"])?;
         assert_eq!(status, 0, "{output}");
         Ok(serde_json::from_str::<serde_json::Value>(&output).expect("JSON")["heartbeatd"].clone())

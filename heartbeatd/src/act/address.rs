@@ -18,6 +18,7 @@ use lvs::netlink::route::Client;
 use super::announce::{Announcements, Schedule};
 use super::guard::{Guard, Watched};
 use super::lease::{Due, Lease, Leases};
+use super::probe::{Mac, Place};
 use super::silence::Silence;
 use crate::config::VipSpec;
 use crate::media::interface::computed_broadcast;
@@ -102,6 +103,11 @@ impl Vips {
             silence: Silence::open()?,
             held: BTreeMap::new(),
         })
+    }
+
+    /// This address is announced by a schedule of its own.
+    pub fn announce_by(&mut self, ip: IpAddr, schedule: Schedule) {
+        self.announcements.by(ip, schedule);
     }
 
     /// From now on the guard takes the addresses off should we die, those that are on already too.
@@ -261,6 +267,17 @@ impl Vips {
     #[must_use]
     pub fn interface_of(&self, ip: IpAddr) -> Option<u32> {
         self.held.get(&ip).map(|held| held.address.interface)
+    }
+
+    /// Where these addresses are, as far as they are on and have neighbours; and the hardware addresses of this machine.
+    pub fn places(&mut self, ips: &[IpAddr]) -> (Vec<Place>, Vec<Mac>) {
+        let Ok(links) = self.kernel.links() else { return (Vec::new(), Vec::new()) };
+        let place = |ip: &IpAddr| {
+            let interface = self.interface_of(*ip)?;
+            let link = links.iter().find(|link| link.index == interface && link.resolves)?;
+            Some(Place { ip: *ip, interface, mac: link.mac? })
+        };
+        (ips.iter().filter_map(place).collect(), links.iter().filter_map(|link| link.mac).collect())
     }
 
     /// The addresses we have put on.

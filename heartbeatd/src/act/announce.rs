@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use lvs::settings::announce::Announce;
+
 /// How often one address is announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
@@ -25,10 +27,31 @@ impl Default for Schedule {
     }
 }
 
+/// What an entry of `lvs.toml` leaves open of the other one's.
+const COUNT: u32 = 10;
+const INTERVAL: Duration = Duration::from_millis(500);
+
+impl Schedule {
+    /// As an entry of `lvs.toml` has it.
+    #[must_use]
+    pub fn configured(entry: &Announce) -> Self {
+        let after = match (entry.count, entry.interval) {
+            (None, None) => Self::default().after,
+            (count, interval) => {
+                let interval = interval.unwrap_or(INTERVAL);
+                (0..count.unwrap_or(COUNT)).map(|at| interval * at).collect()
+            }
+        };
+        Self { after, refresh: entry.refresh }
+    }
+}
+
 /// The addresses being announced.
 #[derive(Debug, Default)]
 pub struct Announcements {
     schedule: Schedule,
+    /// Of addresses that have one of their own.
+    own: BTreeMap<IpAddr, Schedule>,
     running: BTreeMap<IpAddr, Running>,
 }
 
@@ -41,16 +64,22 @@ struct Running {
 }
 
 impl Announcements {
-    /// None yet; all will follow the schedule.
+    /// None yet; all will follow the schedule but those that are given another.
     #[must_use]
     pub fn new(schedule: Schedule) -> Self {
-        Self { schedule, running: BTreeMap::new() }
+        Self { schedule, own: BTreeMap::new(), running: BTreeMap::new() }
+    }
+
+    /// This address will follow another one, from its next start on.
+    pub fn by(&mut self, address: IpAddr, schedule: Schedule) {
+        self.own.insert(address, schedule);
     }
 
     /// The address has come on: the first announcement is due at once. An address that is being
     /// announced starts over.
     pub fn start(&mut self, now: Instant, address: IpAddr) {
-        if let Some(first) = self.schedule.after.first() {
+        let schedule = self.own.get(&address).unwrap_or(&self.schedule);
+        if let Some(first) = schedule.after.first() {
             self.running.insert(address, Running { since: now, sent: 0, next: now + *first });
         }
     }
@@ -63,11 +92,12 @@ impl Announcements {
     /// The addresses to announce now, each once however late it is.
     pub fn due(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut due = Vec::new();
-        let Schedule { after, refresh } = &self.schedule;
-        self.running.retain(|address, running| {
+        let Self { schedule, own, running } = self;
+        running.retain(|address, running| {
             if running.next > now {
                 return true;
             }
+            let Schedule { after, refresh } = own.get(address).unwrap_or(schedule);
             due.push(*address);
             // What should have gone out in the meantime is not made up for.
             while running.sent < after.len() && running.since + after[running.sent] <= now {
@@ -121,6 +151,29 @@ mod tests {
         let schedule = Schedule { after: vec![Duration::ZERO], refresh: Some(Duration::from_secs(20)) };
         assert_eq!(times(schedule), [0, 20_000, 40_000, 60_000]);
         assert_eq!(times(Schedule { after: vec![], refresh: None }), [0; 0]);
+    }
+
+    #[test]
+    fn an_entry_of_the_settings_says_how_often_how_far_apart_and_how_long() {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        let entry = |count, interval, refresh| Schedule::configured(&Announce { count, interval, refresh });
+        assert_eq!(times(entry(Some(3), Some(ms(200)), None)), [0, 200, 400]);
+        assert_eq!(times(entry(Some(3), None, Some(s(20)))), [0, 500, 1000, 21_000, 41_000]);
+        assert_eq!(times(entry(None, Some(ms(10)), None)).len(), 10);
+        assert_eq!(entry(None, None, None), Schedule::default());
+    }
+
+    #[test]
+    fn each_address_follows_its_own() {
+        let now = Instant::now();
+        let mut announcements = Announcements::default();
+        announcements.by(OTHER, Schedule { after: vec![Duration::ZERO], refresh: Some(Duration::from_secs(1)) });
+        announcements.start(now, VIP);
+        announcements.start(now, OTHER);
+        assert_eq!(announcements.due(now), [VIP, OTHER]);
+        assert_eq!(announcements.due(now + Duration::from_millis(60)), [VIP]);
+        assert_eq!(announcements.due(now + Duration::from_secs(10)), [VIP, OTHER]);
+        assert_eq!(announcements.due(now + Duration::from_secs(11)), [OTHER]);
     }
 
     #[test]

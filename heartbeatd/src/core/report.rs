@@ -7,7 +7,7 @@ use super::{Node, State};
 
 impl Node {
     /// The snapshot for `status` and `watch`. What only the driver knows is left empty:
-    /// trouble with media, refused datagrams.
+    /// trouble with media, refused datagrams, addresses that others have as well.
     #[must_use]
     pub fn report(&self) -> Status {
         let stable = self.is_stable();
@@ -48,6 +48,7 @@ impl Node {
                 name: group.key.clone(),
                 home: group.home.clone(),
                 holder,
+                duplicates: Vec::new(),
                 failed: self.takeover.failed(id).then(|| "could not be started here".to_owned()),
             }
         });

@@ -133,7 +133,19 @@ pub struct GroupStatus {
     /// Who has it now, as far as this node knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+    /// Its addresses that are here and for which other machines on the link answer too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<Duplicate>,
     /// Why it does not run here although it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// An address of this node that another machine has as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duplicate {
+    /// The address.
+    pub address: std::net::IpAddr,
+    /// Hardware addresses of those who answer for it, such as `02:00:00:00:00:01`.
+    pub also_at: Vec<String>,
 }

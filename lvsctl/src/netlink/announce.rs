@@ -1,23 +1,44 @@
 //! Telling the neighbours where a virtual address now lives, and asking whether somebody else
 //! has it.
 //!
-//! The frames are plain values ([`frame`]); only [`Announcer`] and [`holder`] touch a network.
-//! Both need `CAP_NET_RAW`.
+//! The frames are plain values ([`frame`]); only [`Announcer`], [`holder`] and [`holders`] touch a
+//! network. They need `CAP_NET_RAW`.
 
 pub mod echo;
 pub mod frame;
 mod packet_address;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, SockFilter, Socket, Type};
 
 use packet_address::packet_address;
 
-/// How often [`holder`] asks; a single question may be lost.
+/// How often [`holder`] and [`holders`] ask; a single question may be lost.
 const QUESTIONS: u32 = 3;
+
+/// Lets neighbour advertisements through and nothing else of IPv6: a director that serves it has other things to do than
+/// to copy every packet (classic BPF; offsets in an Ethernet frame, RFC 2464 and RFC 4861 4.4).
+const ADVERTISEMENTS: [SockFilter; 6] = {
+    /// Load the byte at, jump if it is, return so many bytes (linux/bpf_common.h).
+    const LOAD: u16 = 0x30;
+    const IS: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    [
+        SockFilter::new(LOAD, 0, 0, 20),
+        SockFilter::new(IS, 0, 3, 58),
+        SockFilter::new(LOAD, 0, 0, 54),
+        SockFilter::new(IS, 0, 1, 136),
+        SockFilter::new(RETURN, 0, 0, LONGEST as u32),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+};
+
+/// What is read of an answer.
+const LONGEST: usize = 128;
 
 /// Sends announcements on any interface.
 ///
@@ -74,7 +95,8 @@ impl Announcer {
 }
 
 /// Which other machine on the link answers for `ip`: its hardware address, or `None` if none
-/// does within `patience`. Waits that long, so a program with a loop calls it on another thread.
+/// does within `patience`. The first to answer, if there are several: [`holders`] waits for all.
+/// Waits that long, so a program with a loop calls it on another thread.
 ///
 /// Asks as duplicate address detection does (RFC 5227, RFC 4862), so nobody learns a wrong
 /// address from the question.
@@ -82,17 +104,62 @@ impl Announcer {
 /// # Errors
 /// Without `CAP_NET_RAW`, or if the interface is gone or down.
 pub fn holder(interface: u32, mac: [u8; 6], ip: IpAddr, patience: Duration) -> io::Result<Option<[u8; 6]>> {
-    let question = match ip {
-        IpAddr::V4(ip) => frame::arp_probe(mac, ip).to_vec(),
-        IpAddr::V6(ip) => frame::neighbour_solicitation(mac, ip).to_vec(),
+    let mut found = None;
+    ask(interface, mac, &[ip], patience, |_, other| {
+        found = Some(other);
+        true
+    })?;
+    Ok(found)
+}
+
+/// Which other machines on the link answer for these addresses within `patience`, all of them: those that answer for
+/// one, by that address. Asks as [`holder`] does; waits for `patience` in any case, once for each family of addresses.
+///
+/// # Errors
+/// As [`holder`].
+pub fn holders(
+    interface: u32,
+    mac: [u8; 6],
+    ips: &[IpAddr],
+    patience: Duration,
+) -> io::Result<BTreeMap<IpAddr, BTreeSet<[u8; 6]>>> {
+    let mut found: BTreeMap<IpAddr, BTreeSet<[u8; 6]>> = BTreeMap::new();
+    let (of_4, of_6): (Vec<IpAddr>, Vec<IpAddr>) = ips.iter().partition(|ip| ip.is_ipv4());
+    for ips in [of_4, of_6] {
+        ask(interface, mac, &ips, patience, |ip, other| {
+            found.entry(ip).or_default().insert(other);
+            false
+        })?;
+    }
+    Ok(found)
+}
+
+/// Asks for addresses of one family, and says who answers until it was told that this is enough.
+fn ask(
+    interface: u32,
+    mac: [u8; 6],
+    ips: &[IpAddr],
+    patience: Duration,
+    mut answered: impl FnMut(IpAddr, [u8; 6]) -> bool,
+) -> io::Result<()> {
+    let question = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => frame::arp_probe(mac, *ip).to_vec(),
+        IpAddr::V6(ip) => frame::neighbour_solicitation(mac, *ip).to_vec(),
     };
-    let protocol = frame::protocol(&question);
-    let mut socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(protocol.to_be()))))?;
-    let link = packet_address(interface, protocol, frame::BROADCAST)?;
+    let questions: Vec<Vec<u8>> = ips.iter().map(question).collect();
+    let Some(first) = questions.first() else { return Ok(()) };
+    // Protocol 0 until it is bound: nothing is queued that has not passed the filter.
+    let mut socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    if ips.iter().any(IpAddr::is_ipv6) {
+        socket.attach_filter(&ADVERTISEMENTS)?;
+    }
+    let link = packet_address(interface, frame::protocol(first), frame::BROADCAST)?;
     socket.bind(&link)?;
     let start = Instant::now();
     for turn in 1..=QUESTIONS {
-        socket.send_to(&question, &link)?;
+        for question in &questions {
+            socket.send_to(question, &link)?;
+        }
         let end = start + patience * turn / QUESTIONS;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -100,19 +167,21 @@ pub fn holder(interface: u32, mac: [u8; 6], ip: IpAddr, patience: Duration) -> i
                 break;
             }
             socket.set_read_timeout(Some(left))?;
-            let mut received = [0; 128];
+            let mut received = [0; LONGEST];
             let length = match socket.read(&mut received) {
-                Ok(length) => length,
+                Ok(length) => length.min(received.len()),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            match frame::claim(&received[..length.min(received.len())], ip) {
-                Some(other) if other != mac => return Ok(Some(other)),
-                _ => {}
+            for ip in ips {
+                match frame::claim(&received[..length], *ip) {
+                    Some(other) if other != mac && answered(*ip, other) => return Ok(()),
+                    _ => {}
+                }
             }
         }
     }
-    Ok(None)
+    Ok(())
 }

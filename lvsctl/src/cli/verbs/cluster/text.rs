@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Cluster;
-use crate::control::heartbeatd::{self, GroupStatus, LinkStatus, NodeStatus};
+use crate::control::heartbeatd::{self, Duplicate, GroupStatus, LinkStatus, NodeStatus};
 use crate::control::ldirectord::{self, RealState, RealStatus, VirtualStatus};
 
 /// The cluster in lines for a terminal.
@@ -54,10 +54,13 @@ fn nodes(out: &mut String, status: &heartbeatd::Status) {
             line!(out, "    {} there differs from ours", differs.join(" and "));
         }
     }
-    for GroupStatus { name, home, holder, failed } in groups {
+    for GroupStatus { name, home, holder, duplicates, failed } in groups {
         let holder = holder.as_deref().unwrap_or("nobody that is known");
         let failed = failed.as_ref().map_or_else(String::new, |why| format!("; failed here: {why}"));
         line!(out, "  group {name} of {home}: held by {holder}{failed}");
+        for Duplicate { address, also_at } in duplicates {
+            line!(out, "    {address} is also at {}: two machines have it", also_at.join(" and "));
+        }
     }
     let refused: Vec<String> = refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
     if !refused.is_empty() {
