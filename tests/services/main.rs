@@ -37,6 +37,7 @@ mod alerts;
 mod apache;
 mod bind;
 mod commands;
+mod confinement;
 mod dovecot;
 mod echo;
 mod freeradius;

@@ -49,6 +49,11 @@ impl Place {
         Some(Self { name, number: NUMBER.fetch_add(1, Ordering::Relaxed), directory })
     }
 
+    /// Reports the test as skipped.
+    pub fn skip(&self, why: &str) {
+        skip(&format!("services {}: {why}", self.name));
+    }
+
     /// What the test is called.
     pub fn name(&self) -> &'static str {
         self.name
