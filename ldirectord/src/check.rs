@@ -112,7 +112,7 @@ pub async fn run(check: &Check, tools: &Tools) -> Report {
         Check::Off => Err("checktype=off: not checked".to_owned()),
         Check::Impossible(why) => Err((*why).to_owned()),
         Check::Connect(target) => {
-            let silent = format!("500 Timeout Alarm: {} does not answer to a connection attempt", target.at);
+            let silent = || format!("500 Timeout Alarm: {} does not answer to a connection attempt", target.at);
             within(target.timeout, silent, connect::check(target)).await
         }
         // Each attempt has its own deadline.
@@ -135,12 +135,12 @@ async fn converse(
     match probe {
         Probe::None => Ok("nothing to negotiate".to_owned()),
         Probe::Http(request) => {
-            let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);
+            let silent = || format!("500 Timeout Alarm: {} did not answer completely", request.at);
             *words = Some("500 Timeout Alarm".to_owned());
             within(*timeout, silent, http::check(request, &tools.web, &tools.tls, words)).await
         }
         Probe::HttpProxy(request) => {
-            let silent = format!("500 Timeout Alarm: {} did not answer completely", request.at);
+            let silent = || format!("500 Timeout Alarm: {} did not answer completely", request.at);
             *words = Some("500 Timeout Alarm".to_owned());
             within(*timeout, silent, http::check_through(request, &tools.tls, words)).await
         }
@@ -184,13 +184,13 @@ fn random<const N: usize>() -> Result<[u8; N], String> {
     }
 }
 
-/// The one deadline.
+/// The one deadline; `silent` says what it means that it has passed.
 async fn within(
     limit: Duration,
-    silent: String,
+    silent: impl FnOnce() -> String,
     check: impl Future<Output = Result<String, String>>,
 ) -> Result<String, String> {
-    timeout(limit, check).await.unwrap_or(Err(silent))
+    timeout(limit, check).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// A duration for people: `340 us`, `12 ms`, `5.0 s`.

@@ -309,6 +309,9 @@ impl Held {
         }
         let mut noted = Noted::Unchanged;
         self.update(r, |server| noted = server.verdict.note(result.is_ok(), limit));
+        if noted == Noted::Unchanged {
+            return;
+        }
         let (service, real) = (self.name.clone(), ServerName::real(&self.service.reals[r]));
         let why = result.as_ref().err().cloned().unwrap_or_default();
         match noted {

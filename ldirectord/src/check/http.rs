@@ -52,7 +52,7 @@ impl Web {
 /// line, or the whole body where that is not what it should be.
 pub async fn check(request: &Http, web: &Web, tls: &Tls, words: &mut Option<String>) -> Result<String, String> {
     let converse = async |unexpected: &mut _| {
-        let url = url(request)?;
+        let url = request.url.get(|| url(request)).clone()?;
         let own = || client(request, tls).map(Some);
         let client = match url.domain() {
             None if !request.verify => web.client(tls)?,
@@ -96,16 +96,24 @@ async fn follow(
     own: &(dyn Fn() -> Result<Option<Client>, String> + Sync),
     question: &Question<'_>,
     mut url: Url,
-    mut host: Option<&str>,
+    host: Option<&str>,
     unexpected: &mut Option<String>,
 ) -> Result<String, String> {
-    let mut at = question.at.to_string();
+    let header = |host: &str| HeaderValue::from_str(host).map_err(|_| format!("\"{host}\" cannot be a Host header"));
+    let mut host = host.map(header).transpose()?;
+    // Who is asked, for messages, if it is not whom the question is about.
+    let mut another = None;
     for _ in 0..=MAX_REDIRECTS {
-        let response = ask(&client, question.method, &url, host, &at).await?;
+        let response = ask(&client, question.method, &url, host.as_ref()).await.map_err(|error| {
+            let at = another.take().unwrap_or_else(|| question.at.to_string());
+            let why = root(&error);
+            let what = if error.is_connect() { "500 Can't connect to" } else { "500 no answer from" };
+            format!("{what} {at} ({why})")
+        })?;
         let Some(next) = redirect(&url, &response) else { return judge(question, response, unexpected).await };
         if next.origin() != url.origin() && !question.proxied {
             // Another server is asked by its own name.
-            (host, at) = (None, authority(&next));
+            (host, another) = (None, Some(authority(&next)));
         }
         if next.domain().is_some()
             && let Some(own) = own()?
@@ -127,6 +135,8 @@ fn builder(tls: &Tls, verify: bool) -> Result<ClientBuilder, String> {
         .pool_max_idle_per_host(0)
         // A connection lives for one question, and the whole check has a deadline: nothing has to be kept alive.
         .tcp_keepalive(None)
+        .tcp_keepalive_interval(None)
+        .tcp_keepalive_retries(None)
         .tcp_user_timeout(None)
         .tcp_nodelay(false)
         .redirect(reqwest::redirect::Policy::none())
@@ -173,25 +183,17 @@ fn url(request: &Http) -> Result<Url, String> {
     Url::parse(&text).map_err(|error| format!("\"{text}\" is not a URL ({error})"))
 }
 
-/// One request; `at` is who is asked, for messages.
-async fn ask(client: &Client, method: Method, url: &Url, host: Option<&str>, at: &str) -> Result<Response, String> {
+/// One request.
+async fn ask(client: &Client, method: Method, url: &Url, host: Option<&HeaderValue>) -> reqwest::Result<Response> {
     let verb = match method {
         Method::Get => reqwest::Method::GET,
         Method::Head => reqwest::Method::HEAD,
     };
     let mut request = client.request(verb, url.clone()).header(CONNECTION, HeaderValue::from_static("close"));
     if let Some(host) = host {
-        let host = HeaderValue::from_str(host).map_err(|_| format!("\"{host}\" cannot be a Host header"))?;
         request = request.header(HOST, host);
     }
-    request.send().await.map_err(|error| {
-        let why = root(&error);
-        if error.is_connect() {
-            format!("500 Can't connect to {at} ({why})")
-        } else {
-            format!("500 no answer from {at} ({why})")
-        }
-    })
+    request.send().await
 }
 
 fn authority(url: &Url) -> String {
@@ -244,7 +246,7 @@ async fn body(mut response: Response) -> String {
             break;
         }
     }
-    String::from_utf8_lossy(&body).into_owned()
+    String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// The first cause: "error sending request for url" helps nobody.

@@ -8,7 +8,7 @@ use lvs::ipvs::{Family, Forward, ServiceKey};
 
 use super::address::RealLine;
 use super::model::{
-    Check, Connect, Credentials, Dns, Encryption, External, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method,
+    Check, Connect, Credentials, Derived, Dns, Encryption, External, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method,
     Negotiate, Ping, Probe, Radius, Secret, SimpleTcp, Sip, Smtp, Sql, SqlEngine, Transport, Udp,
 };
 use super::pattern::Pattern;
@@ -277,6 +277,7 @@ impl Plan<'_, '_> {
             server_name: virtual_host.as_deref().and_then(name_of),
             host: virtual_host.unwrap_or_else(|| bracketed(server.at.ip())),
             receive: words.receive,
+            url: Derived::default(),
         };
         let scheme = if tls { "https://" } else { "http://" };
         let absolute = server.line.probe.as_ref().and_then(|(request, _)| {

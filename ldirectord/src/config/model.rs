@@ -21,8 +21,8 @@ use lvs::ipvs::{Destination, Family, Service, ServiceKey};
 pub use alert::{Alert, AlertDuring};
 pub use check::{AgentCheck, Check, Connect, External, Negotiate, Ping, Probe};
 pub use probe::{
-    Credentials, Dns, Encryption, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method, Radius, SimpleTcp, Sip, Smtp, Sql,
-    SqlEngine, Transport, Udp,
+    Credentials, Derived, Dns, Encryption, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method, Radius, SimpleTcp, Sip,
+    Smtp, Sql, SqlEngine, Transport, Udp,
 };
 pub use secret::Secret;
 

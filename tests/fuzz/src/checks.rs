@@ -10,8 +10,8 @@ use std::time::Duration;
 use ldirectord::agent::{Said, Stance};
 use ldirectord::check::{self, Report, Tools};
 use ldirectord::config::model::{
-    AgentCheck, Check, Credentials, Dns, Encryption, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method, Negotiate,
-    Probe, Radius, Secret, SimpleTcp, Sip, Smtp, Sql, SqlEngine, Transport, Udp,
+    AgentCheck, Check, Credentials, Derived, Dns, Encryption, Ftp, Grpc, Http, HttpProxy, Ldap, Mailbox, Method,
+    Negotiate, Probe, Radius, Secret, SimpleTcp, Sip, Smtp, Sql, SqlEngine, Transport, Udp,
 };
 use ldirectord::config::{self, Fixed, Pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -186,6 +186,7 @@ fn stream_check(kind: u8, at: SocketAddr) -> Check {
             host: "127.0.0.1".to_owned(),
             server_name: None,
             receive: receive(),
+            url: Derived::default(),
         }),
         15 => Probe::HttpProxy(HttpProxy {
             at,

@@ -9,14 +9,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::testing::{answer, closed_port, report, run, server};
 use crate::config::Pattern;
-use crate::config::model::{Check, Http, HttpProxy, Method, Negotiate, Probe};
+use crate::config::model::{Check, Derived, Http, HttpProxy, Method, Negotiate, Probe};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nTest Page";
 
 fn get(at: SocketAddr) -> Http {
     let host = at.ip().to_string();
     let (method, path) = (Method::Get, "/".to_owned());
-    Http { tls: false, verify: false, at, method, path, host, server_name: None, receive: None }
+    Http {
+        tls: false,
+        verify: false,
+        at,
+        method,
+        path,
+        host,
+        server_name: None,
+        receive: None,
+        url: Derived::default(),
+    }
 }
 
 fn expecting(at: SocketAddr, receive: &str) -> Http {

@@ -1,6 +1,8 @@
 //! What the conversation of each service needs to know (spec/ldirectord.md 8.2).
 
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use lvs::ipvs::{Protocol, ServiceKey};
 
@@ -68,6 +70,8 @@ pub struct Http {
     pub server_name: Option<String>,
     /// What the body has to match.
     pub receive: Option<Pattern>,
+    /// The URL that is asked for, with the server's address or its name for SNI.
+    pub url: Derived<Result<reqwest::Url, String>>,
 }
 
 /// One HTTP request through a proxy.
@@ -255,4 +259,40 @@ pub enum SqlEngine {
     Postgres,
     /// Oracle.
     Oracle,
+}
+
+/// What follows from the fields beside it: made when it is first needed, because that takes long, and kept. It makes no
+/// difference between values, and a copy makes its own.
+#[derive(Debug)]
+pub struct Derived<T>(OnceLock<T>);
+
+impl<T> Derived<T> {
+    /// What it is; `make` is always the same.
+    pub fn get(&self, make: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(make)
+    }
+}
+
+impl<T> Default for Derived<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> Clone for Derived<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T> PartialEq for Derived<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Derived<T> {}
+
+impl<T> Hash for Derived<T> {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }

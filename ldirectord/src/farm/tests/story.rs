@@ -172,6 +172,7 @@ fn row_69_checktype_2_is_negotiate_connect_connect_negotiate() {
             host: "192.0.2.1".into(),
             server_name: None,
             receive: None,
+            url: crate::config::model::Derived::default(),
         }),
         timeout: 30 * SECOND,
     };
