@@ -6,8 +6,8 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +26,25 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Whom it becomes. Nothing on a machine belongs to this user.
 const USER: &str = "nobody";
+
+/// Carries out a verb with an `lvs.toml` of its own, and if need be a `/dev` that has what is in this directory and nothing
+/// else but the usual few devices.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn ldirectord(settings: &Path, devices: Option<&Path>, file: &Path, verb: &str) -> Result<Output> {
+    let bind = r#"mount --bind "$0" /etc/ha.d/lvs.toml && dev=$1 && shift && { [ -z "$dev" ] || {
+        for it in null random urandom; do : >"$dev/$it" && mount --bind "/dev/$it" "$dev/$it"; done
+        mount --rbind "$dev" /dev; }; } && exec "$@""#;
+    Command::new("unshare")
+        .args(["--mount", "sh", "-c", bind])
+        .arg(settings)
+        .arg(devices.unwrap_or("".as_ref()))
+        .arg(env::var_os("LVS_LDIRECTORD").unwrap_or_default())
+        .args([file.as_os_str(), verb.as_ref()])
+        .output()
+        .attempt(|| "start ldirectord".into())
+}
 
 /// A daemon in the background, with an `lvs.toml` of its own.
 struct Daemon<'p> {
@@ -56,14 +75,7 @@ impl Daemon<'_> {
 
     /// `ldirectord FILE VERB`, as an administrator types it.
     fn tell(&self, verb: &str) -> Result<()> {
-        let mount = "mount --bind \"$0\" /etc/ha.d/lvs.toml && exec \"$@\"";
-        let output = Command::new("unshare")
-            .args(["--mount", "sh", "-c", mount])
-            .arg(&self.settings)
-            .arg(env::var_os("LVS_LDIRECTORD").unwrap_or_default())
-            .args([self.file.as_os_str(), verb.as_ref()])
-            .output()
-            .attempt(|| "start ldirectord".into())?;
+        let output = ldirectord(&self.settings, None, &self.file, verb)?;
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             Ok(())

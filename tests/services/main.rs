@@ -42,6 +42,7 @@ mod dovecot;
 mod echo;
 mod freeradius;
 mod kamailio;
+mod lines;
 mod mariadb;
 mod mysql_sha2;
 mod news;

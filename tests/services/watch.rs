@@ -185,6 +185,11 @@ impl Watch<'_> {
         answer.map_err(Error::Senseless)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Has another ldirectord take its place: `restart`.
     ///
     /// # Errors
