@@ -27,13 +27,14 @@ const SOON: Duration = Duration::from_secs(30);
 /// Whom it becomes. Nothing on a machine belongs to this user.
 const USER: &str = "nobody";
 
-/// Carries out a verb with an `lvs.toml` of its own, and if need be a `/dev` that has what is in this directory and nothing
+/// Carries out a verb with an `lvs.toml` of its own, with the `sendmail` beside that if there is one, and if need be a `/dev` that has what is in this directory and nothing
 /// else but the usual few devices.
 ///
 /// # Errors
 /// If it cannot be started.
 pub fn ldirectord(settings: &Path, devices: Option<&Path>, file: &Path, verb: &str) -> Result<Output> {
-    let bind = r#"mount --bind "$0" /etc/ha.d/lvs.toml && dev=$1 && shift && { [ -z "$dev" ] || {
+    let bind = r#"mount --bind "$0" /etc/ha.d/lvs.toml && dev=$1 && shift &&
+        for it in "${0%/*}/sendmail"; do [ ! -e "$it" ] || mount --bind "$it" /usr/sbin/sendmail || exit; done && { [ -z "$dev" ] || {
         for it in null random urandom; do : >"$dev/$it" && mount --bind "/dev/$it" "$dev/$it"; done
         mount --rbind "$dev" /dev; }; } && exec "$@""#;
     Command::new("unshare")
@@ -181,6 +182,13 @@ fn a_confined_daemon_does_all_it_must_and_a_program_in_its_confinement_nothing_e
     let pid = fs::read_to_string("/run/ldirectord.confinement.cf.pid").attempt(|| "read the pid".into())?;
     let owner = fs::metadata(format!("/proc/{}", pid.trim())).attempt(|| "look at the daemon".into())?.uid();
     assert_eq!(Some(owner), privilege::user(USER).map(|user| user.uid));
+    // CAP_NET_RAW, for ping, and nothing else, now or by a program that it starts.
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap_or_default();
+    let set = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    for name in ["CapEff", "CapPrm"] {
+        assert_eq!(set(name), Some("0000000000002000"), "{name} in {status}");
+    }
+    assert_eq!((set("CapInh"), set("NoNewPrivs")), (Some("0000000000000000"), Some("1")), "{status}");
 
     // Its log and its monitor file are rotated under it.
     for file in [daemon.log(), monitor.clone()] {
@@ -243,11 +251,28 @@ fn a_confined_daemon_does_all_it_must_and_a_program_in_its_confinement_nothing_e
     assert!(why.contains(confined), "{why}");
     daemon.await_log("programs started by checktype=external cannot write files")?;
 
-    // As it says: a daemon that is started on this file lets it write where its user may.
+    // As it says: a daemon that is started on this file lets it write where its user may. So with the local mailer.
+    let letter = elsewhere.join("letter");
+    let mailer = Path::new("/usr/sbin/sendmail").exists();
+    if mailer {
+        script(&place, "sendmail", &format!("cat >>{}\n", letter.display()))?;
+        daemon.write("emailalert=admin@example.net", &external)?;
+    } else {
+        place.skip("mail by the local mailer: there is no /usr/sbin/sendmail");
+    }
     daemon.tell("restart")?;
     let free = |real: &RealStatus| real.why.as_deref().is_some_and(|why| why.contains("elsewhere=yes"));
     let why = daemon.await_server("what the program may do now", free)?.why.unwrap_or_default();
     assert!(why.contains("shadow=no elsewhere=yes") && why.contains("config=no") && why.contains("gain=no"), "{why}");
+    fs::write(&program, "#!/bin/sh\nexit 0\n").attempt(|| "mend the server".into())?;
+    daemon.await_weight(1)?;
+    if mailer {
+        wait_for("a mail by the local mailer", SOON, || {
+            let text = fs::read_to_string(&letter).unwrap_or_default();
+            let told = text.lines().any(|line| line.starts_with("Subject: ") && line.contains("Restored real server"));
+            if told && text.contains("To: admin@example.net") { Ok(()) } else { Err(text) }
+        })?;
+    }
     daemon.tell("stop")?;
     daemon.await_log("Linux Director Daemon terminated on signal")?;
     // What it could not remove as another user says all the same that it has ended.
