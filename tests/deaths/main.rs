@@ -98,11 +98,14 @@ impl Pair {
         pair.await_owner(0)?;
         // The lease was last renewed at any time within its quarter.
         sleep(Duration::from_millis(700));
-        Ok(Self {
+        let watched = Self {
             claims: Some(ClaimWatch::start(pair.cluster.node("client"), VIP)?),
             owners: Some(OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP)),
             ..pair
-        })
+        };
+        // The third machine has asked, and been answered.
+        sleep(Duration::from_millis(200));
+        Ok(watched)
     }
 
     fn await_owner(&self, at: usize) -> Result<()> {

@@ -9,7 +9,7 @@ mod pair;
 use std::time::Duration;
 
 use lab::{BEAT, LAN, Result};
-use pair::{Kind, NODES, Pair, SOON, Setup, quiet};
+use pair::{Kind, NODES, Pair, SOON, Setup, VIPS, quiet};
 
 /// Each story twice: the original as lvs1, and as lvs2.
 macro_rules! both_ways_round {
@@ -38,6 +38,7 @@ both_ways_round! {
     md5,
     one_link_of_two,
     lost_packets_are_asked_for_again,
+    maintenance_of_ours,
     a_lost_ping_node_moves_everything_and_its_return_moves_it_back,
 }
 
@@ -139,6 +140,41 @@ fn orderly_stops(kinds: [Kind; 2]) -> Result<()> {
         pair.start(at)?;
         pair.await_held(["local", "local"])?;
     }
+    pair.finish_without_conflict(&DEATH)
+}
+
+/// The original cannot be told of it, nor be given a single group: ours takes nothing of it when it dies, and gives it
+/// nothing back when it returns.
+fn maintenance_of_ours(kinds: [Kind; 2]) -> Result<()> {
+    let pair = Pair::running(kinds, &Setup::default())?;
+    let Some(ours) = pair.ours() else {
+        println!("    two originals know no maintenance");
+        return Ok(());
+    };
+    let other = 1 - ours;
+    let (status, why) = pair.lvsctl(ours, &["standby", "--group", &VIPS[ours].to_string()])?;
+    assert!(status == 1 && why.contains("heartbeat 3.0.6, which knows only all, local and foreign"), "{status} {why}");
+    assert_eq!(pair.lvsctl(ours, &["maintenance", "on"])?, (0, String::new()));
+    pair.crash(other)?;
+    quiet(Duration::from_secs(5));
+    pair.await_owners([0, 1].map(|at| (at == ours).then_some(at)), SOON)?;
+    pair.repair(other)?;
+    pair.start(other)?;
+    pair.await_held(["local", "local"])?;
+    pair.await_stable()?;
+    // What is asked for by hand is done.
+    pair.takeover(ours, "all")?;
+    let all = [0, 1].map(|at| if at == ours { "all" } else { "none" });
+    pair.await_held(all)?;
+    pair.crash(other)?;
+    quiet(Duration::from_secs(5));
+    pair.repair(other)?;
+    pair.start(other)?;
+    pair.await_held(all)?;
+    quiet(Duration::from_secs(5));
+    pair.await_held(all)?;
+    assert_eq!(pair.lvsctl(ours, &["maintenance", "off"])?, (0, String::new()));
+    pair.await_held(["local", "local"])?;
     pair.finish_without_conflict(&DEATH)
 }
 

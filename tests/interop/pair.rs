@@ -155,6 +155,18 @@ impl Pair {
         self.node(at).run(&[&self.old_name(at, name)?, set]).map(drop)
     }
 
+    /// Which of the two runs heartbeatd.
+    pub fn ours(&self) -> Option<usize> {
+        self.kinds.iter().position(|kind| *kind == Kind::Ours)
+    }
+
+    /// What `lvsctl` ends with on that node, and prints.
+    pub fn lvsctl(&self, at: usize, arguments: &[&str]) -> Result<(i32, String)> {
+        let lvsctl = lab::program("lvsctl")?;
+        let command: Vec<&str> = [lvsctl.as_str()].into_iter().chain(arguments.iter().copied()).collect();
+        self.node(at).try_run(&command)
+    }
+
     /// What a node says it holds: `cl_status rscstatus`.
     pub fn holds(&self, at: usize) -> Result<String> {
         let program = self.old_name(at, "cl_status")?;
