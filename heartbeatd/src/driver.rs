@@ -25,6 +25,7 @@ use crate::act::fence::Fencer;
 use crate::act::groups::{Groups, News};
 use crate::act::helper::{self, Helpers, RebootWanted};
 use crate::act::identity::{Store, StoreError};
+use crate::act::probe::Finding;
 use crate::act::watchdog::Watchdog;
 use crate::config::{self, Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, GroupId, Heard, History, Level, Node, Notice, Outgoing, Refusal, Ticket, Which};
@@ -213,6 +214,7 @@ impl Driver {
             Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),
             Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
             Wake::News(News::Ready(ready)) => self.tell_ready(ready),
+            Wake::News(News::Found(findings)) => self.found(findings),
             Wake::Fenced(attempt, ok) => self.happen(Event::Fenced { attempt, ok }),
             Wake::Failfast(RebootWanted { program }) => failfast(&program),
             Wake::Asked(call) => self.answer(call),
@@ -337,6 +339,17 @@ impl Driver {
         };
         log::log!(level, "{notice}");
         self.server.notify(notice);
+    }
+
+    fn found(&self, findings: Vec<Finding>) {
+        for finding in findings {
+            let level = match finding {
+                Finding::Duplicate { .. } => log::Level::Error,
+                Finding::Alone { .. } => log::Level::Info,
+            };
+            log::log!(level, "{finding}");
+            self.server.notify(&finding);
+        }
     }
 
     fn signalled(&mut self, signal: Signal) {

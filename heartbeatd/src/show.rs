@@ -83,3 +83,26 @@ fn add(out: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = write!(out, "\n{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maintenance_and_addresses_that_others_have_are_shown() {
+        let status = r#"{"node": "lvs1", "holds": "local", "stable": true, "maintenance": true, "longest_gap_ms": 1, "refused": {},
+            "nodes": [{"name": "lvs1", "status": "active", "links": [], "maintenance": true},
+                      {"name": "lvs2", "status": "active", "links": [{"name": "eth1", "up": true}]}],
+            "groups": [{"name": "192.0.2.1", "home": "lvs1", "holder": "lvs1",
+                        "duplicates": [{"address": "192.0.2.1", "also_at": ["02:00:00:00:00:01"]}]}]}"#;
+        let expected = "\
+lvs1 holds local resources
+in maintenance: takes and gives nothing by itself
+node  lvs1                 active, in maintenance
+node  lvs2                 active
+  link eth1               up
+group 192.0.2.1            at lvs1, home lvs1
+  192.0.2.1 is also at 02:00:00:00:00:01: two machines have it";
+        assert_eq!(text(&serde_json::from_str(status).unwrap()), expected);
+    }
+}

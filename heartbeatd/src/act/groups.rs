@@ -34,7 +34,7 @@ pub use plan::plan;
 use plan::{addresses, ldirectord_socket, named};
 
 /// What the core is to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// A start has ended.
     Acquired {
@@ -52,6 +52,8 @@ pub enum News {
     },
     /// An ldirectord has changed its standing: what [`Groups::is_ready`] is now.
     Ready(bool),
+    /// Other machines answer for addresses that are here, or do no longer: for the log and for watchers.
+    Found(Vec<Finding>),
 }
 
 /// What a group is being made to do.
@@ -252,7 +254,7 @@ impl Groups {
                         self.script_ended(end);
                     }
                 }
-                Beside::Probe(findings) => tell(findings),
+                Beside::Probe(findings) => return News::Found(findings),
                 Beside::Ldirectord => {
                     // The table has been filled, so it is known how it forwards before a switch needs it.
                     self.sync.look();
@@ -577,15 +579,6 @@ fn take_off(vips: &mut Vips, spec: &VipSpec) -> Option<bool> {
         Err(e) => {
             log::error!("cannot take {ip} off: {}; its lease ends it", lvs::diag::chain(&e));
             None
-        }
-    }
-}
-
-fn tell(findings: Vec<Finding>) {
-    for finding in findings {
-        match finding {
-            Finding::Duplicate { .. } => log::error!("{finding}"),
-            Finding::Alone(_) => log::info!("{finding}"),
         }
     }
 }

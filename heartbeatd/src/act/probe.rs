@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lvs::netlink::announce::holders;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 /// After the address was announced: a planned switch is over by then, and so is what is left of the lease of an owner that
@@ -34,7 +35,8 @@ pub struct Place {
 }
 
 /// What was found, told when it changes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Finding {
     /// Others answer.
     #[error(
@@ -48,8 +50,11 @@ pub enum Finding {
         macs: Vec<String>,
     },
     /// They do not any longer.
-    #[error("nobody else answers for {0} any more")]
-    Alone(IpAddr),
+    #[error("nobody else answers for {ip} any more")]
+    Alone {
+        /// The address.
+        ip: IpAddr,
+    },
 }
 
 /// When to ask, and what is known.
@@ -93,7 +98,7 @@ impl Questions {
         }
         asked.others = others;
         if asked.others.is_empty() {
-            return Some(Finding::Alone(ip));
+            return Some(Finding::Alone { ip });
         }
         Some(Finding::Duplicate { ip, macs: asked.others.iter().map(shown).collect() })
     }

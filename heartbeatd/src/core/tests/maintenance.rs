@@ -99,6 +99,24 @@ fn beside_an_old_heartbeat_maintenance_keeps_and_takes_nothing_too() {
 }
 
 #[test]
+fn a_node_in_maintenance_gives_nothing_for_a_lost_ping_node() {
+    let mut pair = Pair::running(Settings { pings: vec!["gateway".into()], ipfail: true, ..settings() });
+    pair.happens(0, Event::PingAnswered(0));
+    pair.happens(0, Event::Maintenance(true));
+    let only_the_other_reaches_it = |pair: &mut Pair| {
+        for _ in 0..25 {
+            pair.happens(1, Event::PingAnswered(0));
+            pair.wait(ms(200));
+        }
+    };
+    only_the_other_reaches_it(&mut pair);
+    assert_eq!(pair.holds(), HERE);
+    pair.happens(0, Event::Maintenance(false));
+    only_the_other_reaches_it(&mut pair);
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
+}
+
+#[test]
 fn one_group_is_given_and_the_others_stay() {
     let mut pair = Pair::running(settings());
     pair.happens(0, Event::Standby { which: Which::Group(GroupId(0)), ticket: Ticket(1) });
