@@ -256,14 +256,17 @@ impl Driver {
         let mut refusals = Vec::new();
         let Self { media, keys, link_of, .. } = self;
         media.take(BUDGET, |at, datagram| match open(keys, datagram) {
-            Ok(message) => heard.push((link_of[at], message)),
+            Ok(message) => heard.push((link_of[at], message, datagram.to_owned())),
             Err(reason) => refusals.push((at, reason)),
         });
         for (at, reason) in refusals {
             self.refused.note(self.media.links()[at].name(), reason);
         }
-        for (link, message) in heard {
+        for (link, message, datagram) in heard {
             let actions = self.node.heard(Instant::now(), link, &message);
+            if actions.contains(&Action::PassOn) {
+                log_media(self.media.send(&datagram));
+            }
             self.carry_out(actions);
         }
     }
@@ -290,6 +293,8 @@ impl Driver {
                         log_media(notices);
                     }
                 }
+                // Done by whoever has the datagram.
+                Action::PassOn => {}
                 Action::Acquire { group, why } => self.groups.acquire(group, why),
                 Action::Release { group, why } => self.groups.release(group, why),
                 Action::Announce { group } => self.groups.announce(group, Instant::now()),

@@ -48,9 +48,14 @@ pub fn text(status: &Status) -> String {
     if status.maintenance {
         out.push_str("\nin maintenance: takes and gives nothing by itself");
     }
+    let many = status.nodes.iter().filter(|node| !node.ping).count() > 2;
     for node in &status.nodes {
         let maintenance = if node.maintenance { ", in maintenance" } else { "" };
-        let kind = if node.heartbeatd == Some(false) { ", heartbeat 3.0.6" } else { "" };
+        let kind = match (node.heartbeatd, many) {
+            (Some(false), false) => ", heartbeat 3.0.6",
+            (Some(false), true) => ", heartbeat 3.0.6, which cannot be one of more than two: nothing is taken over",
+            (Some(true) | None, true | false) => "",
+        };
         let fencing = match node.fencing {
             Some(tries) => format!(", not known to be off ({tries} attempts to fence it)"),
             None => String::new(),

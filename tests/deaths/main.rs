@@ -5,6 +5,7 @@
 
 mod forms;
 mod orders;
+mod three;
 
 use lab::{
     BEAT, ClaimWatch, Claims, Cluster, DIRECTORS, LAN, Node, OwnerWatch, Plan, Process, Result, VIP, clock, wait_until,

@@ -1,8 +1,9 @@
 //! What must hold at every moment of every run.
 //!
-//! 1. **Never two owners while the nodes hear each other.** A node that hears the other and
+//! 1. **Never two owners while the nodes hear each other**, themselves or through a third. A node that hears another and
 //!    is heard by it takes a group only from a holder that offers it; and once each has
-//!    heard a status that the other sent after both had the address, one has let go.
+//!    heard a status that the other sent after both had the address, one has let go. Two that hear
+//!    each other only through a third do not keep it both either.
 //! 2. **Never two owners because one was stopped.** Whoever takes a group from a node that
 //!    is down or not run finds its address gone: its lease has ended (where deadtime leaves
 //!    room for a lease of a whole second).
@@ -11,15 +12,17 @@
 //!    a node is in service. Recordings of what a node said may delay that until the node that has
 //!    just started can tell them.
 //! 4. **Failback exactly when configured**: nothing goes home by itself where the holder has
-//!    `auto_failback off`, nor before its home is ready; in the end everything is at home where
+//!    `auto_failback off`, nor before its home is ready, nor to a later home; in the end everything is at home where
 //!    nobody sent it away and both have it on.
 //! 5. **A planned switch leaves no gap**: a group that may overlap is let go when the other
 //!    has its address, not before.
 //! 6. **A node that was stopped for longer than deadtime lets go before it speaks.**
 
+use std::ops::Range;
+
 use heartbeatd::core::{GroupId, Node, State, Why};
 
-use crate::profile::{MS, Profile, S, Time};
+use crate::profile::{MOST_NODES, MS, Profile, S, Time};
 
 /// More groups than any profile has.
 pub const MOST_GROUPS: usize = 4;
@@ -27,24 +30,34 @@ pub const MOST_GROUPS: usize = 4;
 /// Who has what at one moment, seen by nobody but the world.
 #[derive(Default)]
 pub struct Sight {
-    pub owns: [[bool; MOST_GROUPS]; 2],
-    pub states: [[Option<State>; MOST_GROUPS]; 2],
-    pub runs: [bool; 2],
+    pub owns: [[bool; MOST_GROUPS]; MOST_NODES],
+    pub states: [[Option<State>; MOST_GROUPS]; MOST_NODES],
+    pub runs: [bool; MOST_NODES],
 }
 
 #[derive(Debug, Clone, Default)]
 struct Group {
     none_since: Option<Time>,
     lost_before: u64,
-    both_since: Option<Time>,
-    /// Both began because the giver had offered.
-    planned: bool,
-    /// What each node had sent last when both began.
-    mark: [(u64, u64); 2],
-    /// Each node has heard a status sent after both had it.
-    aware: [bool; 2],
+    /// Of two nodes that both have it; the first is the lower one.
+    both: [[Both; MOST_NODES]; MOST_NODES],
     /// When each node last offered it.
-    offered: [Option<Time>; 2],
+    offered: [Option<Time>; MOST_NODES],
+    /// Who took it last when it was offered.
+    taker: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Both {
+    since: Option<Time>,
+    /// The giver had offered.
+    planned: bool,
+    /// What each had sent last when it began.
+    mark: [(u64, u64); 2],
+    /// Each has heard a status sent after both had it.
+    aware: [bool; 2],
+    /// They hear each other in one way or another since.
+    linked_since: Option<Time>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -54,9 +67,13 @@ struct Side {
     ready: bool,
     /// Not run since.
     asleep: Option<Time>,
-    /// Highest number and generation delivered from the other node, and when.
-    newest: (u64, u64),
-    heard: Option<Time>,
+    /// Highest number and generation delivered from each other node, and when.
+    newest: [(u64, u64); MOST_NODES],
+    heard: [Option<Time>; MOST_NODES],
+    /// When the newest status that it has of each was sent.
+    said: [Option<Time>; MOST_NODES],
+    /// It and each other node hear each other since.
+    mutual: [Option<Time>; MOST_NODES],
     /// Generation and number of the last numbered message it sent.
     sent: (u64, u64),
     stopping: Option<Time>,
@@ -64,9 +81,9 @@ struct Side {
     excuses: bool,
     /// Its clock leapt ahead, the last time.
     leapt: Option<Time>,
-    /// Its present life, and that of the other node which its last status said it had heard.
+    /// Its present life, and that of each other node which its last status said it had heard.
     life: Option<u64>,
-    echoed: Option<u64>,
+    echoed: [Option<u64>; MOST_NODES],
     /// Has lost its count of lives, so that the other node may refuse what it says for a while.
     forgetful: bool,
     /// Was stopped too long: must not speak before it has let go.
@@ -76,7 +93,7 @@ struct Side {
 pub struct Check {
     profile: Profile,
     groups: Vec<Group>,
-    sides: [Side; 2],
+    sides: Vec<Side>,
     lost: u64,
     /// Until then recordings are sent, or the lives of a node are counted anew; `None` where neither ever was.
     doubtful_until: Option<Time>,
@@ -96,7 +113,7 @@ impl Check {
         Self {
             groups: vec![Group { none_since: Some(0), ..Group::default() }; profile.groups.len()],
             profile: profile.clone(),
-            sides: [Side::default(), Side::default()],
+            sides: vec![Side::default(); profile.nodes()],
             lost: 0,
             doubtful_until: None,
             disturbed: 0,
@@ -140,7 +157,15 @@ impl Check {
     pub fn starts(&mut self, node: usize, now: Time) {
         let forgetful = self.sides[node].forgetful;
         self.sides[node] = Side { started: Some(now), forgetful, ..Side::default() };
-        self.sides[1 - node].heard = None;
+        self.sides.iter_mut().for_each(|side| side.heard[node] = None);
+    }
+
+    fn nodes(&self) -> Range<usize> {
+        0..self.sides.len()
+    }
+
+    fn others(&self, node: usize) -> impl Iterator<Item = usize> + use<> {
+        self.nodes().filter(move |other| *other != node)
     }
 
     /// Recordings are sent until then.
@@ -151,7 +176,7 @@ impl Check {
     /// By its own clock the node has heard the other that much earlier; what it excuses of that is its own affair.
     pub fn leaps(&mut self, node: usize, by: Time, now: Time) {
         let side = &mut self.sides[node];
-        side.heard = side.heard.map(|at| at.saturating_sub(by));
+        side.heard = side.heard.map(|heard| heard.map(|at| at.saturating_sub(by)));
         side.leapt = Some(now);
         side.excuses = true;
     }
@@ -160,7 +185,7 @@ impl Check {
     pub fn forgets(&mut self, node: usize) {
         self.doubtful_until = self.doubtful_until.max(Some(0));
         self.sides[node].forgetful = true;
-        self.sides[1 - node].newest = (0, 0);
+        self.sides.iter_mut().for_each(|side| side.newest[node] = (0, 0));
     }
 
     pub fn active(&mut self, node: usize, now: Time) {
@@ -209,10 +234,16 @@ impl Check {
         }
     }
 
-    pub fn sends(&mut self, node: usize, generation: u64, seq: Option<u64>, word: Option<(u64, Option<(u64, u64)>)>) {
-        if let Some((life, echo)) = word {
+    pub fn sends(
+        &mut self,
+        node: usize,
+        generation: u64,
+        seq: Option<u64>,
+        word: Option<(u64, [Option<u64>; MOST_NODES])>,
+    ) {
+        if let Some((life, echoed)) = word {
             self.sides[node].life = Some(life);
-            self.sides[node].echoed = echo.map(|(heard, _)| heard);
+            self.sides[node].echoed = echoed;
         }
         if let Some(seq) = seq {
             self.sides[node].sent = (generation, seq);
@@ -222,49 +253,85 @@ impl Check {
         }
     }
 
-    pub fn heard(&mut self, to: usize, now: Time, number: (u64, Option<u64>), is_status: bool, echo: Option<u64>) {
+    #[allow(clippy::too_many_arguments, reason = "from whom to whom, and what of the message matters here")]
+    pub fn heard(
+        &mut self,
+        to: usize,
+        from: usize,
+        now: Time,
+        said: Time,
+        number: (u64, Option<u64>),
+        is_status: bool,
+        echo: Option<u64>,
+    ) {
         let (generation, Some(seq)) = number else { return };
         // Where there are recordings, whoever says that it hears an earlier life may be refused.
         if self.doubtful_until.is_some() && echo.is_some_and(|life| self.sides[to].life != Some(life)) {
             return;
         }
         // What was said in an earlier life tells nothing of this one.
-        if generation != self.sides[1 - to].sent.0 || (generation, seq) <= self.sides[to].newest {
+        if generation != self.sides[from].sent.0 || (generation, seq) <= self.sides[to].newest[from] {
             return;
         }
-        self.sides[to].newest = (generation, seq);
-        self.sides[to].heard = Some(now);
-        let believed = self.believes(to);
+        let believed = self.believes(to, from);
+        let side = &mut self.sides[to];
+        side.newest[from] = (generation, seq);
+        side.heard[from] = Some(now);
+        if is_status && believed {
+            side.said[from] = Some(said);
+        }
+        let (lower, higher, which) = if to < from { (to, from, 0) } else { (from, to, 1) };
         for group in &mut self.groups {
-            if believed && is_status && group.both_since.is_some() && (generation, seq) > group.mark[1 - to] {
-                group.aware[to] = true;
+            let both = &mut group.both[lower][higher];
+            if believed && is_status && both.since.is_some() && (generation, seq) > both.mark[1 - which] {
+                both.aware[which] = true;
             }
         }
     }
 
-    fn hear_each_other(&self, now: Time, sight: &Sight) -> bool {
-        (0..2).all(|node| {
+    fn hear_each_other(&self, one: usize, other: usize, now: Time, sight: &Sight) -> bool {
+        [(one, other), (other, one)].into_iter().all(|(node, other)| {
             let side = &self.sides[node];
-            let heard = side.heard.is_some_and(|at| now - at < self.profile.deadtime);
-            sight.runs[node] && heard && self.believes(node) && side.active.is_some()
+            let heard = side.heard[other].is_some_and(|at| now - at < self.profile.deadtime);
+            sight.runs[node] && heard && self.believes(node, other) && side.active.is_some()
         })
     }
 
-    /// Whether a node takes the other's present life for what it is. One that counts its lives anew
+    /// Whether two nodes hear each other, or a third that hears both and has told the first since it does.
+    fn linked(&self, node: usize, other: usize, now: Time, sight: &Sight) -> bool {
+        let through = |third: usize| {
+            third != other
+                && self.sides[third].stopping.is_none()
+                && self.hear_each_other(node, third, now, sight)
+                && self.hear_each_other(third, other, now, sight)
+                && self.sides[third].mutual[other].is_some_and(|since| self.sides[node].said[third] > Some(since))
+        };
+        self.hear_each_other(node, other, now, sight) || self.others(node).any(through)
+    }
+
+    /// Whether a node takes another's present life for what it is. One that counts its lives anew
     /// is refused until its known life is certainly over.
-    fn believes(&self, node: usize) -> bool {
-        let other = &self.sides[1 - node];
-        !other.forgetful || (other.life.is_some() && self.sides[node].echoed == other.life)
+    fn believes(&self, node: usize, other: usize) -> bool {
+        let them = &self.sides[other];
+        !them.forgetful || (them.life.is_some() && self.sides[node].echoed[other] == them.life)
     }
 
     /// Rules 1, 2 and 4, at the moment of decision.
     pub fn acquires(&mut self, node: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
-        let other = 1 - node;
+        for other in self.others(node) {
+            self.acquires_from(node, other, group, why, now, sight);
+        }
+        if self.others(node).any(|other| sight.states[other][group.0] == Some(State::Offering)) {
+            self.groups[group.0].taker = Some(node);
+        }
+    }
+
+    fn acquires_from(&mut self, node: usize, other: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
         let theirs = sight.states[other][group.0];
         let has = sight.owns[other][group.0] || theirs == Some(State::Acquiring);
         let recently = |at: Option<Time>| at.is_some_and(|at| now - at <= self.profile.deadtime * 2);
         let offered = theirs == Some(State::Offering) || recently(self.groups[group.0].offered[other]);
-        if has && !offered && self.hear_each_other(now, sight) {
+        if has && !offered && self.linked(node, other, now, sight) {
             self.fails(format!(
                 "node{} takes group {} ({why:?}) although node{} has it, hears it and is heard",
                 node + 1,
@@ -273,7 +340,7 @@ impl Check {
             ));
         }
         // One whose last words got lost may still have it, as in any partition.
-        let asleep = self.sides[other].asleep.is_some() && self.sides[node].newest == self.sides[other].sent;
+        let asleep = self.sides[other].asleep.is_some() && self.sides[node].newest[other] == self.sides[other].sent;
         // Leases are whole seconds: with deadtime 1 s there is no room.
         let room = self.profile.lease + self.profile.keepalive <= self.profile.deadtime;
         // A leap of less than a keepalive goes unnoticed, and makes deadtime shorter by as much.
@@ -287,7 +354,7 @@ impl Check {
         if by_itself && !self.profile.auto_failback[other] {
             self.fails(format!("group {} goes home although node{} has auto_failback off", group.0, other + 1));
         }
-        if by_itself && self.profile.groups[group.0].0 != node {
+        if by_itself && self.profile.rank(group.0, node) > self.profile.rank(group.0, other) {
             self.fails(format!("group {} fails back away from its home", group.0));
         }
         if by_itself && !self.sides[node].ready {
@@ -302,25 +369,36 @@ impl Check {
         let overlaps = self.profile.groups[group.0].1;
         let planned = matches!(why, Why::Failback | Why::Standby | Why::Takeover);
         // The taker may have fallen asleep, died or begun a new life the moment after it said that it had it.
-        let takes_part = sight.runs[1 - node] && self.sides[1 - node].active.is_some();
-        if overlaps && planned && takes_part && !sight.owns[1 - node][group.0] {
+        let taker = if self.profile.nodes() == 2 { Some(1 - node) } else { self.groups[group.0].taker };
+        let takes_part = taker.is_none_or(|taker| sight.runs[taker] && self.sides[taker].active.is_some());
+        if overlaps && planned && takes_part && !self.others(node).any(|other| sight.owns[other][group.0]) {
             self.fails(format!("node{} lets go of group {} ({why:?}) before the other has it", node + 1, group.0));
         }
     }
 
     /// After every event: rules 1, 2 and 3 over time.
     pub fn observe(&mut self, now: Time, sight: &Sight) {
+        for node in self.nodes() {
+            for other in node + 1..self.sides.len() {
+                let since = self.sides[node].mutual[other].unwrap_or(now);
+                let since = self.hear_each_other(node, other, now, sight).then_some(since);
+                (self.sides[node].mutual[other], self.sides[other].mutual[node]) = (since, since);
+            }
+        }
         for at in 0..self.groups.len() {
-            let owners = [sight.owns[0][at], sight.owns[1][at]];
-            for node in 0..2 {
+            for node in self.nodes() {
                 if sight.states[node][at] == Some(State::Offering) {
                     self.groups[at].offered[node] = Some(now);
                 }
             }
-            self.observe_both(now, at, owners, sight);
-            self.observe_none(now, at, owners, sight);
+            for node in self.nodes() {
+                for other in node + 1..self.sides.len() {
+                    self.observe_both(now, at, [node, other], sight);
+                }
+            }
+            self.observe_none(now, at, sight);
         }
-        for node in 0..2 {
+        for node in self.nodes() {
             let hang = if self.profile.hanging > 0 { self.profile.hang } else { 0 };
             let patience = self.profile.initdead + S + hang;
             let side = &self.sides[node];
@@ -335,30 +413,39 @@ impl Check {
         }
     }
 
-    fn observe_both(&mut self, now: Time, at: usize, owners: [bool; 2], sight: &Sight) {
-        let group = &mut self.groups[at];
-        if owners != [true, true] {
-            if let Some(since) = group.both_since.take()
-                && group.planned
+    fn observe_both(&mut self, now: Time, at: usize, [node, other]: [usize; 2], sight: &Sight) {
+        let both = &mut self.groups[at].both[node][other];
+        if !(sight.owns[node][at] && sight.owns[other][at]) {
+            let before = std::mem::take(both);
+            if let Some(since) = before.since
+                && before.planned
                 && since > self.disturbed
             {
                 self.longest_overlap = self.longest_overlap.max(now - since);
             }
             return;
         }
-        if group.both_since.is_none() {
-            group.both_since = Some(now);
-            group.aware = [false, false];
-            group.mark = [self.sides[0].sent, self.sides[1].sent];
-            group.planned = (0..2).any(|node| sight.states[node][at] == Some(State::Offering));
-        } else if group.aware == [true, true] && sight.runs == [true, true] {
+        let linked =
+            self.sides.len() > 2 && self.linked(node, other, now, sight) && self.linked(other, node, now, sight);
+        let both = &mut self.groups[at].both[node][other];
+        both.linked_since = linked.then(|| both.linked_since.unwrap_or(now));
+        let limit = 3 * self.profile.deadtime + 2 * self.profile.keepalive;
+        let kept = both.linked_since.is_some_and(|since| now > since.max(self.disturbed) + limit);
+        if both.since.is_none() {
+            let mark = [self.sides[node].sent, self.sides[other].sent];
+            let planned = [node, other].into_iter().any(|node| sight.states[node][at] == Some(State::Offering));
+            *both = Both { since: Some(now), mark, planned, ..*both };
+        } else if both.aware == [true, true] && sight.runs[node] && sight.runs[other] {
             self.fails(format!("both nodes have group {at}, each has heard it from the other, and none lets go"));
+        } else if kept {
+            self.fails(format!("two nodes have group {at}, hear each other through a third, and none lets go"));
         }
     }
 
-    fn observe_none(&mut self, now: Time, at: usize, owners: [bool; 2], sight: &Sight) {
+    fn observe_none(&mut self, now: Time, at: usize, sight: &Sight) {
+        let owned = self.nodes().any(|node| sight.owns[node][at]);
         let group = &mut self.groups[at];
-        if owners != [false, false] {
+        if owned {
             group.none_since = None;
             return;
         }
@@ -379,7 +466,9 @@ impl Check {
         // One whose new life is not believed yet may miss the other's last words before that leaves.
         let doubt = doubt + if self.sides.iter().any(|side| side.forgetful) { S } else { 0 };
         let limit = deadtime + keepalive + 4 * delay.1 + 2 * work.1 + MS + lost * keepalive + retry + doubt;
-        for node in 0..2 {
+        // A claim goes to everybody and back, and one may have to hear first that another gave a node up too.
+        let limit = limit + if self.profile.nodes() > 2 { keepalive + 6 * delay.1 } else { 0 };
+        for node in self.nodes() {
             let side = &self.sides[node];
             let in_service = sight.runs[node] && side.stopping.is_none();
             let Some(active) = side.active.filter(|_| in_service) else { continue };

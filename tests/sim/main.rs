@@ -1,7 +1,7 @@
 //! Clusters in virtual time.
 //!
-//! `SIM_SEED=144 cargo test -p lvs-tests --test sim -- --nocapture whatever` tells the story
-//! of one run; `SIM_SEEDS=100000` runs more of them.
+//! Most runs have two nodes and some have three. `SIM_SEED=144 cargo test -p lvs-tests --test sim -- --nocapture whatever` tells the story
+//! of one run; `SIM_SEEDS=1000000` runs more of them, `SIM_NODES=3` those of three nodes only.
 
 mod chance;
 mod check;
@@ -16,8 +16,16 @@ use std::time::Instant;
 use profile::{MS, Profile, Time};
 use world::{Flaw, World};
 
+/// One run in so many has three nodes.
+const THREE_EVERY: u64 = 25;
+
 /// Runs of the everyday test.
 const SEEDS: u64 = 100_000;
+
+/// What a seed of the everyday test stands for: most are pairs, which cost a fifth of three nodes.
+fn wild(seed: u64) -> Profile {
+    if seed.is_multiple_of(THREE_EVERY) { Profile::wild_three(seed) } else { Profile::wild(seed) }
+}
 
 fn run(seed: u64, profile: &Profile, flaw: Flaw, tell: bool) -> (World, Result<(), String>) {
     let mut world = World::new(seed, profile.clone(), flaw);
@@ -31,7 +39,7 @@ fn quiet_end(world: &World, profile: &Profile) -> Result<(), String> {
         let owners = world.owners(group);
         let [owner] = owners[..] else { return Err(format!("in the end group {group} is on {owners:?}")) };
         let moved = world.check.was_operated() || world.check.had_failed_start();
-        if profile.auto_failback == [true, true] && !moved && owner != *home {
+        if profile.auto_failback.iter().all(|on| *on) && !moved && owner != *home {
             return Err(format!("in the end group {group} is not at home although auto_failback is on"));
         }
     }
@@ -55,10 +63,10 @@ struct Figures {
 }
 
 /// Every `threads`th seed of the range; the story is printed where there is only one.
-fn run_some(seeds: impl Iterator<Item = u64>, tell: bool) -> Figures {
+fn run_some(seeds: impl Iterator<Item = u64>, wild: fn(u64) -> Profile, tell: bool) -> Figures {
     let mut figures = Figures::default();
     for seed in seeds {
-        let (world, result) = run(seed, &Profile::wild(seed), Flaw::None, tell);
+        let (world, result) = run(seed, &wild(seed), Flaw::None, tell);
         world.story.iter().flatten().for_each(|line| println!("{line}"));
         if let Err(fault) = result {
             panic!(
@@ -73,15 +81,20 @@ fn run_some(seeds: impl Iterator<Item = u64>, tell: bool) -> Figures {
 }
 
 #[test]
-fn whatever_happens_to_two_nodes_the_rules_hold() {
+fn whatever_happens_to_two_or_three_nodes_the_rules_hold() {
     let range = seeds();
     let count = range.end - range.start;
+    let wild = match std::env::var("SIM_NODES").as_deref() {
+        Ok("2") => Profile::wild,
+        Ok("3") => Profile::wild_three,
+        _ => wild,
+    };
     let began = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let figures: Vec<Figures> = std::thread::scope(|scope| {
         let share = |first| range.clone().skip(first).step_by(threads);
         let workers: Vec<_> =
-            (0..threads).map(|first| scope.spawn(move || run_some(share(first), count == 1))).collect();
+            (0..threads).map(|first| scope.spawn(move || run_some(share(first), wild, count == 1))).collect();
         let joined = workers.into_iter().map(|worker| worker.join());
         joined.map(|figures| figures.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
@@ -94,12 +107,37 @@ fn whatever_happens_to_two_nodes_the_rules_hold() {
     );
 }
 
-/// With a rule taken away, some run must break in the way that the rule prevents.
+/// With a rule taken away, some run must break in the way that the rule prevents: of two nodes, and of three.
 fn is_noticed(flaw: Flaw, complaint: &str) {
+    for profile in [Profile::wild, Profile::wild_three] {
+        is_noticed_in(profile, flaw, complaint);
+    }
+}
+
+fn is_noticed_in(profile: fn(u64) -> Profile, flaw: Flaw, complaint: &str) {
     let found = (0..5_000)
-        .filter_map(|seed| run(seed, &Profile::wild(seed), flaw, false).1.err())
+        .filter_map(|seed| run(seed, &profile(seed), flaw, false).1.err())
         .find(|fault| fault.contains(complaint));
     assert!(found.is_some(), "{flaw:?} goes unnoticed");
+}
+
+#[test]
+fn a_node_that_is_heard_through_another_only_is_heard() {
+    for seed in 0..200 {
+        for profile in [Profile::chain(seed), Profile::heard_through_another(seed)] {
+            assert_eq!(run(seed, &profile, Flaw::None, false).1, Ok(()), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn without_passing_on_two_keep_a_group_that_both_are_heard_by_a_third() {
+    is_noticed_in(Profile::chain, Flaw::KeepsToItself, "hear each other through a third, and none lets go");
+}
+
+#[test]
+fn without_telling_whom_it_hears_a_node_lets_another_take_what_is_held() {
+    is_noticed_in(Profile::heard_through_another, Flaw::EachForItself, "hears it and is heard");
 }
 
 #[test]

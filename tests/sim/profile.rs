@@ -33,6 +33,22 @@ pub enum Lost {
     Everything,
 }
 
+/// From which node to which: `ways[from][to]`.
+pub type Ways = [[bool; MOST_NODES]; MOST_NODES];
+
+/// The way from one node to another, and back.
+fn between(one: usize, other: usize, there: bool, back: bool) -> Ways {
+    let mut ways = Ways::default();
+    ways[one][other] = there;
+    ways[other][one] = back;
+    ways
+}
+
+/// Every way to and from a node.
+fn around(node: usize, out: bool, back: bool) -> Ways {
+    std::array::from_fn(|from| std::array::from_fn(|to| from != to && (from == node && out || to == node && back)))
+}
+
 /// Something that happens to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disturbance {
@@ -42,10 +58,10 @@ pub enum Disturbance {
     Pause { node: usize, length: Time },
     /// The clock that a node measures times with leaps ahead.
     ClockLeap { node: usize, by: Time },
-    /// Nothing gets from one node to the other, in one direction or in both.
-    Cut { from: [bool; 2], length: Time },
+    /// Nothing gets from some nodes to others.
+    Cut { ways: Ways, length: Time },
     /// A link that goes off and on again: so many cuts of the same length, with pauses as long between them.
-    Flap { from: [bool; 2], length: Time, times: u64 },
+    Flap { ways: Ways, length: Time, times: u64 },
     /// Somebody sends a node's last messages once more, one every keepalive.
     Replay { node: usize },
     /// The operator.
@@ -77,18 +93,21 @@ pub struct Profile {
     /// Percent of starts and stops that hang, where scripts run at all, and how long it takes until they are killed.
     pub hanging: u64,
     pub hang: Time,
-    pub auto_failback: [bool; 2],
+    pub auto_failback: Vec<bool>,
     /// Home and whether it may run on both for a moment, per group.
     pub groups: Vec<(usize, bool)>,
     /// When each node first starts, and how long after that it is ready.
-    pub start: [(Time, Time); 2],
+    pub start: Vec<(Time, Time)>,
     pub disturbances: Vec<(Time, Disturbance)>,
     /// From here on nothing more goes wrong.
     pub quiet_from: Time,
     pub end: Time,
 }
 
-pub const NAMES: [&str; 2] = ["node1", "node2"];
+/// More nodes than this no profile has.
+pub const MOST_NODES: usize = 3;
+
+pub const NAMES: [&str; MOST_NODES] = ["node1", "node2", "node3"];
 
 impl Profile {
     /// A run with everything in it.
@@ -112,9 +131,9 @@ impl Profile {
             failing: *chance.pick(&[0, 0, 0, 10]),
             hanging: *chance.pick(&[0, 0, 0, 15]),
             hang: 4 * S,
-            auto_failback: [chance.percent(60), chance.percent(60)],
+            auto_failback: vec![chance.percent(60), chance.percent(60)],
             groups: vec![(0, true), (1, chance.percent(50))],
-            start: [(0, 0), (0, 0)],
+            start: vec![(0, 0), (0, 0)],
             disturbances: Vec::new(),
             quiet_from: 30 * S,
             end: 30 * S + 6 * deadtime + 12 * S,
@@ -136,6 +155,65 @@ impl Profile {
         profile
     }
 
+    /// The same with three nodes, whose links go separately.
+    pub fn wild_three(seed: u64) -> Self {
+        let mut profile = Self::wild(seed);
+        let mut chance = Chance::new(seed ^ 0x0003_0003);
+        profile.auto_failback.push(chance.percent(60));
+        profile.groups.push((2, chance.percent(50)));
+        let late = if chance.percent(70) { 300 * MS } else { 12 * S };
+        profile.start.push((chance.below(late), chance.below(4 * S)));
+        for (_, what) in &mut profile.disturbances {
+            let node = chance.below(3) as usize;
+            let other = (node + 1 + chance.below(2) as usize) % 3;
+            what.moves_to(node, other, chance.percent(50));
+        }
+        profile
+    }
+
+    /// A third node of three is cut off for long enough to be given up, and then heard by the second but not by the first.
+    pub fn chain(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let at = 4 * S + chance.below(S);
+        let alone = Disturbance::Cut { ways: around(2, true, true), length: 2 * S + chance.below(S) };
+        let ends = Disturbance::Cut { ways: between(0, 2, true, true), length: 12 * S };
+        Self {
+            auto_failback: vec![true, chance.percent(50), chance.percent(50)],
+            groups: vec![(0, true), (2, true), (1, false)],
+            start: vec![(0, 0), (50 * MS, 0), (80 * MS, 0)],
+            disturbances: vec![(at, alone), (at, ends)],
+            quiet_from: 20 * S,
+            end: 26 * S,
+            ..Self::calm()
+        }
+    }
+
+    /// The first of three owners dies while it is heard by one of the others and by the third only through that one.
+    pub fn heard_through_another(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let ends = Disturbance::Cut { ways: between(0, 2, true, true), length: 8 * S };
+        Self {
+            auto_failback: vec![true; 3],
+            groups: vec![(0, true), (1, true), (2, true)],
+            start: vec![(0, 0), (50 * MS, 0), (80 * MS, 0)],
+            disturbances: vec![(4 * S + chance.below(S), ends)],
+            quiet_from: 14 * S,
+            end: 20 * S,
+            ..Self::calm()
+        }
+    }
+
+    /// How many nodes.
+    pub fn nodes(&self) -> usize {
+        self.start.len()
+    }
+
+    /// A node's place among the homes of a group.
+    pub fn rank(&self, group: usize, node: usize) -> usize {
+        let home = self.groups[group].0;
+        if node == home { 0 } else { node + usize::from(node < home) }
+    }
+
     /// A run in which only what the caller adds goes wrong.
     pub fn calm() -> Self {
         Self {
@@ -150,9 +228,9 @@ impl Profile {
             failing: 0,
             hanging: 0,
             hang: 0,
-            auto_failback: [true, true],
+            auto_failback: vec![true, true],
             groups: vec![(0, true), (1, true)],
-            start: [(0, 0), (50 * MS, 0)],
+            start: vec![(0, 0), (50 * MS, 0)],
             disturbances: Vec::new(),
             quiet_from: 10 * S,
             end: 20 * S,
@@ -198,11 +276,12 @@ impl Profile {
         let group = |(at, &(home, overlaps)): (usize, &(usize, bool))| Group {
             key: format!("10.0.0.{at}"),
             home: NAMES[home].into(),
+            then: Vec::new(),
             overlaps,
         };
         let time = Duration::from_micros;
         Settings {
-            nodes: NAMES.map(str::to_owned).into(),
+            nodes: NAMES[..self.nodes()].iter().map(|name| (*name).to_owned()).collect(),
             links: vec!["hb0".into()],
             keepalive: time(self.keepalive),
             deadtime: time(self.deadtime),
@@ -223,6 +302,24 @@ impl Profile {
 }
 
 impl Disturbance {
+    /// What was drawn for a pair happens to this node of three; a cut on its way to another one, or on all its ways.
+    fn moves_to(&mut self, to: usize, other: usize, everywhere: bool) {
+        match self {
+            Self::Crash { node, .. }
+            | Self::Pause { node, .. }
+            | Self::ClockLeap { node, .. }
+            | Self::Replay { node }
+            | Self::Standby { node, .. }
+            | Self::Takeover { node, .. }
+            | Self::Stop { node, .. }
+            | Self::Unready { node, .. } => *node = to,
+            Self::Cut { ways, .. } | Self::Flap { ways, .. } => {
+                let (there, back) = (ways[0][1], ways[1][0]);
+                *ways = if everywhere { around(to, there, back) } else { between(to, other, there, back) };
+            }
+        }
+    }
+
     fn any(chance: &mut Chance, deadtime: Time, forgetful: bool) -> Self {
         let node = usize::from(chance.percent(50));
         let which = *chance.pick(&[Which::All, Which::Local, Which::Foreign]);
@@ -240,15 +337,16 @@ impl Disturbance {
             10 => {
                 let both = chance.percent(60);
                 let length = 20 * MS + chance.below(deadtime / 3);
-                Self::Flap { from: [both || node == 0, both || node == 1], length, times: 2 + chance.below(4) }
+                let ways = between(0, 1, both || node == 0, both || node == 1);
+                Self::Flap { ways, length, times: 2 + chance.below(4) }
             }
             11 if !forgetful => Self::Replay { node },
             2 => Self::Pause { node, length: chance.below(deadtime) },
             3 => Self::Pause { node, length: deadtime + chance.below(3 * deadtime) },
-            4 => Self::Cut { from: [true, true], length: chance.below(4 * deadtime) },
+            4 => Self::Cut { ways: between(0, 1, true, true), length: chance.below(4 * deadtime) },
             5 => {
                 let one = chance.percent(50);
-                Self::Cut { from: [one, !one], length: chance.below(4 * deadtime) }
+                Self::Cut { ways: between(0, 1, one, !one), length: chance.below(4 * deadtime) }
             }
             6 => Self::Standby { node, which },
             7 => Self::Takeover { node, which },

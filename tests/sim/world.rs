@@ -1,22 +1,27 @@
-//! Two machines, a network between them and a clock that jumps from event to event.
+//! Two or three machines, a network between them and a clock that jumps from event to event.
 //!
 //! The machines run the real [`Node`]; what it orders is carried out here: messages are lost,
 //! doubled, delayed and overtake each other, addresses stand in a kernel that takes them off
 //! when their lease ends, and machines crash, stop for a while, and come back.
 
 mod faults;
+mod network;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use heartbeatd::core::{Action, Event, GroupId, Heard, History, Identity, Node, Notice, Ticket, Why};
+use heartbeatd::core::{Action, Event, GroupId, Heard, History, Identity, Node, Notice, Plan, Ticket, Why, Word};
 use heartbeatd::wire::{Body, Uuid};
 
 use crate::chance::Chance;
 use crate::check::{Check, Sight};
-use crate::profile::{Disturbance, NAMES, Profile, S, Time};
+use crate::profile::{Disturbance, MOST_NODES, NAMES, Profile, S, Time, Ways};
+
+/// Tickets of one node are so far apart.
+const TICKETS: u64 = 4;
 
 /// A rule taken away, to see that the checks notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,10 @@ pub enum Flaw {
     NeverOverlaps,
     /// Nodes fail back although the files say no.
     FailsBackAnyway,
+    /// No node passes on what it hears.
+    KeepsToItself,
+    /// Nor does it tell whom it hears.
+    EachForItself,
 }
 
 /// What is in the queue.
@@ -47,6 +56,10 @@ enum Item {
     Deliver {
         to: usize,
         heard: Rc<Heard>,
+        /// When its sender said it.
+        said: Time,
+        /// It comes from a node that passes it on.
+        passed: bool,
     },
     Tick {
         node: usize,
@@ -70,7 +83,7 @@ enum Item {
         life: u32,
     },
     Heal {
-        from: [bool; 2],
+        ways: Ways,
         nth: usize,
     },
     /// A lease ends: look who has what.
@@ -117,6 +130,8 @@ struct Machine {
     /// What arrived while it was not run: datagrams first, then the rest.
     waiting: VecDeque<Item>,
     sent: History<Rc<Heard>>,
+    /// What it has heard in its present life: sender, generation and number.
+    got: HashSet<(usize, u64, Option<u64>)>,
     /// When the lease of each group's address ends; `None` if it is not there.
     address: Vec<Option<Time>>,
     tick_at: Time,
@@ -136,9 +151,11 @@ pub struct World {
     chance: Chance,
     queue: BinaryHeap<Reverse<Queued>>,
     order: u64,
-    machines: [Machine; 2],
-    /// How many cuts hold from each node to the other.
-    cuts: [usize; 2],
+    machines: Vec<Machine>,
+    /// How many cuts hold from each node to each other.
+    cuts: [[usize; MOST_NODES]; MOST_NODES],
+    /// What is being heard, for whoever passes it on.
+    hearing: Option<(Rc<Heard>, Time)>,
     nth_cut: usize,
     tickets: BTreeMap<Ticket, Time>,
     next_ticket: u64,
@@ -157,8 +174,9 @@ impl World {
             chance: Chance::new(seed ^ 0x00c0_ffee),
             queue: BinaryHeap::new(),
             order: 0,
-            machines: [Machine::default(), Machine::default()],
-            cuts: [0, 0],
+            machines: profile.start.iter().map(|_| Machine::default()).collect(),
+            cuts: Default::default(),
+            hearing: None,
             nth_cut: 0,
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -166,7 +184,7 @@ impl World {
             events: 0,
             profile,
         };
-        for node in 0..2 {
+        for node in world.nodes() {
             let (at, ready_after) = world.profile.start[node];
             world.machines[node].ready_after = ready_after;
             world.machines[node].generation = 1_000;
@@ -214,13 +232,22 @@ impl World {
         Ok(())
     }
 
+    fn nodes(&self) -> Range<usize> {
+        0..self.profile.nodes()
+    }
+
+    /// The others than this node.
+    fn others(&self, node: usize) -> impl Iterator<Item = usize> + use<> {
+        self.nodes().filter(move |other| *other != node)
+    }
+
     fn runs(&self, node: usize) -> bool {
         self.machines[node].node.is_some() && !self.machines[node].paused
     }
 
     fn process(&mut self, item: Item) {
         match item {
-            Item::Deliver { to, heard } => self.deliver(to, heard),
+            Item::Deliver { to, heard, said, passed } => self.deliver(to, heard, said, passed),
             Item::Tick { node, life } => {
                 let machine = &self.machines[node];
                 if machine.life == life && machine.tick_at == self.now && self.runs(node) {
@@ -246,10 +273,10 @@ impl World {
             Item::Done { .. } | Item::Ready { .. } | Item::Look => {}
             Item::Start { node } => self.start(node),
             Item::Resume { node, life } => self.resume(node, life),
-            Item::Heal { from, nth } => {
+            Item::Heal { ways, nth } => {
                 self.tell(|| format!("-- cut {nth} healed"));
                 self.check.disturbed(self.now);
-                self.cuts = [0, 1].map(|node: usize| self.cuts[node] - usize::from(from[node]));
+                self.each_way(&ways, |cuts| *cuts -= 1);
             }
             Item::Disturb(what) => self.disturb(what),
             Item::Ghost { node, life, heard } => {
@@ -259,32 +286,12 @@ impl World {
                 let mut next = (*heard).clone();
                 next.header.seq = next.header.seq.map(|seq| seq + 1);
                 let next = Rc::new(next);
-                self.push(self.now, Item::Deliver { to: 1 - node, heard: Rc::clone(&next) });
+                for to in self.others(node) {
+                    let heard = Rc::clone(&next);
+                    self.push(self.now, Item::Deliver { to, heard, said: self.now, passed: false });
+                }
                 self.push(self.now + self.profile.keepalive, Item::Ghost { node, life, heard: next });
             }
-        }
-    }
-
-    fn deliver(&mut self, to: usize, heard: Rc<Heard>) {
-        let machine = &mut self.machines[to];
-        if machine.node.is_none() {
-            return;
-        }
-        if machine.paused {
-            machine.waiting.push_back(Item::Deliver { to, heard });
-            return;
-        }
-        let is_status = matches!(heard.body, Body::Status { .. });
-        let echo = heard.word.as_ref().and_then(|word| word.heard).map(|(life, _)| life);
-        self.check.heard(to, self.now, (heard.header.generation, heard.header.seq), is_status, echo);
-        if self.flaw == Flaw::ForgedEcho {
-            let mut heard = (*heard).clone();
-            if let Some(word) = &mut heard.word {
-                word.heard = self.machines[to].node.as_ref().map(|node| (node.life(), node.highest_sent()));
-            }
-            self.turn(to, |core, now| core.heard(now, 0, &heard));
-        } else {
-            self.turn(to, |core, now| core.heard(now, 0, &heard));
         }
     }
 
@@ -334,14 +341,15 @@ impl World {
     }
 
     fn carry_out(&mut self, node: usize, action: Action) {
-        if !matches!(action, Action::Send(_)) {
+        if !matches!(action, Action::Send(_) | Action::PassOn) {
             self.tell(|| format!("{}  {}", NAMES[node], told(&action)));
         }
         let life = self.machines[node].life;
         match action {
             Action::Send(message) => {
-                let word = message.word.as_ref();
-                self.check.sends(node, message.generation, message.seq, word.map(|word| (word.life, word.heard)));
+                let heard_of = |word: &Word| NAMES.map(|name| word.answers(Plan::mark(name)).map(|(life, _)| life));
+                let word = message.word.as_ref().map(|word| (word.life, heard_of(word)));
+                self.check.sends(node, message.generation, message.seq, word);
                 let heard = Rc::new(message.heard());
                 if let Some(seq) = message.seq {
                     self.machines[node].sent.push(seq, Rc::clone(&heard));
@@ -349,11 +357,17 @@ impl World {
                 if self.story.is_some() {
                     self.tell(|| format!("{}  > {:?} {}", NAMES[node], heard.header.seq.unwrap_or(0), said(&heard)));
                 }
-                self.transmit(node, heard);
+                self.transmit(node, heard, self.now, false);
             }
             Action::Resend { seq } => {
                 if let Some(heard) = self.machines[node].sent.get(seq).cloned() {
-                    self.transmit(node, heard);
+                    self.transmit(node, heard, self.now, false);
+                }
+            }
+            Action::PassOn if matches!(self.flaw, Flaw::KeepsToItself | Flaw::EachForItself) => {}
+            Action::PassOn => {
+                if let Some((heard, said)) = self.hearing.clone() {
+                    self.transmit(node, heard, said, true);
                 }
             }
             Action::Acquire { group, why } => {
@@ -403,23 +417,6 @@ impl World {
             && self.chance.percent(self.profile.hanging)
     }
 
-    fn transmit(&mut self, from: usize, heard: Rc<Heard>) {
-        let quiet = self.now >= self.profile.quiet_from;
-        let numbered = heard.header.seq.is_some();
-        let copies = 1 + usize::from(!quiet && self.chance.percent(self.profile.doubled));
-        for _ in 0..copies {
-            let lost = self.cuts[from] > 0 || (!quiet && self.chance.percent(self.profile.loss));
-            if lost {
-                if numbered {
-                    self.check.lost();
-                }
-                continue;
-            }
-            let at = self.now + self.chance.between(self.profile.delay);
-            self.push(at, Item::Deliver { to: 1 - from, heard: Rc::clone(&heard) });
-        }
-    }
-
     fn start(&mut self, node: usize) {
         if self.machines[node].node.is_some() {
             return;
@@ -433,7 +430,7 @@ impl World {
         if self.flaw == Flaw::NeverOverlaps {
             let cold =
                 settings.plan.iter().map(|(_, group)| heartbeatd::core::Group { overlaps: false, ..group.clone() });
-            settings.plan = heartbeatd::core::Plan::new(cold.collect()).expect("it was a plan before");
+            settings.plan = Plan::new(cold.collect()).expect("it was a plan before");
         }
         let machine = &mut self.machines[node];
         machine.life += 1;
@@ -441,6 +438,7 @@ impl World {
         machine.paused = false;
         machine.waiting.clear();
         machine.sent = History::new();
+        machine.got.clear();
         machine.ready = false;
         (machine.behind, machine.ahead) = (0, 0);
         machine.tick_at = 0;
@@ -475,7 +473,7 @@ impl World {
         machine.life += 1;
         machine.ready = false;
         // Whoever asked has lost the connection.
-        self.tickets.retain(|ticket, _| ticket.0 % 2 != node as u64);
+        self.tickets.retain(|ticket, _| ticket.0 % TICKETS != node as u64);
     }
 
     fn resume(&mut self, node: usize, life: u32) {
@@ -501,7 +499,10 @@ impl World {
     }
 
     fn sight(&self) -> Sight {
-        let mut sight = Sight { runs: [self.runs(0), self.runs(1)], ..Sight::default() };
+        let mut sight = Sight::default();
+        for node in self.nodes() {
+            sight.runs[node] = self.runs(node);
+        }
         for (node, machine) in self.machines.iter().enumerate() {
             for (group, end) in machine.address.iter().enumerate() {
                 sight.owns[node][group] = end.is_some_and(|end| self.now < end);
@@ -518,7 +519,7 @@ impl World {
 
     pub fn owners(&self, group: usize) -> Vec<usize> {
         let sight = self.sight();
-        (0..2).filter(|node| sight.owns[*node][group]).collect()
+        self.nodes().filter(|node| sight.owns[*node][group]).collect()
     }
 }
 
@@ -527,6 +528,7 @@ fn told(action: &Action) -> String {
         Action::Notice(notice) => format!("{:?}: {notice}", notice.level()),
         Action::Send(_)
         | Action::Resend { .. }
+        | Action::PassOn
         | Action::Acquire { .. }
         | Action::Release { .. }
         | Action::Announce { .. }

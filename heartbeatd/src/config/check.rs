@@ -109,6 +109,9 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
             source.error(&host.place, format!("{:?} is not a node", host.text), help);
         }
     }
+    if written.nodes.len() > 2 {
+        only_for_two(&written, source);
+    }
     let local = local_node(&written, source, around);
     if source.has_errors() {
         return None;
@@ -141,6 +144,18 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         facility: written.facility,
         environment: written.environment,
     })
+}
+
+/// What compares or guards two nodes is refused where there are more, rather than left undone.
+fn only_for_two(written: &Written, source: &mut Source) {
+    if let Some(place) = &written.ipfail {
+        let help = "leave the line out: groups move when a node dies, cannot start them, or is told to give them";
+        source.error(place, "ipfail compares two nodes, and there are more", help);
+    }
+    if let Some(place) = &written.fenced_at {
+        let help = "leave the lines out, and keep what needs fencing (shared disks) on a cluster of two";
+        source.error(place, "fencing is for two nodes, and there are more", help);
+    }
 }
 
 /// What `initdead` is when it is absent.

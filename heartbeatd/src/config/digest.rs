@@ -25,7 +25,10 @@ fn short(text: &str) -> u32 {
 fn ha_cf(file: &HaCf) -> String {
     let HaCf { nodes, keepalive, deadtime, warntime, initdead, auto_failback, ipfail, deadping, pings, .. } = file;
     let mut nodes = nodes.clone();
-    nodes.sort();
+    if nodes.len() <= 2 {
+        // Of more nodes the order counts: it is that of the homes.
+        nodes.sort();
+    }
     let mut pings: Vec<&str> = pings.iter().map(|ping| ping.name.as_str()).collect();
     pings.sort_unstable();
     format!(
@@ -37,7 +40,8 @@ fn ha_cf(file: &HaCf) -> String {
 fn haresources(groups: &[Group]) -> String {
     let line = |group: &Group| {
         let resources: Vec<&str> = group.resources.iter().map(|resource| resource.written.as_str()).collect();
-        format!("{} {}", group.home, resources.join(" "))
+        let homes: String = group.then.iter().flat_map(|home| [",", home]).collect();
+        format!("{}{homes} {}", group.home, resources.join(" "))
     };
     let mut lines: Vec<String> = groups.iter().map(line).collect();
     lines.sort_unstable();

@@ -18,6 +18,8 @@ use crate::wire::Form;
 const LONGEST_LINE: usize = 5119;
 const LONGEST_NODE_NAME: usize = 99;
 const MOST_HELPERS: usize = 64;
+/// Every node passes on what it hears of every other, so messages grow with the square of their number.
+const MOST_NODES: usize = 8;
 /// As many nodes as heartbeat has room for, less the two.
 const MOST_PINGS: usize = 98;
 
@@ -40,6 +42,8 @@ pub(super) struct Written {
     pub(super) media: Vec<(Medium, Place)>,
     pub(super) pings: Vec<(PingNode, Place)>,
     pub(super) deadping: Option<(Duration, Place)>,
+    /// Where a fencing device is named first.
+    pub(super) fenced_at: Option<Place>,
     /// Where ipfail is asked for.
     pub(super) ipfail: Option<Place>,
     /// Programs to run, in the order of the file.
@@ -73,6 +77,7 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         media: Vec::new(),
         pings: Vec::new(),
         deadping: None,
+        fenced_at: None,
         ipfail: None,
         helpers: Vec::new(),
         devices: Vec::new(),
@@ -131,7 +136,10 @@ impl Written {
         }
         if matches!(directive.name, "stonith" | "stonith_host") {
             match fence::read(directive.name == "stonith_host", &words, source, around) {
-                Ok(device) => self.devices.push(device),
+                Ok(device) => {
+                    self.fenced_at.get_or_insert_with(|| name.place.clone());
+                    self.devices.push(device);
+                }
                 Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
             }
             return;
@@ -329,8 +337,9 @@ impl Written {
             let help = format!("it stands in line {} already", first.place.line);
             return no(format!("node {name:?} a second time"), help);
         }
-        if self.nodes.len() == 2 {
-            source.error(&word.place, "a third node", "a cluster with haresources has two");
+        if self.nodes.len() == MOST_NODES {
+            let help = "every node passes on what it hears of every other: make two clusters of them";
+            source.error(&word.place, format!("more than {MOST_NODES} nodes"), help);
             return Ok(());
         }
         self.nodes.push(Word { text: name, place: word.place.clone() });

@@ -1,5 +1,8 @@
 //! haresources: which node is home to what (spec/heartbeat.md 2.1).
 //!
+//! A line begins with the node that is the group's home. Where there are more than two nodes it may be a list with commas,
+//! `node1,node3 10.0.0.1`: the homes in order. Nodes that are not in it follow, in the order of ha.cf.
+//!
 //! Where heartbeat looks for a group with a regular expression in the whole file, words are
 //! compared literally here, and a key that stands twice is a mistake (fault 23).
 
@@ -21,19 +24,30 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
     let mut keys: HashMap<String, usize> = HashMap::new();
     for line in logical_lines(source) {
         let Some((home, resources)) = line.split_first() else { continue };
-        let name = home.text.to_ascii_lowercase();
-        if !nodes.is_empty() && !nodes.contains(&name) {
-            let near = lvs::diag::nearest(&name, nodes.iter().map(String::as_str));
-            let help = match near {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("the nodes of ha.cf are {}", nodes.join(" and ")),
-            };
-            source.error(&home.place, format!("{:?} is not a node of ha.cf", home.text), help);
+        let mut homes: Vec<String> = Vec::new();
+        for home in home.split_at_each(",") {
+            let name = home.text.to_ascii_lowercase();
+            if !nodes.is_empty() && !nodes.contains(&name) {
+                let near = lvs::diag::nearest(&name, nodes.iter().map(String::as_str));
+                let help = match near {
+                    Some(near) => format!("did you mean {near:?}?"),
+                    None => format!("the nodes of ha.cf are {}", nodes.join(" and ")),
+                };
+                source.error(&home.place, format!("{:?} is not a node of ha.cf", home.text), help);
+            } else if homes.contains(&name) {
+                source.error(&home.place, format!("{name:?} twice among the homes of a group"), None);
+            }
+            homes.push(name);
         }
+        if homes.len() > 1 && nodes.len() == 2 {
+            let help = "of two nodes the other one follows by itself: write the first home alone";
+            source.error(&home.place, "a list of homes for two nodes", help);
+        }
+        let name = homes.remove(0);
         if resources.is_empty() {
             source.error(&home.place, "a node without resources", "write them behind the node's name");
         }
-        let mut group = Group { home: name, resources: Vec::new() };
+        let mut group = Group { home: name, then: homes, resources: Vec::new() };
         for word in resources {
             match resource(word) {
                 Err((word, Wrong { message, help })) => source.error(&word.place, message, help),

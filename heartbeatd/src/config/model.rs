@@ -30,7 +30,7 @@ pub enum UuidFrom {
 pub struct HaCf {
     /// This node's name as ha.cf has it, in lower case; one of `nodes`.
     pub local: String,
-    /// One or two names in lower case, in the order of the file.
+    /// One to eight names in lower case, in the order of the file.
     pub nodes: Vec<String>,
     /// Interval of our statuses; at least 1 ms.
     pub keepalive: Duration,
@@ -78,7 +78,7 @@ pub struct HaCf {
 }
 
 impl HaCf {
-    /// The other node's name; `None` in a cluster of one.
+    /// The other node's name in a pair, the first other one where there are more; `None` in a cluster of one.
     #[must_use]
     pub fn peer(&self) -> Option<&str> {
         self.nodes.iter().find(|node| **node != self.local).map(String::as_str)
@@ -87,7 +87,7 @@ impl HaCf {
     /// The field `ttl` of our messages (spec 4.6).
     #[must_use]
     pub fn ttl(&self) -> u32 {
-        // At most two nodes, and one name a ping node in a file of bounded size.
+        // At most eight nodes, and one name a ping node in a file of bounded size.
         u32::from(self.hopfudge) + (self.nodes.len() + self.pings.len()) as u32
     }
 }
@@ -106,6 +106,8 @@ pub struct PingNode {
 pub struct Group {
     /// The node it is at home on; one of the nodes of ha.cf.
     pub home: String,
+    /// The homes that follow it where there are more than two nodes, each one of ha.cf's; the rest of those comes after.
+    pub then: Vec<String>,
     /// At least one, started in this order and stopped in the reverse one.
     pub resources: Vec<Resource>,
 }

@@ -23,6 +23,8 @@
 //!   With a lease shorter than deadtime by a keepalive, the address of a node that is stopped
 //!   is gone by the time the peer takes it.
 
+mod cluster;
+mod decider;
 mod history;
 mod ipfail;
 mod membership;
@@ -43,6 +45,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Body, NodeStatus};
 
+use decider::Decider;
 pub use history::{DEPTH, History};
 use ipfail::{Pings, Step};
 use membership::{Happening, Membership};
@@ -51,8 +54,8 @@ pub use notice::{Level, Notice};
 pub use plan::{Group, GroupId, MAX_GROUPS, Plan, PlanError};
 pub use respawn::{Next, Respawn};
 pub use settings::{Identity, Settings};
-use takeover::{Effect, Takeover};
-pub use takeover::{Files, Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, Word};
+use takeover::Effect;
+pub use takeover::{Echo, Files, Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, Word};
 
 /// After `shutdone` statuses go on for that long, so that it is asked for again if it got lost (spec 6.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -136,6 +139,9 @@ pub enum Action {
         /// Of the message.
         seq: u64,
     },
+    /// Send the datagram just heard on every medium, as it is: where there are more than two nodes, one that does not hear
+    /// its sender hears us.
+    PassOn,
     /// Start every resource of the group, left to right, addresses with a lease.
     Acquire {
         /// Which.
@@ -198,7 +204,7 @@ enum Phase {
 /// One node of the cluster.
 pub struct Node {
     membership: Membership,
-    takeover: Takeover,
+    takeover: Decider,
     pings: Pings,
     phase: Phase,
     stopping: bool,
@@ -215,7 +221,7 @@ impl Node {
     /// A node before its first message. `seed` is for delays that are to differ between nodes.
     #[must_use]
     pub fn new(settings: Settings, me: Identity, now: Instant, seed: u64) -> Self {
-        let takeover = Takeover::new(&settings, &me.name);
+        let takeover = Decider::new(&settings, &me.name);
         let Settings { pings, ipfail, auto_failback, deadping, keepalive, .. } = &settings;
         let pings = Pings::new(pings, *ipfail, *auto_failback, *deadping, *keepalive, now);
         Self {
@@ -315,8 +321,8 @@ impl Node {
     }
 
     /// The groups whose addresses are to be kept alive.
-    pub fn leases(&self) -> impl Iterator<Item = GroupId> {
-        self.takeover.leases()
+    pub fn leases(&self) -> impl Iterator<Item = GroupId> + use<> {
+        self.takeover.leases().into_iter()
     }
 
     /// How this node stands to a group.
@@ -374,10 +380,7 @@ impl Node {
             self.pings.excuse(late, now);
         }
         let silence = self.membership.last_status().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if self.phase == Phase::Running
-            && silence > settings.deadtime
-            && (self.takeover.is_here() || self.takeover.peer_is_old())
-        {
+        if self.phase == Phase::Running && silence > settings.deadtime && self.takeover.is_engaged() {
             out.push(Action::Notice(Notice::Paused { ms: membership::millis(silence) }));
             self.come_back(now, out);
         } else if late > keepalive {
@@ -394,7 +397,7 @@ impl Node {
                 Step::Say(word) if self.phase == Phase::Running => self.membership.say_to_client(word, out),
                 Step::Give(which) if self.phase == Phase::Running => {
                     let mut fx = Vec::new();
-                    let given = self.takeover.give(now, which, None, &mut fx);
+                    let given = self.takeover.give(now, which, &mut fx);
                     let again = given.as_ref().is_err_and(Refusal::passes);
                     self.pings.given(now, which, again);
                     match given {
@@ -432,14 +435,22 @@ impl Node {
 
     fn send_status(&mut self, now: Instant, out: &mut Vec<Action>) {
         let mut word = self.takeover.word();
-        word.heard = self.membership.echo(0);
+        if self.membership.is_many() {
+            let echo = |(at, peer): (usize, &peer::Peer)| {
+                let (life, seq) = self.membership.echo(at).filter(|_| self.takeover.counts(at))?;
+                Some(Echo { node: Plan::mark(&peer.name), life, seq })
+            };
+            word.echoes = self.membership.peers().iter().enumerate().filter_map(echo).collect();
+        } else {
+            word.heard = self.membership.echo(0);
+        }
         self.membership.send_status(now, word.clone(), out);
         let seq = self.membership.highest_sent();
         if self.takeover.told(word, seq) {
             self.word_since = seq;
             self.repeats = REPEATS;
         }
-        if self.repeats > 0 && !self.takeover.peer_knows(self.word_since) {
+        if self.repeats > 0 && !self.takeover.is_known(self.word_since) {
             self.repeats -= 1;
             self.membership.status_by(now + REPEAT_AFTER);
         }
@@ -451,23 +462,26 @@ impl Node {
             let mut steps = Vec::new();
             match &happening {
                 Happening::Status { status, .. } => self.pings.peer(now, *status == NodeStatus::Active, &mut steps),
-                Happening::Began | Happening::Died | Happening::Said(Body::Shutdone) => {
+                Happening::Began { .. } | Happening::Died { .. } | Happening::Said { body: Body::Shutdone, .. } => {
                     self.pings.peer(now, false, &mut steps);
                 }
-                Happening::Said(Body::Client { word, .. }) => self.pings.said(now, word, &mut steps),
-                Happening::Returned | Happening::Said(_) | Happening::CommunicationUp | Happening::StatusDue => {}
+                Happening::Said { body: Body::Client { word, .. }, .. } => self.pings.said(now, word, &mut steps),
+                Happening::Returned { .. }
+                | Happening::Said { .. }
+                | Happening::CommunicationUp
+                | Happening::StatusDue => {}
             }
             match happening {
-                Happening::Began => self.takeover.peer_began(&mut fx),
-                Happening::Returned => {
+                Happening::Began { peer } => self.takeover.peer_began(peer, &mut fx),
+                Happening::Returned { peer } => {
                     let old = self.membership.peers().iter().any(|peer| peer.native == Some(false));
-                    self.takeover.peer_returned(old, &mut fx);
+                    self.takeover.peer_returned(peer, old, &mut fx);
                 }
-                Happening::Status { status, word } => {
-                    self.takeover.peer_status(now, word, status == NodeStatus::Active, &mut fx);
+                Happening::Status { peer, status, word } => {
+                    self.takeover.peer_status(now, peer, word, status == NodeStatus::Active, &mut fx);
                 }
-                Happening::Died => self.takeover.peer_died(now, &mut fx),
-                Happening::Said(body) => self.takeover.peer_said(now, &body, &mut fx),
+                Happening::Died { peer } => self.takeover.peer_died(now, peer, &mut fx),
+                Happening::Said { peer, body } => self.takeover.peer_said(now, peer, &body, &mut fx),
                 Happening::CommunicationUp => {
                     self.membership.set_status(NodeStatus::Active, out);
                     self.takeover.communication_up(now, &mut fx);

@@ -71,6 +71,7 @@ pub enum Notice {
     PingGivesNothing { why: String },
     PlanDiffers { node: String },
     LegacyPeer { node: String },
+    OldAmongMany { node: String },
     Paused { ms: u64 },
     Restarting,
     RemoteTransitionCompleted,
@@ -183,6 +184,7 @@ impl Notice {
             | N::PingGivesNothing { .. }
             | N::PlanDiffers { .. }
             | N::LegacyPeer { .. }
+            | N::OldAmongMany { .. }
             | N::FenceFailed { .. }
             | N::StopFailed { .. } => Level::Error,
             N::FencedButAlive { .. }
@@ -328,6 +330,11 @@ impl fmt::Display for Notice {
             N::LegacyPeer { node } => {
                 write!(f, "{node} has auto_failback legacy, which cannot be mixed with on or off: change it there")
             }
+            N::OldAmongMany { node } => write!(
+                f,
+                "{node} runs heartbeat 3.0.6, which cannot be one of more than two nodes: while it is heard nothing is taken \
+                 over. Replace it by heartbeatd, or stop it"
+            ),
             N::Paused { ms } => write!(
                 f,
                 "this program was not run for {ms} ms, longer than deadtime: letting go of everything and coming back as after a restart"

@@ -133,6 +133,8 @@ impl Peer {
     /// We begin a new life: what it has acknowledged was our old one's, and it is to be heard anew.
     pub fn forget_our_life(&mut self) {
         self.acked = 0;
+        // What it has to answer is a number of our present life.
+        self.older_life = None;
         self.liveness = Liveness::Unheard;
         self.heard_at = None;
         self.status_at = None;

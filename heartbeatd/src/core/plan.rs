@@ -15,6 +15,8 @@ pub struct Group {
     pub key: String,
     /// The node the line begins with, lower case.
     pub home: String,
+    /// The homes that follow it, in order; after them come the other nodes, in the order of ha.cf.
+    pub then: Vec<String>,
     /// Two nodes may hold it for the moment of a planned switch: it consists of addresses
     /// and of what stands beside them warm. A group with a file system must be let go
     /// before it is taken.
@@ -79,6 +81,21 @@ impl Plan {
         self.iter().find(|(_, group)| group.key == key).map(|(id, _)| id)
     }
 
+    /// The place of a node among a group's homes, 0 for the first; `nodes` in the order of ha.cf.
+    #[must_use]
+    pub fn rank(group: &Group, nodes: &[String], node: &str) -> u8 {
+        let named = std::iter::once(&group.home).chain(&group.then);
+        let rest = nodes.iter().filter(|name| **name != group.home && !group.then.contains(name));
+        let place = named.chain(rest).position(|name| name == node);
+        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+    }
+
+    /// By what heartbeatd name a node to each other where there are more than two.
+    #[must_use]
+    pub fn mark(node: &str) -> u32 {
+        fnv(node.bytes())
+    }
+
     /// By what two heartbeatd name a group to each other: the same on both nodes wherever
     /// the line stands, different when home or key differ.
     pub(crate) fn tags(&self) -> &[u32] {
@@ -98,9 +115,13 @@ impl Plan {
     }
 }
 
-/// FNV-1a over home and key.
+/// Over home and key.
 fn tag(group: &Group) -> u32 {
-    let bytes = group.home.bytes().chain([b' ']).chain(group.key.bytes());
+    fnv(group.home.bytes().chain([b' ']).chain(group.key.bytes()))
+}
+
+/// FNV-1a.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u32 {
     bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
@@ -109,13 +130,20 @@ mod tests {
     use super::*;
 
     fn group(home: &str, key: &str) -> Group {
-        Group { key: key.into(), home: home.into(), overlaps: true }
+        Group { key: key.into(), home: home.into(), overlaps: true, then: Vec::new() }
     }
 
     #[test]
     fn a_group_that_stands_twice_is_refused_by_name() {
         let twice = Plan::new(vec![group("node1", "10.0.0.1"), group("node1", "10.0.0.1")]);
         assert_eq!(twice, Err(PlanError::Twice("10.0.0.1".into(), "node1".into())));
+    }
+
+    #[test]
+    fn homes_that_are_named_come_before_the_other_nodes_and_those_follow_in_the_order_of_ha_cf() {
+        let nodes = ["a", "b", "c", "d"].map(str::to_owned);
+        let group = Group { then: vec!["d".into()], ..group("b", "10.0.0.1") };
+        assert_eq!(nodes.each_ref().map(|node| Plan::rank(&group, &nodes, node)), [2, 0, 3, 1]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ impl Node {
         let me = self.membership.me();
         let settings = self.membership.settings();
         let nodes = settings.nodes.iter().map(|name| {
-            let peer = self.membership.peers().iter().find(|peer| peer.name == *name);
+            let at = self.membership.peers().iter().position(|peer| peer.name == *name);
+            let peer = at.and_then(|at| self.membership.peers().get(at));
             NodeStatus {
                 name: name.clone(),
                 status: peer.map_or(self.membership.status(), |peer| peer.status).as_str().to_owned(),
@@ -23,11 +24,12 @@ impl Node {
                     named.map(|(link, name)| LinkStatus { name: name.clone(), up: link.up, trouble: None }).collect()
                 }),
                 heartbeatd: peer.map_or(Some(true), |peer| peer.native),
-                differs: peer
-                    .map_or(Vec::new(), |_| self.takeover.differing_files().into_iter().map(str::to_owned).collect()),
+                differs: at.map_or(Vec::new(), |at| {
+                    self.takeover.differing_files(at).into_iter().map(str::to_owned).collect()
+                }),
                 ping: false,
                 fencing: peer.and_then(|_| self.takeover.unfenced()),
-                maintenance: peer.map_or(self.takeover.is_maintained(), |_| self.takeover.peer_is_maintained()),
+                maintenance: at.map_or(self.takeover.is_maintained(), |at| self.takeover.is_peer_maintained(at)),
             }
         });
         let pings = self.pings.each().map(|(name, alive)| NodeStatus {
@@ -42,12 +44,11 @@ impl Node {
         });
         let groups = settings.plan.iter().map(|(id, group)| {
             let ours = matches!(self.takeover.state(id), Some(State::Held | State::Offering));
-            let other = || self.membership.peers().first().map(|peer| peer.name.clone());
-            let holder = if ours { Some(me.name.clone()) } else { other().filter(|_| self.takeover.peer_holds(id)) };
+            let holder = if ours { Some(me.name.as_str()) } else { self.takeover.holder(id) };
             GroupStatus {
                 name: group.key.clone(),
                 home: group.home.clone(),
-                holder,
+                holder: holder.map(str::to_owned),
                 duplicates: Vec::new(),
                 failed: self.takeover.failed(id).then(|| "could not be started here".to_owned()),
             }

@@ -14,7 +14,7 @@ pub enum Set {
     All,
     /// Groups whose home is the node that is asked.
     Local,
-    /// Groups whose home is the other node.
+    /// Groups whose home is another node.
     Foreign,
 }
 

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use heartbeatd::core::{Event, Heard, Ticket};
+use heartbeatd::core::{Event, Heard, Plan, Ticket};
 
-use super::{Flaw, Item, World};
-use crate::profile::{Crash, Disturbance, Lost, MS, Time};
+use super::{Flaw, Item, TICKETS, World};
+use crate::profile::{Crash, Disturbance, Lost, MS, NAMES, Time};
 
 impl World {
     pub(super) fn disturb(&mut self, what: Disturbance) {
@@ -35,10 +35,10 @@ impl World {
                     self.turn(node, |core, now| core.tick(now));
                 }
             }
-            Disturbance::Flap { from, length, times } => {
+            Disturbance::Flap { ways, length, times } => {
                 for nth in 0..times {
                     let at = self.now + nth * 2 * length;
-                    self.push(at, Item::Disturb(Disturbance::Cut { from, length }));
+                    self.push(at, Item::Disturb(Disturbance::Cut { ways, length }));
                 }
             }
             Disturbance::Replay { node } => self.replay(node),
@@ -53,10 +53,10 @@ impl World {
                 let life = self.machines[node].life;
                 self.push(self.now + length, Item::Resume { node, life });
             }
-            Disturbance::Cut { from, length } => {
+            Disturbance::Cut { ways, length } => {
                 self.nth_cut += 1;
-                self.cuts = [0, 1].map(|node: usize| self.cuts[node] + usize::from(from[node]));
-                self.push(self.now + length, Item::Heal { from, nth: self.nth_cut });
+                self.each_way(&ways, |cuts| *cuts += 1);
+                self.push(self.now + length, Item::Heal { ways, nth: self.nth_cut });
             }
             Disturbance::Standby { node, which } => {
                 self.ask(node, |ticket| Event::Standby { which, ticket });
@@ -87,7 +87,7 @@ impl World {
             Lost::Generations(count) => machine.generation -= count.min(machine.generation),
             Lost::Everything => {
                 machine.generation = 500 + self.chance.below(1_000);
-                machine.uuid += 2;
+                machine.uuid += self.profile.start.len() as u8;
             }
         }
         self.check.forgets(node);
@@ -100,12 +100,17 @@ impl World {
         let sent = &self.machines[node].sent;
         let from = sent.lowest().max(sent.highest().saturating_sub(LAST));
         let recorded = (from..=sent.highest()).filter_map(|seq| sent.get(seq).cloned());
-        let recorded: Vec<Rc<Heard>> =
-            recorded.filter(|heard| heard.word.as_ref().is_none_or(|word| word.heard.is_some())).collect();
-        self.check.replays(self.now + recorded.len() as Time * self.profile.keepalive);
-        for (nth, heard) in recorded.into_iter().enumerate() {
-            let at = self.now + nth as Time * self.profile.keepalive;
-            self.push(at, Item::Deliver { to: 1 - node, heard });
+        let recorded: Vec<Rc<Heard>> = recorded.collect();
+        for to in self.others(node) {
+            let answers = |heard: &&Rc<Heard>| {
+                heard.word.as_ref().is_none_or(|word| word.answers(Plan::mark(NAMES[to])).is_some())
+            };
+            let recorded: Vec<Rc<Heard>> = recorded.iter().filter(answers).cloned().collect();
+            self.check.replays(self.now + recorded.len() as Time * self.profile.keepalive);
+            for (nth, heard) in recorded.into_iter().enumerate() {
+                let at = self.now + nth as Time * self.profile.keepalive;
+                self.push(at, Item::Deliver { to, heard, said: 0, passed: false });
+            }
         }
     }
 
@@ -125,7 +130,7 @@ impl World {
             return;
         }
         self.check.operator(self.now);
-        self.next_ticket += 2;
+        self.next_ticket += TICKETS;
         let ticket = Ticket(self.next_ticket + node as u64);
         self.tickets.insert(ticket, self.now);
         let event = event(ticket);

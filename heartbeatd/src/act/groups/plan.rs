@@ -42,6 +42,7 @@ pub fn plan(config: &Config) -> Result<core::Plan, core::PlanError> {
     let groups = config.groups.iter().map(|group| core::Group {
         key: group.key().to_owned(),
         home: group.home.clone(),
+        then: group.then.clone(),
         overlaps: group.resources.iter().all(|resource| resource.kind.overlaps()),
     });
     core::Plan::new(groups.collect())
@@ -64,7 +65,7 @@ mod tests {
                 broadcast: None,
             }),
         };
-        let group = |resources| Group { home: "lvs1".into(), resources };
+        let group = |resources| Group { home: "lvs1".into(), then: Vec::new(), resources };
         let groups = [
             group(vec![address("IPaddr2::192.0.2.1/24", "192.0.2.1"), address("2001:db8::1", "2001:db8::1")]),
             group(vec![address("192.0.2.2", "192.0.2.2")]),

@@ -344,11 +344,23 @@ fn this_node_is_found_whatever_the_case_and_by_the_short_form_of_its_name() {
 }
 
 #[test]
-fn a_cluster_has_one_or_two_nodes() {
+fn a_cluster_has_one_to_eight_nodes() {
     assert!(parse("node lvs1\nbcast hb0\nauto_failback on").0.unwrap().peer().is_none());
     let (model, found) = with("node lvs3");
+    assert_eq!((model.unwrap().nodes, found), (["lvs1", "lvs2", "lvs3"].map(str::to_owned).into(), vec![]));
+    let (model, found) = with("node c d e f g h i");
     assert!(model.is_none());
-    assert_eq!(found, ["! 4:6-10 a third node"]);
+    assert_eq!(found, ["! 4:18-19 more than 8 nodes"]);
+}
+
+#[test]
+fn what_is_for_two_nodes_is_refused_where_there_are_more() {
+    let (model, found) = with("node lvs3\nrespawn hacluster /usr/lib/heartbeat/ipfail\nping 10.0.0.254");
+    assert!(model.is_none());
+    assert!(found.iter().any(|found| found.contains("ipfail compares two nodes, and there are more")), "{found:?}");
+    let (model, found) = with("node lvs3\nstonith_host * meatware lvs1 lvs2");
+    assert!(model.is_none());
+    assert!(found.iter().any(|found| found.contains("fencing is for two nodes, and there are more")), "{found:?}");
 }
 
 proptest! {

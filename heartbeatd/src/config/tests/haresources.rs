@@ -9,8 +9,12 @@ use super::super::{Group, Resource, ResourceKind, SyncRole, VipSpec, haresources
 use super::{around, told};
 
 fn parse(text: &str) -> (Vec<Group>, Vec<Diagnostic>) {
+    parse_for(&["lvs1", "lvs2"], text)
+}
+
+fn parse_for(nodes: &[&str], text: &str) -> (Vec<Group>, Vec<Diagnostic>) {
     let mut source = Source::new(Path::new("haresources"), text);
-    let nodes = ["lvs1".to_owned(), "lvs2".to_owned()];
+    let nodes: Vec<String> = nodes.iter().map(|&node| node.to_owned()).collect();
     let groups = haresources::read(&mut source, &nodes, &around("lvs1"));
     (groups, source.found)
 }
@@ -44,6 +48,22 @@ lvs2\tldirectord::x.cf 192.168.77.51
     let shown: Vec<_> = groups.iter().map(|g| (g.home.as_str(), g.key(), g.resources.len())).collect();
     assert_eq!(shown, [("lvs1", "192.168.77.50/24/lan0", 3), ("lvs2", "ldirectord::x.cf", 2)]);
     assert_eq!(groups[0].resources[2].written, "LogRsc::b");
+}
+
+#[test]
+fn a_group_may_name_its_homes_in_order_where_there_are_more_than_two_nodes() {
+    let three = ["lvs1", "lvs2", "lvs3"];
+    let (groups, found) = parse_for(&three, "LVS1,lvs3 10.0.0.1\nlvs2 10.0.0.2\n");
+    assert_eq!(told(&found), [""; 0]);
+    let homes: Vec<_> = groups.iter().map(|group| (group.home.as_str(), group.then.as_slice())).collect();
+    assert_eq!(homes, [("lvs1", &["lvs3".to_owned()][..]), ("lvs2", &[])]);
+    let (_, found) = parse_for(&three, "lvs1,lvs4,lvs1 10.0.0.1\n");
+    assert_eq!(
+        told(&found),
+        ["! 1:6-10 \"lvs4\" is not a node of ha.cf", "! 1:11-15 \"lvs1\" twice among the homes of a group"]
+    );
+    let (_, found) = parse("lvs1,lvs2 10.0.0.1\n");
+    assert_eq!(told(&found), ["! 1:1-10 a list of homes for two nodes"]);
 }
 
 #[test]

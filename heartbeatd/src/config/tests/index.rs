@@ -83,7 +83,7 @@ const ROWS: &[Row] = &[
         Done(&["ping_nodes_have_names_hosts_and_a_time_of_their_own"]),
         &[("2", "not more than twice keepalive")],
     ),
-    row("node", "LVS2", Done(FILE), &[("lvs2 lvs2", "a second time"), ("lvs2,lvs3", "a third node")]),
+    row("node", "LVS2", Done(FILE), &[("lvs2 lvs2", "a second time"), ("b c d e f g h i", "more than 8 nodes")]),
     row(
         "udpport",
         "700",

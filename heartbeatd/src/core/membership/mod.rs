@@ -15,6 +15,7 @@ use crate::core::history::History;
 use crate::core::message::Outgoing;
 use crate::core::notice::Notice;
 use crate::core::peer::{Liveness, Peer};
+use crate::core::plan::Plan;
 use crate::core::random::Random;
 use crate::core::seldom::{Matter, Seldom};
 use crate::core::takeover::Word;
@@ -29,19 +30,19 @@ const REQNODES_PATIENCE: Duration = Duration::from_secs(5);
 /// What the original adds to `dt` before it restarts; the bound on a peer's `dt` leaves room for it (spec 5.6).
 const RESTART_ALLOWANCE: Duration = Duration::from_secs(32);
 
-/// What happened to a node.
+/// What happened to a node; `peer` is its place among [`Membership::peers`].
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// It lives a new life, known by its generation; the first one counts too.
-    Began,
+    Began { peer: usize },
     /// A status that counts: the latest.
-    Status { status: NodeStatus, word: Option<Word> },
+    Status { peer: usize, status: NodeStatus, word: Option<Word> },
     /// It was dead and goes on under the same generation.
-    Returned,
+    Returned { peer: usize },
     /// It has been silent for its dead time.
-    Died,
+    Died { peer: usize },
     /// Anything else it said to us.
-    Said(Body),
+    Said { peer: usize, body: Body },
     /// Communication is up, ours: every node is heard or given up.
     CommunicationUp,
     /// Our own status is due.
@@ -63,6 +64,8 @@ enum Communication {
 pub(crate) struct Membership {
     settings: Settings,
     me: Identity,
+    /// By which words name us.
+    mark: u32,
     /// Our present life, as words name it.
     life: u64,
     /// When it began.
@@ -89,6 +92,7 @@ impl Membership {
         Self {
             give_up_at: now + settings.initdead,
             settings,
+            mark: Plan::mark(&me.name),
             me,
             life: 0,
             began_at: now,
@@ -139,6 +143,11 @@ impl Membership {
         let peer = self.peers.get(peer)?;
         let counts = peer.status_seq > 0 && peer.liveness == Liveness::Alive;
         peer.life.filter(|_| counts).map(|life| (life, peer.status_seq))
+    }
+
+    /// Whether this is no pair: messages are passed on, and none is asked for again.
+    pub fn is_many(&self) -> bool {
+        self.peers.len() > 1
     }
 
     /// Begins a life: the first after the program started, or a further one under the next
@@ -219,7 +228,7 @@ impl Membership {
                 peer.status_at = None;
                 peer.missing.clear();
                 out.push(Action::Notice(Notice::PeerDead { node: peer.name.clone() }));
-                happened.push(Happening::Died);
+                happened.push(Happening::Died { peer: at });
             }
         }
         self.check_communication(now, &mut happened, out);

@@ -110,6 +110,7 @@ impl Membership {
             return self.tell_seldom(now, Matter::Replay, Notice::Replay { node: header.src.clone() }, out);
         }
         let ours = (self.life, self.sent.highest());
+        let answer = word.as_ref().and_then(|word| self.answer(word));
         let Some(peer) = self.peers.get_mut(at) else { return };
         let node = peer.name.clone();
         if peer.heard_on(link, now) {
@@ -121,7 +122,7 @@ impl Membership {
         let again = header.generation == peer.generation
             && theirs.is_some_and(|life| peer.life.is_some_and(|known| known != life));
         if header.generation < peer.generation || again {
-            if !believe_older_life(now, peer, header, heard, ours) {
+            if !believe_older_life(now, peer, heard, answer, ours) {
                 let (generation, known) = (header.generation, peer.generation);
                 self.tell_seldom(now, Matter::OldGeneration, Notice::OldGeneration { node, generation, known }, out);
                 return;
@@ -129,13 +130,13 @@ impl Membership {
             let (from, to) = (peer.generation, header.generation);
             out.push(Action::Notice(Notice::GenerationWentBack { node: node.clone(), from, to }));
             peer.begin_life(to);
-            happened.push(Happening::Began);
+            happened.push(Happening::Began { peer: at });
         } else if header.generation > peer.generation {
             if peer.generation > 0 {
                 out.push(Action::Notice(Notice::PeerRestarted { node: node.clone() }));
             }
             peer.begin_life(header.generation);
-            happened.push(Happening::Began);
+            happened.push(Happening::Began { peer: at });
         } else if peer.liveness == Liveness::Dead {
             // Only a status brings it back, and only one that was not sent before it died.
             if !matches!(body, Body::Status { .. }) || seq <= peer.status_seq.max(peer.last_seq) {
@@ -143,7 +144,7 @@ impl Membership {
             }
             out.push(Action::Notice(Notice::PeerReturned { node: node.clone() }));
             peer.last_seq = 0;
-            happened.push(Happening::Returned);
+            happened.push(Happening::Returned { peer: at });
         }
         let arrival = peer.arrived(seq, first_request);
         match arrival {
@@ -163,6 +164,9 @@ impl Membership {
             Arrival::Duplicate => return,
         }
         peer.liveness = Liveness::Alive;
+        if self.settings.nodes.len() > 2 {
+            out.push(Action::PassOn);
+        }
         let acknowledge = arrival == Arrival::InOrder && seq % 10 == peer.ack_digit && peer.missing.is_empty();
         let uuid = peer.uuid;
         if acknowledge {
@@ -191,7 +195,7 @@ impl Membership {
             | Body::Shutdone
             | Body::Stonith { .. }
             | Body::Client { .. }
-            | Body::Unknown { .. } => happened.push(Happening::Said(body.clone())),
+            | Body::Unknown { .. } => happened.push(Happening::Said { peer: at, body: body.clone() }),
         }
     }
 
@@ -231,7 +235,12 @@ impl Membership {
             peer.status = status;
             out.push(Action::Notice(Notice::PeerStatus { node: node.clone(), status: status.as_str() }));
         }
-        happened.push(Happening::Status { status, word: word.cloned() });
+        if self.is_many() && status == NodeStatus::Active {
+            // Where others are heard that far the network works: it is not what silent nodes wait for.
+            self.give_up_at = self.give_up_at.min(now + self.settings.deadtime);
+        }
+        let word = word.map(|word| Word { heard: self.answer(word), ..word.clone() });
+        happened.push(Happening::Status { peer: at, status, word });
     }
 
     fn heard_nodes(
@@ -265,13 +274,19 @@ impl Membership {
         word.is_some() || self.peers.get(at).is_some_and(known)
     }
 
+    /// What a word says of us. Of one whose ha.cf has but two nodes nobody knows whom it means, unless it names our life.
+    fn answer(&self, word: &Word) -> Option<(u64, u64)> {
+        let named = |(life, _): &(u64, u64)| !self.is_many() || !word.echoes.is_empty() || *life == self.life;
+        word.answers(self.mark).filter(named)
+    }
+
     /// Whether a word answers an earlier life of ours when nobody living can do so any more: by now the peer
     /// has heard of this life, or has given up the earlier one (fault 18: after its start a receiver knows
     /// nothing by which to tell a recording).
     fn is_recorded(&self, now: Instant, word: &Word) -> bool {
         let Settings { keepalive, deadtime, initdead, .. } = self.settings;
         let patience = deadtime.max(initdead) + keepalive * 2 + RECORDING_MARGIN;
-        word.heard.is_some_and(|(life, seq)| {
+        self.answer(word).is_some_and(|(life, seq)| {
             if life == self.life { seq > self.sent.highest() } else { now > self.began_at + patience }
         })
     }
@@ -281,8 +296,14 @@ impl Membership {
 /// original refuses it for ever). Never while the known life goes on. Another heartbeatd
 /// proves it by echoing a status we sent after we first heard it; an old heartbeat cannot,
 /// and is believed after a few statuses in order.
-fn believe_older_life(now: Instant, peer: &mut Peer, header: &Header, heard: &Heard, ours: (u64, u64)) -> bool {
-    let (our_life, our_seq) = ours;
+fn believe_older_life(
+    now: Instant,
+    peer: &mut Peer,
+    heard: &Heard,
+    answer: Option<(u64, u64)>,
+    (our_life, our_seq): (u64, u64),
+) -> bool {
+    let header = &heard.header;
     let named = heard.word.as_ref().map(|word| word.life);
     let seq = header.seq.unwrap_or(0);
     let is_status = matches!(heard.body, Body::Status { .. });
@@ -305,7 +326,7 @@ fn believe_older_life(now: Instant, peer: &mut Peer, header: &Header, heard: &He
     life.last_seq = seq;
     life.statuses += 1;
     match &heard.word {
-        Some(word) => word.heard.is_some_and(|(heard, seq)| heard == our_life && seq > life.our_seq),
+        Some(_) => answer.is_some_and(|(heard, seq)| heard == our_life && seq > life.our_seq),
         None => life.statuses >= OLDER_LIFE_STATUSES && now > life.since,
     }
 }

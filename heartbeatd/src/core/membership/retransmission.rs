@@ -87,7 +87,10 @@ impl Membership {
     }
 
     pub(super) fn may_ask(&self, peer: &Peer) -> bool {
-        peer.liveness == Liveness::Alive && matches!(peer.status, NodeStatus::Up | NodeStatus::Active)
+        // Of more than two nodes each status says all there is, and what a node has sent comes from the others as well.
+        !self.is_many()
+            && peer.liveness == Liveness::Alive
+            && matches!(peer.status, NodeStatus::Up | NodeStatus::Active)
     }
 
     pub(super) fn ask_for_missing(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {

@@ -31,17 +31,17 @@ use super::seldom::Seldom;
 use classic::Classic;
 use fencing::Fencing;
 use legacy::Legacy;
-use requests::Switch;
 pub use requests::{Refusal, Ticket, Which};
-use unit::Unit;
+pub(crate) use requests::{SWITCH_WITHIN, Switch, SwitchKind};
+pub(crate) use unit::Unit;
 pub use unit::{State, Why, Will};
-pub use word::{Files, Said, Unreadable, Word};
+pub use word::{Echo, Files, Said, Unreadable, Word};
 
 /// How long an offer or a request stands that the other node does not take up (spec 6.5).
-const REPLY_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A group that could not be started is not tried again here before.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// What is to be done; in this order.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ enum Peer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gone {
+pub(crate) enum Gone {
     Dead,
     Left,
     /// There is no other node in the configuration.
@@ -173,9 +173,11 @@ impl Takeover {
             state: unit.state,
             term: if unit.is_here() { unit.term } else { unit.seen },
             will: unit.will(self.leaving, self.maintenance),
+            rank: 0,
+            to: None,
         });
         let Self { active, ready, settled, maintenance, life, files, .. } = *self;
-        Word { active, ready, settled, maintenance, life, heard: None, files, groups: groups.collect() }
+        Word { active, ready, settled, maintenance, life, files, groups: groups.collect(), ..Word::default() }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.
@@ -376,18 +378,14 @@ impl Takeover {
 
     /// When [`tick`](Self::tick) next has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let units = self.units.iter().flat_map(|unit| {
-            let idle = matches!(unit.state, State::Free | State::Claiming);
-            let offer = if unit.state == State::Offering { unit.offer_until } else { None };
-            [unit.retry_at, offer, unit.quiet_until, if idle { unit.want_until } else { None }]
-        });
+        let units = self.units.iter().flat_map(Unit::deadlines);
         let classic = match self.peer {
             Peer::Old if self.is_legacy() => self.legacy.deadline(),
             Peer::Old => self.classic.deadline(),
             Peer::Unknown | Peer::Unfenced | Peer::Ours(_) | Peer::Gone(_) => None,
         };
         let switch = self.switch.as_ref().map(|switch| switch.until);
-        units.chain([switch, classic, self.fencing_deadline()]).flatten().min()
+        units.chain([switch, classic, self.fencing_deadline()].into_iter().flatten()).min()
     }
 
     fn check_settled(&mut self) {
@@ -399,12 +397,7 @@ impl Takeover {
 
     fn acquire(&mut self, id: GroupId, why: Why, fx: &mut Vec<Effect>) {
         let Some(unit) = self.units.get_mut(id.0) else { return };
-        unit.state = State::Acquiring;
-        unit.seen = unit.seen.saturating_add(1);
-        unit.term = unit.seen;
-        unit.give = None;
-        unit.claim_told = None;
-        unit.contested = false;
+        unit.begins();
         let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
         fx.push(Effect::Note(Notice::TakingOver { group, why }));
         fx.push(Effect::Acquire(id, why));

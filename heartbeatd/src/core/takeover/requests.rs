@@ -11,7 +11,7 @@ use crate::wire::{Body, Hold};
 use super::bags::Bags;
 
 /// A switch that takes longer is answered with [`Refusal::NoReply`]; it may still complete.
-const SWITCH_WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const SWITCH_WITHIN: Duration = Duration::from_secs(120);
 
 impl Refusal {
     /// Whether it may be another answer in a moment.
@@ -31,6 +31,7 @@ impl Refusal {
             | Self::NothingHeld
             | Self::AlreadyHeld
             | Self::OldPeer
+            | Self::OldAmongMany
             | Self::Legacy
             | Self::NoReply
             | Self::Unfenced
@@ -105,6 +106,9 @@ pub enum Refusal {
     /// A single group cannot be named in the old protocol.
     #[error("the other node runs heartbeat 3.0.6, which knows only all, local and foreign")]
     OldPeer,
+    /// It may have them, and cannot say so.
+    #[error("a node runs heartbeat 3.0.6, which cannot be one of more than two: replace it by heartbeatd")]
+    OldAmongMany,
     /// The oldest protocol moves groups only when a node comes or goes.
     #[error(
         "the other node runs heartbeat with auto_failback legacy, which knows no standby: write on or off on both nodes"
@@ -144,7 +148,7 @@ pub(crate) struct Switch {
 }
 
 impl Which {
-    fn takes(self, id: GroupId, home: bool) -> bool {
+    pub(crate) fn takes(self, id: GroupId, home: bool) -> bool {
         match self {
             Self::All => true,
             Self::Local => home,

@@ -10,7 +10,7 @@ impl Takeover {
     /// Brings everything to rest: applies the rules to each group until none moves.
     pub(super) fn settle(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         if !self.letting_go {
-            self.expire(now);
+            self.units.iter_mut().for_each(|unit| unit.expire(now));
             // Each pass moves a group at most one state on; the longest way without help
             // from outside is Claiming → Free → Acquiring.
             for _ in 0..3 {
@@ -31,20 +31,6 @@ impl Takeover {
             self.left = true;
             fx.push(Effect::Note(Notice::Relinquished));
             fx.push(Effect::Left);
-        }
-    }
-
-    fn expire(&mut self, now: Instant) {
-        for unit in &mut self.units {
-            let over = |until: Option<Instant>| until.filter(|until| now < *until);
-            if unit.offer_until.is_some_and(|until| until <= now) {
-                (unit.offer_until, unit.offer_expired) = (None, true);
-            }
-            unit.quiet_until = over(unit.quiet_until);
-            unit.retry_at = over(unit.retry_at);
-            if matches!(unit.state, State::Free | State::Claiming) {
-                unit.want_until = over(unit.want_until);
-            }
         }
     }
 
@@ -136,7 +122,7 @@ impl Takeover {
         let tag = *self.plan.tags().get(id.0)?;
         match &self.peer {
             Peer::Ours(word) => {
-                let unknown = Said { tag, state: State::Free, term: 0, will: Will::Unable };
+                let unknown = Said { tag, state: State::Free, term: 0, will: Will::Unable, rank: 0, to: None };
                 Some(word.groups.iter().find(|said| said.tag == tag).copied().unwrap_or(unknown))
             }
             Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => None,

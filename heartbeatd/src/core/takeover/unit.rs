@@ -124,6 +124,36 @@ impl Unit {
         }
     }
 
+    /// When something here runs out.
+    pub fn deadlines(&self) -> impl Iterator<Item = Instant> + use<> {
+        let idle = matches!(self.state, State::Free | State::Claiming);
+        let offer = if self.state == State::Offering { self.offer_until } else { None };
+        [self.retry_at, offer, self.quiet_until, if idle { self.want_until } else { None }].into_iter().flatten()
+    }
+
+    /// Forgets what has run out.
+    pub fn expire(&mut self, now: Instant) {
+        let over = |until: Option<Instant>| until.filter(|until| now < *until);
+        if self.offer_until.is_some_and(|until| until <= now) {
+            (self.offer_until, self.offer_expired) = (None, true);
+        }
+        self.quiet_until = over(self.quiet_until);
+        self.retry_at = over(self.retry_at);
+        if matches!(self.state, State::Free | State::Claiming) {
+            self.want_until = over(self.want_until);
+        }
+    }
+
+    /// The next tenancy begins here.
+    pub fn begins(&mut self) {
+        self.state = State::Acquiring;
+        self.seen = self.seen.saturating_add(1);
+        self.term = self.seen;
+        self.give = None;
+        self.claim_told = None;
+        self.contested = false;
+    }
+
     /// How much we want it now. In maintenance only what the operator asks for is taken.
     pub fn will(&self, leaving: bool, maintenance: bool) -> Will {
         if leaving || self.retry_at.is_some() {

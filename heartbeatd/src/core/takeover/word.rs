@@ -18,6 +18,16 @@
 //! have the generation of an earlier life, and what was said in that one must not be taken for an answer to this.
 //!
 //! Flags that we do not know are skipped, so that a later version can say more.
+//!
+//! Where there are more than two nodes the word is for all of them, and says more:
+//!
+//! ```text
+//! hbd=1 arsl 5c0ffee1d2 77120f3e=6b00151095:25,90b1c2a7=77ab:3 9a01bb02.77120f3e.01ab34cd 1c9a44f0o3+1>77120f3e
+//!         │             │                                                                             ││
+//!         │             └ every node that is heard, by its mark, and what was taken in of it last     ││
+//!         └ l: it has let go of everything and leaves                 its place among the homes, if not 0
+//!                                                                             the node it is offered to ┘
+//! ```
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
@@ -36,6 +46,21 @@ pub struct Said {
     pub term: u64,
     /// How much it wants it.
     pub will: Will,
+    /// The peer's place among the group's homes, 0 for the first. Told where there are more than two nodes; 0 elsewhere.
+    pub rank: u8,
+    /// Mark of the node that it is offered to; `None` where there is only one other.
+    pub to: Option<u32>,
+}
+
+/// That a node is heard, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Echo {
+    /// The node's mark ([`Plan::mark`](crate::core::Plan::mark)).
+    pub node: u32,
+    /// Its life.
+    pub life: u64,
+    /// Number of its last status that was taken in.
+    pub seq: u64,
 }
 
 /// The whole word.
@@ -49,14 +74,27 @@ pub struct Word {
     pub settled: bool,
     /// It takes and gives nothing but by an administrator.
     pub maintenance: bool,
+    /// It has let go of everything and leaves. Told where there are more than two nodes.
+    pub left: bool,
     /// Its present life.
     pub life: u64,
     /// The receiver's life and the number of its last status, as far as it took them in.
     pub heard: Option<(u64, u64)>,
+    /// The same of every node that is heard, in place of `heard` where there are more than two.
+    pub echoes: Vec<Echo>,
     /// What its files say.
     pub files: Files,
     /// Every group of its haresources.
     pub groups: Vec<Said>,
+}
+
+impl Word {
+    /// Life and number of the last status of the node with this mark that the sender took in.
+    #[must_use]
+    pub fn answers(&self, mark: u32) -> Option<(u64, u64)> {
+        let echo = self.echoes.iter().find(|echo| echo.node == mark);
+        echo.map_or(self.heard, |echo| Some((echo.life, echo.seq)))
+    }
 }
 
 /// Digests of what two nodes' files should have in common; 0 where nothing is known.
@@ -89,6 +127,9 @@ impl Files {
 #[error("not the word of a heartbeatd")]
 pub struct Unreadable;
 
+/// More nodes than any cluster has: what a word names beyond is skipped.
+const MOST_ECHOES: usize = 32;
+
 const STATES: [(State, char); 6] = [
     (State::Free, 'f'),
     (State::Claiming, 'c'),
@@ -117,21 +158,32 @@ fn hex(text: &str) -> Result<u64, Unreadable> {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("1 ")?;
-        let flags = [(self.active, 'a'), (self.ready, 'r'), (self.settled, 's'), (self.maintenance, 'm')];
+        let flags =
+            [(self.active, 'a'), (self.ready, 'r'), (self.settled, 's'), (self.maintenance, 'm'), (self.left, 'l')];
         if flags.iter().all(|(set, _)| !set) {
             f.write_char('-')?;
         }
         flags.iter().filter(|(set, _)| *set).try_for_each(|(_, letter)| f.write_char(*letter))?;
         write!(f, " {:x}", self.life)?;
-        match self.heard {
-            Some((life, seq)) => write!(f, " {life:x}:{seq:x}")?,
-            None => f.write_str(" -")?,
+        match (self.echoes.as_slice(), self.heard) {
+            ([], Some((life, seq))) => write!(f, " {life:x}:{seq:x}")?,
+            ([], None) => f.write_str(" -")?,
+            (echoes, _) => {
+                for (nth, Echo { node, life, seq }) in echoes.iter().enumerate() {
+                    let before = if nth == 0 { ' ' } else { ',' };
+                    write!(f, "{before}{node:08x}={life:x}:{seq:x}")?;
+                }
+            }
         }
         let Files { ha_cf, haresources, authkeys } = self.files;
         write!(f, " {ha_cf:x}.{haresources:x}.{authkeys:x}")?;
         self.groups.iter().try_for_each(|said| {
             let (state, will) = (letter(&STATES, said.state), letter(&WILLS, said.will));
-            write!(f, " {:08x}{state}{:x}{will}", said.tag, said.term)
+            write!(f, " {:08x}{state}{:x}{will}", said.tag, said.term)?;
+            if said.rank > 0 {
+                write!(f, "{:x}", said.rank)?;
+            }
+            said.to.map_or(Ok(()), |to| write!(f, ">{to:08x}"))
         })
     }
 }
@@ -142,9 +194,37 @@ impl FromStr for Said {
     fn from_str(text: &str) -> Result<Self, Unreadable> {
         let (tag, rest) = text.split_at_checked(8).ok_or(Unreadable)?;
         let mut letters = rest.chars();
-        let (Some(state), Some(will)) = (letters.next(), letters.next_back()) else { return Err(Unreadable) };
-        let tag = u32::try_from(hex(tag)?).map_err(|_| Unreadable)?;
-        Ok(Self { tag, state: value(&STATES, state)?, term: hex(letters.as_str())?, will: value(&WILLS, will)? })
+        let state = letters.next().ok_or(Unreadable)?;
+        let rest = letters.as_str();
+        let will = rest.find(|letter| WILLS.iter().any(|(_, each)| *each == letter)).ok_or(Unreadable)?;
+        let (term, rest) = rest.split_at(will);
+        let mut letters = rest.chars();
+        let will = letters.next().ok_or(Unreadable)?;
+        let (rank, to) = match letters.as_str().split_once('>') {
+            Some((rank, to)) => (rank, Some(mark(to)?)),
+            None => (letters.as_str(), None),
+        };
+        let rank = if rank.is_empty() { 0 } else { u8::try_from(hex(rank)?).map_err(|_| Unreadable)? };
+        let (state, will) = (value(&STATES, state)?, value(&WILLS, will)?);
+        Ok(Self { tag: mark(tag)?, state, term: hex(term)?, will, rank, to })
+    }
+}
+
+fn mark(text: &str) -> Result<u32, Unreadable> {
+    u32::try_from(hex(text)?).map_err(|_| Unreadable)
+}
+
+fn answer(text: &str) -> Result<Option<(u64, u64)>, Unreadable> {
+    text.split_once(':').map(|(life, seq)| Ok((hex(life)?, hex(seq)?))).transpose()
+}
+
+impl FromStr for Echo {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let (node, heard) = text.split_once('=').ok_or(Unreadable)?;
+        let (life, seq) = answer(heard)?.ok_or(Unreadable)?;
+        Ok(Self { node: mark(node)?, life, seq })
     }
 }
 
@@ -152,7 +232,7 @@ impl FromStr for Files {
     type Err = Unreadable;
 
     fn from_str(text: &str) -> Result<Self, Unreadable> {
-        let mut digests = text.splitn(3, '.').map(|digest| u32::try_from(hex(digest)?).map_err(|_| Unreadable));
+        let mut digests = text.splitn(3, '.').map(mark);
         let mut next = || digests.next().unwrap_or(Err(Unreadable));
         Ok(Self { ha_cf: next()?, haresources: next()?, authkeys: next()? })
     }
@@ -167,23 +247,16 @@ impl FromStr for Word {
             return Err(Unreadable);
         };
         let (Some(heard), Some(files)) = (words.next(), words.next()) else { return Err(Unreadable) };
-        let heard = match heard.split_once(':') {
-            Some((life, seq)) => Some((hex(life)?, hex(seq)?)),
-            None => None,
+        let (heard, echoes) = if heard.contains('=') {
+            (None, heard.split(',').take(MOST_ECHOES).map(str::parse).collect::<Result<Vec<Echo>, Unreadable>>()?)
+        } else {
+            (answer(heard)?, Vec::new())
         };
         let groups: Result<Vec<Said>, Unreadable> = words.take(MAX_GROUPS).map(str::parse).collect();
         let flag = |letter| flags.contains(letter);
-        let (life, files) = (hex(life)?, files.parse()?);
-        Ok(Self {
-            active: flag('a'),
-            ready: flag('r'),
-            settled: flag('s'),
-            maintenance: flag('m'),
-            life,
-            heard,
-            files,
-            groups: groups?,
-        })
+        let [active, ready, settled, maintenance, left] = ['a', 'r', 's', 'm', 'l'].map(flag);
+        let (life, files, groups) = (hex(life)?, files.parse()?, groups?);
+        Ok(Self { active, ready, settled, maintenance, left, life, heard, echoes, files, groups })
     }
 }
 
@@ -194,32 +267,39 @@ mod tests {
     use super::*;
 
     fn any_said() -> impl Strategy<Value = Said> {
-        (any::<u32>(), 0..STATES.len(), any::<u64>(), 0..WILLS.len()).prop_map(|(tag, state, term, will)| Said {
-            tag,
-            state: STATES[state].0,
-            term,
-            will: WILLS[will].0,
-        })
+        let place = (any::<u8>(), any::<Option<u32>>());
+        (any::<u32>(), 0..STATES.len(), any::<u64>(), 0..WILLS.len(), place).prop_map(
+            |(tag, state, term, will, (rank, to))| {
+                let (state, will) = (STATES[state].0, WILLS[will].0);
+                Said { tag, state, term, will, rank, to }
+            },
+        )
+    }
+
+    fn any_echo() -> impl Strategy<Value = Echo> {
+        (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(node, life, seq)| Echo { node, life, seq })
     }
 
     proptest! {
         #[test]
         fn every_word_comes_back_as_it_was(
-            flags in any::<[bool; 4]>(),
+            flags in any::<[bool; 5]>(),
             life in any::<u64>(),
             heard in any::<Option<(u64, u64)>>(),
+            echoes in prop::collection::vec(any_echo(), 0..8),
             files in any::<[u32; 3]>(),
             groups in prop::collection::vec(any_said(), 0..20),
         ) {
-            let [active, ready, settled, maintenance] = flags;
+            let [active, ready, settled, maintenance, left] = flags;
+            let heard = heard.filter(|_| echoes.is_empty());
             let [ha_cf, haresources, authkeys] = files;
             let files = Files { ha_cf, haresources, authkeys };
-            let word = Word { active, ready, settled, maintenance, life, heard, files, groups };
+            let word = Word { active, ready, settled, maintenance, left, life, heard, echoes, files, groups };
             prop_assert_eq!(word.to_string().parse(), Ok(word));
         }
 
         #[test]
-        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [arsm-]{1,4} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
+        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [arsml-]{1,5} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
             let _: Result<Word, _> = text.parse();
             let _: Result<Word, _> = tail.parse();
         }
@@ -231,6 +311,15 @@ mod tests {
         assert_eq!("2 ars 7 1:1 1.2.3".parse::<Word>(), Err(Unreadable));
         assert_eq!("1 ars 7 1:1 1.2".parse::<Word>(), Err(Unreadable));
         assert_eq!("".parse::<Word>(), Err(Unreadable));
+    }
+
+    #[test]
+    fn what_a_node_has_heard_of_us_is_found_among_what_it_has_heard_of_others() {
+        let word: Word = "1 a 7 a=1:2,b=3:4 1.2.3 0000000co3+1>0000000b".parse().unwrap();
+        assert_eq!([word.answers(0xa), word.answers(0xb), word.answers(0xc)], [Some((1, 2)), Some((3, 4)), None]);
+        assert_eq!(word.groups[0].to, Some(0xb));
+        let of_a_pair: Word = "1 a 7 5:6 1.2.3".parse().unwrap();
+        assert_eq!(of_a_pair.answers(0xa), Some((5, 6)));
     }
 
     #[test]

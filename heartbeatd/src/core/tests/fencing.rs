@@ -19,16 +19,22 @@ fn pair() -> Bench {
 /// What another heartbeatd says of the two groups.
 fn word(states: [State; 2]) -> Word {
     let plan = settings().plan;
-    let said = |(at, state): (usize, State)| Said { tag: plan.tags()[at], state, term: 5, will: Will::Willing };
+    let said = |(at, state): (usize, State)| Said {
+        tag: plan.tags()[at],
+        state,
+        term: 5,
+        will: Will::Willing,
+        rank: 0,
+        to: None,
+    };
     Word {
         active: true,
         ready: true,
         settled: true,
         maintenance: false,
         life: 7,
-        heard: None,
-        files: Files::default(),
         groups: states.into_iter().enumerate().map(said).collect(),
+        ..Word::default()
     }
 }
 
@@ -110,7 +116,7 @@ fn an_administrator_may_say_that_a_node_is_off_and_only_of_one_that_is_waited_fo
     assert_eq!(answers(&bench), [Err(Refusal::NotUnfenced)]);
     falls_silent(&mut bench);
     bench.happens(confirm("node3"));
-    bench.happens(Event::Takeover { which: crate::core::Which::All, ticket: Ticket(2) });
+    bench.happens(Event::Takeover { which: Which::All, ticket: Ticket(2) });
     assert_eq!(answers(&bench), [Err(Refusal::NotUnfenced), Err(Refusal::Unfenced)]);
     assert!(!bench.holds()[1]);
     bench.happens(confirm("node2"));

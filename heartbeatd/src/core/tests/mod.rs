@@ -3,13 +3,17 @@
 mod faults;
 mod fencing;
 mod maintenance;
+mod many;
 mod membership;
 mod stories;
 mod traces;
 
 use std::time::{Duration, Instant};
 
-use super::{Action, Event, Files, Group, GroupId, Heard, Identity, Level, Node, Notice, Plan, Settings, State, Word};
+use super::{
+    Action, Event, Files, Group, GroupId, Heard, Identity, Level, Node, Notice, Plan, Refusal, Settings, State, Ticket,
+    Which, Word,
+};
 use crate::wire::{Body, Header, Hold, NodeStatus, Phase, Uuid};
 
 pub const KEEPALIVE: Duration = Duration::from_millis(200);
@@ -21,7 +25,7 @@ pub fn ms(ms: u64) -> Duration {
 
 /// `haresources` of spec appendix B: one group at home on each node.
 pub fn settings() -> Settings {
-    let group = |home: &str, key: &str| Group { key: key.into(), home: home.into(), overlaps: true };
+    let group = |home: &str, key: &str| Group { key: key.into(), home: home.into(), overlaps: true, then: Vec::new() };
     Settings {
         nodes: vec!["node1".into(), "node2".into()],
         links: vec!["hb0".into()],

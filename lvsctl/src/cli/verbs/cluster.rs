@@ -24,7 +24,7 @@ enum Set {
     All,
     /// Groups whose home is this node
     Local,
-    /// Groups whose home is the other node
+    /// Groups whose home is another node
     Foreign,
 }
 

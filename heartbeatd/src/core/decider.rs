@@ -1,0 +1,316 @@
+//! Who decides on the groups: the rules of a pair, which may have an old heartbeat in it, or those of more nodes.
+
+use std::time::Instant;
+
+use crate::wire::Body;
+
+use super::Settings;
+use super::cluster::Cluster;
+use super::plan::GroupId;
+use super::takeover::{Effect, Files, Refusal, State, Takeover, Ticket, Which, Word};
+
+/// See [`Takeover`] and [`Cluster`], which the methods are described at; `peer` is the place among the other nodes.
+pub(crate) enum Decider {
+    /// At most one other node.
+    Pair(Box<Takeover>),
+    /// Two or more.
+    Many(Box<Cluster>),
+}
+
+use Decider::{Many, Pair};
+
+impl Decider {
+    pub fn new(settings: &Settings, me: &str) -> Self {
+        if settings.nodes.len() > 2 {
+            Many(Box::new(Cluster::new(settings, me)))
+        } else {
+            Pair(Box::new(Takeover::new(settings, me)))
+        }
+    }
+
+    pub fn word(&self) -> Word {
+        match self {
+            Pair(pair) => pair.word(),
+            Many(many) => many.word(),
+        }
+    }
+
+    pub fn told(&mut self, word: Word, seq: u64) -> bool {
+        match self {
+            Pair(pair) => pair.told(word, seq),
+            Many(many) => many.told(&word, seq),
+        }
+    }
+
+    /// Whether nobody waits to hear the status with this number.
+    pub fn is_known(&self, seq: u64) -> bool {
+        match self {
+            Pair(pair) => pair.peer_knows(seq),
+            Many(many) => many.is_known(seq),
+        }
+    }
+
+    /// The other node of a pair.
+    pub fn other(&self) -> &str {
+        match self {
+            Pair(pair) => pair.other(),
+            Many(_) => "",
+        }
+    }
+
+    /// Whether what is heard of a node is to be told to the others.
+    pub fn counts(&self, peer: usize) -> bool {
+        match self {
+            Pair(_) => false,
+            Many(many) => many.counts(peer),
+        }
+    }
+
+    pub fn is_here(&self) -> bool {
+        match self {
+            Pair(pair) => pair.is_here(),
+            Many(many) => many.is_here(),
+        }
+    }
+
+    /// Whether something is here, or is spoken of as if it were, that a node which was not run must give up.
+    pub fn is_engaged(&self) -> bool {
+        match self {
+            Pair(pair) => pair.is_here() || pair.peer_is_old(),
+            Many(many) => many.is_engaged(),
+        }
+    }
+
+    pub fn leases(&self) -> Vec<GroupId> {
+        match self {
+            Pair(pair) => pair.leases().collect(),
+            Many(many) => many.leases().collect(),
+        }
+    }
+
+    pub fn state(&self, group: GroupId) -> Option<State> {
+        match self {
+            Pair(pair) => pair.state(group),
+            Many(many) => many.state(group),
+        }
+    }
+
+    pub fn failed(&self, group: GroupId) -> bool {
+        match self {
+            Pair(pair) => pair.failed(group),
+            Many(many) => many.failed(group),
+        }
+    }
+
+    /// Whether an old heartbeat is the other node of a pair.
+    pub fn peer_is_old(&self) -> bool {
+        match self {
+            Pair(pair) => pair.peer_is_old(),
+            Many(_) => false,
+        }
+    }
+
+    /// Which other node has the group, as far as known.
+    pub fn holder(&self, group: GroupId) -> Option<&str> {
+        match self {
+            Pair(pair) => pair.peer_holds(group).then(|| pair.other()),
+            Many(many) => many.holder(group),
+        }
+    }
+
+    pub fn is_stable(&self) -> bool {
+        match self {
+            Pair(pair) => pair.is_stable(),
+            Many(many) => many.is_stable(),
+        }
+    }
+
+    /// Attempts to switch a silent node off that is not yet known to be off.
+    pub fn unfenced(&self) -> Option<u32> {
+        match self {
+            Pair(pair) => pair.unfenced(),
+            Many(_) => None,
+        }
+    }
+
+    pub fn differing_files(&self, peer: usize) -> Vec<&'static str> {
+        match self {
+            Pair(pair) => pair.differing_files(),
+            Many(many) => many.differing_files(peer),
+        }
+    }
+
+    pub fn communication_up(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.communication_up(now, fx),
+            Many(many) => many.communication_up(now, fx),
+        }
+    }
+
+    /// `established`: the node is active already.
+    pub fn peer_status(
+        &mut self,
+        now: Instant,
+        peer: usize,
+        word: Option<Word>,
+        established: bool,
+        fx: &mut Vec<Effect>,
+    ) {
+        match self {
+            Pair(pair) => pair.peer_status(now, word, established, fx),
+            Many(many) => many.member_status(now, peer, word, fx),
+        }
+    }
+
+    pub fn peer_began(&mut self, peer: usize, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.peer_began(fx),
+            Many(many) => many.member_began(peer),
+        }
+    }
+
+    pub fn peer_returned(&mut self, peer: usize, old: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.peer_returned(old, fx),
+            Many(many) => many.member_began(peer),
+        }
+    }
+
+    pub fn peer_died(&mut self, now: Instant, peer: usize, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.peer_died(now, fx),
+            Many(many) => many.member_died(now, peer, fx),
+        }
+    }
+
+    pub fn peer_said(&mut self, now: Instant, peer: usize, body: &Body, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.peer_said(now, body, fx),
+            Many(many) => many.member_said(now, peer, body, fx),
+        }
+    }
+
+    pub fn acquired(&mut self, now: Instant, group: GroupId, ok: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.acquired(now, group, ok, fx),
+            Many(many) => many.acquired(now, group, ok, fx),
+        }
+    }
+
+    pub fn released(&mut self, now: Instant, group: GroupId, ok: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.released(now, group, ok, fx),
+            Many(many) => many.released(now, group, ok, fx),
+        }
+    }
+
+    pub fn set_ready(&mut self, now: Instant, ready: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.set_ready(now, ready, fx),
+            Many(many) => many.set_ready(now, ready, fx),
+        }
+    }
+
+    pub fn set_maintenance(&mut self, now: Instant, on: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.set_maintenance(now, on, fx),
+            Many(many) => many.set_maintenance(now, on, fx),
+        }
+    }
+
+    pub fn is_maintained(&self) -> bool {
+        match self {
+            Pair(pair) => pair.is_maintained(),
+            Many(many) => many.is_maintained(),
+        }
+    }
+
+    pub fn is_peer_maintained(&self, peer: usize) -> bool {
+        match self {
+            Pair(pair) => pair.peer_is_maintained(),
+            Many(many) => many.is_member_maintained(peer),
+        }
+    }
+
+    pub fn set_files(&mut self, now: Instant, files: Files, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.set_files(now, files, fx),
+            Many(many) => many.set_files(now, files, fx),
+        }
+    }
+
+    pub fn standby(&mut self, now: Instant, which: Which, ticket: Ticket, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.standby(now, which, ticket, fx),
+            Many(many) => many.standby(now, which, ticket, fx),
+        }
+    }
+
+    pub fn takeover(&mut self, now: Instant, which: Which, ticket: Ticket, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.takeover(now, which, ticket, fx),
+            Many(many) => many.takeover(now, which, ticket, fx),
+        }
+    }
+
+    /// What ipfail wants, which is for pairs.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn give(&mut self, now: Instant, which: Which, fx: &mut Vec<Effect>) -> Result<(), Refusal> {
+        match self {
+            Pair(pair) => pair.give(now, which, None, fx),
+            Many(_) => Err(Refusal::NothingHeld),
+        }
+    }
+
+    /// Fencing is for pairs.
+    pub fn fenced(&mut self, now: Instant, attempt: u64, ok: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.fenced(now, attempt, ok, fx),
+            Many(_) => {}
+        }
+    }
+
+    pub fn confirm_dead(&mut self, now: Instant, node: &str, ticket: Ticket, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.confirm_dead(now, node, ticket, fx),
+            Many(_) => fx.push(Effect::Answer(ticket, Err(Refusal::NotUnfenced))),
+        }
+    }
+
+    pub fn leave(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.leave(now, fx),
+            Many(many) => many.leave(now, fx),
+        }
+    }
+
+    pub fn let_go(&mut self, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.let_go(fx),
+            Many(many) => many.let_go(fx),
+        }
+    }
+
+    pub fn begin_life(&mut self, life: u64) {
+        match self {
+            Pair(pair) => pair.begin_life(life),
+            Many(many) => many.begin_life(life),
+        }
+    }
+
+    pub fn tick(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.tick(now, fx),
+            Many(many) => many.tick(now, fx),
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        match self {
+            Pair(pair) => pair.deadline(),
+            Many(many) => many.deadline(),
+        }
+    }
+}
