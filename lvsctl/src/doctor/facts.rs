@@ -65,8 +65,9 @@ pub enum Answer {
 /// What the neighbours said when they were asked; empty if nobody was asked.
 #[derive(Debug, Clone, Default)]
 pub struct Probes {
-    /// Which machine on the network says that it has a virtual address, other than this one; `None` if none does.
-    pub holders: BTreeMap<IpAddr, Option<[u8; 6]>>,
+    /// Hardware addresses that answer for a virtual address on the network, other than that of the interface it was asked
+    /// on; none if nobody answers.
+    pub holders: BTreeMap<IpAddr, BTreeSet<[u8; 6]>>,
     /// The hardware address of a real server that is a neighbour; `None` if it does not answer.
     pub servers: BTreeMap<IpAddr, Option<[u8; 6]>>,
     /// Whether a real server answers an echo request that is sent to its hardware address, for each address in it

@@ -8,14 +8,15 @@ use crate::ipvs::Forward;
 
 pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
     for vip in facts.virtual_addresses() {
-        let holder = facts.probes.holders.get(&vip).copied();
+        let others = others(facts, vip);
         match facts.own(vip) {
             Some(state) if facts.keeps_to_itself(state.address.interface) => {
-                held(facts, vip, None, found);
-                hidden(facts, vip, holder.flatten(), found);
+                held(facts, vip, &[], found);
+                // Right, on a real server that stands by as a director, if another machine answers for it.
+                elsewhere(facts, vip, &others.unwrap_or_default(), found);
             }
-            Some(_) => held(facts, vip, holder.flatten(), found),
-            None => missing(facts, vip, holder, found),
+            Some(_) => held(facts, vip, &others.unwrap_or_default(), found),
+            None => missing(facts, vip, others, found),
         }
     }
     if facts.virtual_addresses().iter().any(|vip| facts.own(*vip).is_some()) {
@@ -40,12 +41,19 @@ pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
     }
 }
 
+/// Which other machines answer for it; `None` if nobody was asked. Another interface of this machine in the same segment
+/// answers too; the rules about ARP speak of that.
+fn others(facts: &Facts, vip: IpAddr) -> Option<Vec<[u8; 6]>> {
+    let ours = |mac: &[u8; 6]| facts.links.iter().any(|link| link.mac == Some(*mac));
+    facts.probes.holders.get(&vip).map(|holders| holders.iter().copied().filter(|mac| !ours(mac)).collect())
+}
+
 /// What answers to this hardware address, if it is a real server that was asked.
 fn server_of(facts: &Facts, holder: [u8; 6]) -> Option<IpAddr> {
     facts.probes.servers.iter().find(|(_, mac)| **mac == Some(holder)).map(|(ip, _)| *ip)
 }
 
-fn held(facts: &Facts, vip: IpAddr, other: Option<[u8; 6]>, found: &mut Vec<Finding>) {
+fn held(facts: &Facts, vip: IpAddr, others: &[[u8; 6]], found: &mut Vec<Finding>) {
     let Some(state) = facts.own(vip) else { return };
     let link = facts.link(state.address.interface);
     let name = link.map_or("its interface", |link| link.name.as_str());
@@ -68,17 +76,32 @@ fn held(facts: &Facts, vip: IpAddr, other: Option<[u8; 6]>, found: &mut Vec<Find
                 .fix(format!("ip link set dev {name} up")),
         );
     }
-    // Another interface of this machine in the same segment answers too; the rules about ARP speak of that.
-    let Some(other) = other.filter(|other| facts.links.iter().all(|link| link.mac != Some(*other))) else { return };
-    let seen = format!("{} answers for {vip}", mac(other));
-    found.push(match server_of(facts, other) {
-        Some(server) => arp_flux(vip, server, seen),
-        None => Finding::new("vip-twice", Severity::Error, format!("{vip} is here and on another machine"))
-            .read("ARP or neighbour discovery", seen)
-            .means("each client reaches one of the two, and may reach the other one next minute")
-            .fix("lvsctl status --cluster")
-            .fix(format!("ip address del {vip}/{} dev {name}", state.address.prefix)),
-    });
+    let directors = without_servers(facts, vip, others, found);
+    if !directors.is_empty() {
+        found.push(
+            Finding::new("vip-twice", Severity::Error, format!("{vip} is here and on another machine"))
+                .read("ARP or neighbour discovery", answers(&directors, vip))
+                .means("each client reaches one of them, and may reach the other one next minute")
+                .fix("lvsctl status --cluster")
+                .fix(format!("ip address del {vip}/{} dev {name}", state.address.prefix)),
+        );
+    }
+}
+
+fn answers(others: &[[u8; 6]], vip: IpAddr) -> String {
+    let others: Vec<String> = others.iter().copied().map(mac).collect();
+    format!("{} answers for {vip}", others.join(" and "))
+}
+
+/// Tells of the real servers among those who answer, and returns the others.
+fn without_servers(facts: &Facts, vip: IpAddr, others: &[[u8; 6]], found: &mut Vec<Finding>) -> Vec<[u8; 6]> {
+    let (servers, rest): (Vec<[u8; 6]>, Vec<_>) = others.iter().partition(|mac| server_of(facts, **mac).is_some());
+    for other in servers {
+        if let Some(server) = server_of(facts, other) {
+            found.push(arp_flux(vip, server, answers(&[other], vip)));
+        }
+    }
+    rest
 }
 
 fn arp_flux(vip: IpAddr, server: IpAddr, seen: String) -> Finding {
@@ -90,36 +113,36 @@ fn arp_flux(vip: IpAddr, server: IpAddr, seen: String) -> Finding {
         .fix(format!("on {server}: realserver start, which does this and the address on lo"))
 }
 
-/// On lo or the like, as on a real server that stands by as a director: right if another machine answers for it.
-fn hidden(facts: &Facts, vip: IpAddr, other: Option<[u8; 6]>, found: &mut Vec<Finding>) {
-    let Some(other) = other.filter(|other| facts.links.iter().all(|link| link.mac != Some(*other))) else { return };
-    found.push(somebody(facts, vip, other));
-}
-
-fn somebody(facts: &Facts, vip: IpAddr, other: [u8; 6]) -> Finding {
-    let seen = format!("{} answers for {vip}", mac(other));
-    match server_of(facts, other) {
-        Some(server) => arp_flux(vip, server, seen),
-        None => Finding::new("vip-elsewhere", Severity::Note, format!("another machine has {vip}"))
-            .read("ARP or neighbour discovery", seen)
+/// Not here, or hidden here.
+fn elsewhere(facts: &Facts, vip: IpAddr, others: &[[u8; 6]], found: &mut Vec<Finding>) {
+    let directors = without_servers(facts, vip, others, found);
+    let finding = match directors.len() {
+        0 => return,
+        1 => Finding::new("vip-elsewhere", Severity::Note, format!("another machine has {vip}"))
             .means("right on a director that stands by"),
-    }
+        count => Finding::new("vip-twice", Severity::Error, format!("{count} other machines have {vip}"))
+            .means("each client reaches one of them, and may reach the other one next minute")
+            .fix("lvsctl status --cluster"),
+    };
+    found.push(finding.read("ARP or neighbour discovery", answers(&directors, vip)));
 }
 
-fn missing(facts: &Facts, vip: IpAddr, holder: Option<Option<[u8; 6]>>, found: &mut Vec<Finding>) {
+fn missing(facts: &Facts, vip: IpAddr, others: Option<Vec<[u8; 6]>>, found: &mut Vec<Finding>) {
+    if let Some(others) = others.as_ref().filter(|others| !others.is_empty()) {
+        return elsewhere(facts, vip, others, found);
+    }
     let here = format!("not on any interface: {vip}");
     let behind = facts.networks.get(&vip).and_then(|&interface| facts.link(interface));
     let askable = behind.is_some_and(|link| link.running && link.resolves);
-    found.push(match holder {
-        Some(Some(other)) => somebody(facts, vip, other),
-        Some(None) if askable => Finding::new("vip-missing", Severity::Error, format!("no machine has {vip}"))
+    found.push(match others {
+        Some(_) if askable => Finding::new("vip-missing", Severity::Error, format!("no machine has {vip}"))
             .read("ip address", here)
             .read("ARP or neighbour discovery", format!("nobody answers for {vip}"))
             .means("its services are in the table and no client reaches them")
             .fix("lvsctl takeover, where heartbeatd runs")
             .fix(format!("ip address add {vip}/{} dev INTERFACE, where it does not", whole(vip))),
         // Silence on an interface whose network is another one says nothing.
-        Some(None) => Finding::new("vip-missing", Severity::Warning, format!("{vip} is not on this machine"))
+        Some(_) => Finding::new("vip-missing", Severity::Warning, format!("{vip} is not on this machine"))
             .read("ip address", here)
             .read("ip route", format!("no working interface of this machine has a network with {vip}"))
             .means("right on a director that stands by; whether another machine has it cannot be asked from here")
@@ -177,15 +200,15 @@ mod tests {
     #[test]
     fn a_virtual_address_is_on_one_machine() {
         let mut facts = director();
-        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        facts.probes.holders.insert(ip(VIP), [OTHER_MAC].into());
         assert_eq!(found(&facts), ["vip-twice"]);
-        facts.probes.holders.insert(ip(VIP), Some(SERVER_MAC));
+        facts.probes.holders.insert(ip(VIP), [SERVER_MAC].into());
         assert_eq!(found(&facts), ["arp-flux"]);
         facts.addresses.retain(|state| state.address.ip != ip(VIP));
         assert_eq!(found(&facts), ["arp-flux"]);
-        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        facts.probes.holders.insert(ip(VIP), [OTHER_MAC].into());
         assert_eq!(found(&facts), ["vip-elsewhere"]);
-        facts.probes.holders.insert(ip(VIP), None);
+        facts.probes.holders.insert(ip(VIP), [].into());
         assert_eq!(found(&facts), ["vip-missing"]);
         assert_eq!(crate::doctor::examine(&facts)[0].severity, Severity::Error);
         facts.networks.clear();
@@ -195,10 +218,25 @@ mod tests {
     }
 
     #[test]
+    fn everybody_who_answers_is_told_of_whoever_was_first() {
+        let mut facts = director();
+        facts.links.push(link(ETH1, "eth1"));
+        let own = facts.links[2].mac.expect("it has one");
+        facts.probes.holders.insert(ip(VIP), [own, OTHER_MAC, SERVER_MAC].into());
+        assert_eq!(found(&facts), ["arp-flux", "vip-twice"]);
+        facts.addresses.retain(|state| state.address.ip != ip(VIP));
+        assert_eq!(found(&facts), ["arp-flux", "vip-elsewhere"]);
+        facts.probes.holders.insert(ip(VIP), [OTHER_MAC, [2, 0, 0, 0, 0, 8]].into());
+        assert_eq!(found(&facts), ["vip-twice"]);
+        let evidence = crate::doctor::examine(&facts)[0].evidence[0].value.clone();
+        assert_eq!(evidence, "02:00:00:00:00:08 and 02:00:00:00:00:09 answers for 192.168.60.200");
+    }
+
+    #[test]
     fn an_interface_of_this_machine_is_no_other_director() {
         let mut facts = director();
         facts.links.push(link(ETH1, "eth1"));
-        facts.probes.holders.insert(ip(VIP), facts.links[2].mac);
+        facts.probes.holders.insert(ip(VIP), facts.links[2].mac.into_iter().collect());
         assert_eq!(found(&facts), [""; 0]);
     }
 
@@ -209,7 +247,7 @@ mod tests {
         set(&mut facts, "net/ipv4/conf/all/arp_announce", "2");
         facts.addresses[1].address.interface = 1;
         assert_eq!(found(&facts), [""; 0]);
-        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        facts.probes.holders.insert(ip(VIP), [OTHER_MAC].into());
         assert_eq!(found(&facts), ["vip-elsewhere"]);
     }
 

@@ -35,8 +35,8 @@ fn hidden(facts: &Facts) -> Option<(IpAddr, &Link, Severity)> {
                     Severity::Error
                 }
             }
-            Some(None) => return None,
-            Some(Some(_)) => Severity::Error,
+            Some(holders) if holders.is_empty() => return None,
+            Some(_) => Severity::Error,
             None => Severity::Warning,
         };
         let wanted = vips.contains(&address.ip) || (keeper && facts.services.is_empty());
@@ -159,7 +159,7 @@ mod tests {
         facts.addresses.remove(1);
         facts.addresses.push(own(1, VIP, 32));
         assert_eq!(found(&facts), [""; 0], "nobody else has it: it answers, and shall");
-        facts.probes.holders.insert(ip(VIP), Some(OTHER_MAC));
+        facts.probes.holders.insert(ip(VIP), [OTHER_MAC].into());
         assert_eq!(found(&facts), ["arp-ignore", "arp-announce", "vip-elsewhere"]);
         facts.probes.holders.clear();
         assert_eq!(examine(&facts)[0].severity, Severity::Warning, "nobody was asked");

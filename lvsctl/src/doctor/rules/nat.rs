@@ -144,7 +144,7 @@ mod tests {
         facts.services.push(service("[2001:db8::1]:80", vec![server("[2001:db8:1::1]:80", Forward::Masq)]));
         facts.addresses.push(own(ETH0, "2001:db8::1", 128));
         set(&mut facts, "net/ipv6/conf/all/forwarding", "1");
-        facts.probes.holders.insert(ip("2001:db8::1"), None);
+        facts.probes.holders.insert(ip("2001:db8::1"), [].into());
         assert_eq!(found(&facts), [""; 0]);
         set(&mut facts, "net/ipv6/conf/all/forwarding", "0");
         assert_eq!(found(&facts), ["ip-forward"]);

@@ -89,7 +89,7 @@ pub fn director() -> Facts {
     ] {
         set(&mut facts, name, value);
     }
-    facts.probes.holders.insert(ip(VIP), None);
+    facts.probes.holders.insert(ip(VIP), [].into());
     facts.probes.servers.insert(ip("192.168.60.132"), Some(SERVER_MAC));
     facts.probes.echoes.insert((ip("192.168.60.132"), ip("192.168.60.132")), Answer::Yes);
     facts.probes.echoes.insert((ip("192.168.60.132"), ip(VIP)), Answer::Yes);

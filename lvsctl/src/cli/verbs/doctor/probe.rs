@@ -39,11 +39,11 @@ pub(super) fn ask(facts: &Facts) -> Probes {
     let (server_questions, servers_left) = bounded(server_questions.collect());
     probes.left_out = vips_left + servers_left;
     thread::scope(|scope| {
-        let holders: Vec<_> = vip_questions.iter().map(|q| scope.spawn(move || (q.ip, who(q)))).collect();
+        let holders: Vec<_> = vip_questions.iter().map(|q| scope.spawn(move || (q.ip, all(q)))).collect();
         let macs: Vec<_> = server_questions.iter().map(|q| scope.spawn(move || (q, who(q)))).collect();
         for (ip, answer) in holders.into_iter().filter_map(|thread| thread.join().ok()) {
-            note(&mut probes, answer, |probes, holder| {
-                probes.holders.insert(ip, holder);
+            note(&mut probes, answer, |probes, holders| {
+                probes.holders.insert(ip, holders);
             });
         }
         for (q, answer) in macs.into_iter().filter_map(|thread| thread.join().ok()) {
@@ -85,6 +85,12 @@ fn place(facts: &Facts, vip: IpAddr) -> Option<u32> {
     let mut links = facts.links.iter().filter(|link| link.running && link.resolves);
     let only = links.next().filter(|_| links.next().is_none());
     facts.default_interface.and_then(|interface| usable(facts, interface)).or(only).map(|link| link.index)
+}
+
+/// Everybody: who is first need not be the one that matters.
+fn all(Question { interface, mac, ip }: &Question) -> io::Result<BTreeSet<[u8; 6]>> {
+    let mut found = announce::holders(*interface, *mac, &[*ip], PATIENCE)?;
+    Ok(found.remove(ip).unwrap_or_default())
 }
 
 fn who(Question { interface, mac, ip }: &Question) -> io::Result<Option<[u8; 6]>> {
