@@ -1,6 +1,6 @@
 //! What the fuzz targets do with their bytes: nothing may panic, and what is said below must hold.
 //!
-//! `cargo +nightly fuzz run TARGET` in this directory. The same functions run on random input under
+//! `cargo +nightly fuzz run TARGET` in this directory (docs/fuzzing.md). The same functions run on random input under
 //! `cargo test -p lvsctl`, for `lvsctl/tests/fuzz_targets.rs` includes this file, and what is about ldirectord
 //! under `cargo test -p ldirectord`. Run `conversation` in a network namespace of its own (`unshare -rn`).
 
