@@ -36,8 +36,9 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn web(quiescent: bool, failures: u32, drain: Option<u64>) -> Virtual {
-    let extensions = Extensions { drain_timeout: drain.map(Duration::from_secs), ..Extensions::default() };
+fn web(quiescent: bool, failures: u32, drain: Option<u64>, slowly: Option<u64>) -> Virtual {
+    let [drain_timeout, slow_start] = [drain, slowly].map(|seconds| seconds.map(Duration::from_secs));
+    let extensions = Extensions { drain_timeout, slow_start, ..Extensions::default() };
     let reals: Vec<_> = SERVERS.iter().map(|address| real(&format!("{address}:80 masq 2"))).collect();
     let failure_count = NonZeroU32::new(failures).expect("not zero");
     Virtual { quiescent, failure_count, extensions, fallback: fallback("127.0.0.1:80 masq"), ..service(VIP, &reals) }
@@ -70,9 +71,15 @@ fn happen(room: &mut Room, event: &Event, config: &Config) {
             room.turn();
         }
         Event::Restart => {
-            let again = Room::start(config.clone(), std::mem::take(&mut room.table));
-            let before = std::mem::replace(room, again);
-            (room.dead, room.refused, room.connections) = (before.dead, before.refused, before.connections);
+            let settled = room.refused.is_empty() && room.farm.status(room.now)[0].pending.is_empty();
+            let (found, memory) = (room.servers(VIP), room.farm.memory());
+            let before = std::mem::replace(room, Room::start(super::config(&[]), Table::new()));
+            (*room, _) = before.next(&config.virtuals, &memory);
+            assert!(
+                !settled || room.servers(VIP) == found,
+                "{found:?} became {:?} before any check",
+                room.servers(VIP)
+            );
             room.turn();
         }
     }
@@ -85,9 +92,10 @@ proptest! {
         quiescent in any::<bool>(),
         failures in 1u32..3,
         drain in proptest::option::of(1u64..60),
+        slowly in proptest::option::of(1u64..60),
         busy in 0u32..2,
     ) {
-        let config = config(&[web(quiescent, failures, drain)]);
+        let config = config(&[web(quiescent, failures, drain, slowly)]);
         let mut room = Room::after_first_round(config.clone(), Table::new(), &[]);
         room.connections.insert(at(&format!("{}:80", SERVERS[0])), busy);
         for event in &events {

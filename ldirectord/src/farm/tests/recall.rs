@@ -30,8 +30,9 @@ fn one(check: Option<Check>, extensions: Extensions) -> Virtual {
 
 impl Room {
     /// Another daemon, over the table of this one; nothing was checked yet.
-    fn next(self, virtuals: &[Virtual], memory: &Memory) -> (Self, Vec<(String, String)>) {
-        let mut room = Self { agents: self.agents, ..Self::start(config(&[]), Table::new()) };
+    pub(super) fn next(self, virtuals: &[Virtual], memory: &Memory) -> (Self, Vec<(String, String)>) {
+        let Self { dead, agents, connections, refused, .. } = self;
+        let mut room = Self { dead, agents, connections, refused, ..Self::start(config(&[]), Table::new()) };
         (room.farm, _) = Farm::new(room.now, config(virtuals));
         let drained = room.farm.recall(memory);
         room.table = self.table;
