@@ -96,6 +96,17 @@ impl Plan {
         fnv(node.bytes())
     }
 
+    /// By what heartbeatd tell each other which nodes their ha.cf has. Of three or more the order counts, which is that
+    /// of the homes.
+    #[must_use]
+    pub fn cluster_mark(nodes: &[String]) -> u32 {
+        let mut names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        if names.len() <= 2 {
+            names.sort_unstable();
+        }
+        fnv(names.join(" ").bytes()).max(1)
+    }
+
     /// By what two heartbeatd name a group to each other: the same on both nodes wherever
     /// the line stands, different when home or key differ.
     pub(crate) fn tags(&self) -> &[u32] {

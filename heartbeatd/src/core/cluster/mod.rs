@@ -71,6 +71,8 @@ pub(crate) struct Cluster {
     mark: u32,
     life: u64,
     files: Files,
+    /// The nodes of ha.cf.
+    nodes: u32,
     plan: Plan,
     auto_failback: bool,
     shares: Vec<Share>,
@@ -115,6 +117,7 @@ impl Cluster {
             mark: Plan::mark(me),
             life: 0,
             files: settings.files,
+            nodes: Plan::cluster_mark(&settings.nodes),
             auto_failback: settings.auto_failback,
             shares: shares.collect(),
             members: others.map(member).collect(),
@@ -144,8 +147,9 @@ impl Cluster {
             rank: share.rank,
             to: share.to.and_then(|to| self.members.get(to)).map(|member| member.mark),
         });
-        let Self { active, ready, settled, maintenance, left, life, files, .. } = *self;
-        Word { active, ready, settled, maintenance, left, life, files, groups: groups.collect(), ..Word::default() }
+        let Self { active, ready, settled, maintenance, left, life, files, nodes, .. } = *self;
+        let (unsure, groups) = (self.is_unsure(), groups.collect());
+        Word { active, ready, settled, maintenance, left, unsure, life, files, nodes, groups, ..Word::default() }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.

@@ -114,9 +114,10 @@ pub(super) fn step(us: State, others: &Others, case: &Case) -> Step {
         State::Held if others.acquiring || others.releasing || others.claimed.is_some() => Step::Stay,
         State::Held => match (case.give, case.taker) {
             (false, true | false) => Step::Stay,
-            (true, true) if case.overlaps => or_stay(!others.doubted, Step::Offer),
-            (true, true) => Step::Release,
-            (true, false) if case.leaving => Step::Release,
+            (true, true) if case.overlaps && !others.doubted => Step::Offer,
+            (true, true | false) if case.leaving => Step::Release,
+            // Let go first, it could be nowhere for as long as the doubt lasts.
+            (true, true) => or_stay(!case.overlaps && !others.unsure, Step::Release),
             (true, false) => Step::Withdraw,
         },
 
@@ -139,8 +140,6 @@ pub(super) fn step(us: State, others: &Others, case: &Case) -> Step {
 mod tests {
     use super::*;
     use State::{Acquiring, Claiming, Free, Held, Offering, Releasing};
-
-    const STATES: [State; 6] = [Free, Claiming, Acquiring, Held, Offering, Releasing];
 
     fn every_case() -> impl Iterator<Item = Case> {
         (0..1024u32).map(|bits| {
@@ -226,6 +225,22 @@ mod tests {
                 }
             }
         }
-        assert_eq!(STATES.len(), 6);
+    }
+
+    #[test]
+    fn what_may_not_overlap_is_not_let_go_while_nobody_could_be_sure_enough_to_take_it() {
+        for case in every_case().filter(|case| !case.leaving) {
+            for others in all_others().filter(|others| others.unsure && !others.held) {
+                assert_ne!(step(Held, &others, &case), Step::Release, "{others:?} {case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_leaves_does_not_wait_for_a_doubt_to_end() {
+        for case in every_case().filter(|case| case.leaving && case.give) {
+            let others = Others { doubted: true, unsure: true, ..Others::default() };
+            assert_eq!(step(Held, &others, &case), Step::Release, "{case:?}");
+        }
     }
 }

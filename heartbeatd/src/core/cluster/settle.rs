@@ -130,11 +130,9 @@ impl Cluster {
 
     fn others(&self, id: GroupId) -> Others {
         let Some(Share { unit, rank, .. }) = self.shares.get(id.0) else { return Others::default() };
-        let doubted = self.is_doubted();
-        let unknown = |member: &Member| matches!(member.view, View::Unknown | View::Old);
         let mut others = Others {
-            unsure: doubted || self.members.iter().any(unknown),
-            doubted,
+            unsure: self.is_unsure(),
+            doubted: self.is_doubted(),
             alone: self.members.iter().all(|member| matches!(member.view, View::Gone(_))),
             ..Others::default()
         };
@@ -151,8 +149,7 @@ impl Cluster {
                 State::Held | State::Offering => {
                     others.held = true;
                     others.stronger |= said.term > unit.term || said.term == unit.term && before;
-                    // One whose ha.cf has but two nodes names nobody, and answers the other.
-                    let to_us = said.to.map_or(word.heard.is_some(), |to| to == self.mark);
+                    let to_us = said.to == Some(self.mark) && !word.is_of_others(self.nodes);
                     if said.state == State::Offering && to_us {
                         others.offered = true;
                     } else {
@@ -162,6 +159,30 @@ impl Cluster {
             }
         }
         others
+    }
+
+    /// Whether there may be somebody of whom nothing is known: one that was not heard yet or says nothing that we could
+    /// use, one that another still hears, or whoever else is in a cluster of other nodes.
+    pub(super) fn is_unsure(&self) -> bool {
+        let unknown = |member: &Member| match &member.view {
+            View::Unknown | View::Old => true,
+            View::Says(word) => word.is_of_others(self.nodes),
+            View::Gone(_) => false,
+        };
+        self.members.iter().any(unknown) || self.is_doubted()
+    }
+
+    /// Whether a node is in a position to be given anything.
+    fn listens(&self, word: &Word) -> bool {
+        word.active && !word.unsure && !word.is_of_others(self.nodes)
+    }
+
+    /// Whether a node could take what is offered to it.
+    fn takes(&self, word: &Word, said: &Said) -> bool {
+        self.listens(word)
+            && said.will != Will::Unable
+            && matches!(said.state, State::Free | State::Claiming)
+            && (word.ready || self.leaving)
     }
 
     /// Whether a node that we hear hears one that we have given up.
@@ -189,10 +210,11 @@ impl Cluster {
         }
         let quiet = unit.quiet_until.is_some_and(|at| now < at);
         let asks = |(_, _, word, said): &(usize, &Member, &Word, &Said)| {
-            word.active && said.state == State::Free && said.will == Will::Wanting
+            self.listens(word) && said.state == State::Free && said.will == Will::Wanting
         };
         let returns = |(_, _, word, said): &(usize, &Member, &Word, &Said)| {
-            word.active && word.ready && said.state == State::Free && said.will == Will::Willing && said.rank < *rank
+            let free = said.state == State::Free && said.will == Will::Willing;
+            self.listens(word) && word.ready && free && said.rank < *rank
         };
         let (give, away) = if self.leaving {
             (Why::Stop, unit.away)
@@ -218,13 +240,7 @@ impl Cluster {
 
     /// Who could take a group from us, the best one; `but` not this one.
     pub(super) fn target(&self, id: GroupId, but: Option<usize>) -> Option<usize> {
-        let fit = |(at, _, word, said): &(usize, &Member, &Word, &Said)| {
-            Some(*at) != but
-                && word.active
-                && said.will != Will::Unable
-                && matches!(said.state, State::Free | State::Claiming)
-                && (word.ready || self.leaving)
-        };
+        let fit = |(at, _, word, said): &(usize, &Member, &Word, &Said)| Some(*at) != but && self.takes(word, said);
         let best = |(_, member, _, said): (usize, &Member, &Word, &Said)| (Reverse(said.will), said.rank, member.mark);
         self.each_said(id).filter(fit).min_by_key(|each| best(*each)).map(|(at, ..)| at)
     }
@@ -232,14 +248,15 @@ impl Cluster {
     fn case(&self, id: GroupId, target: Option<usize>) -> Option<Case> {
         let Share { unit, to, .. } = self.shares.get(id.0)?;
         let will = unit.will(self.leaving, self.maintenance);
-        let told = |word: &Word| unit.claim_told.is_some_and(|seq| self.has_heard(word, seq));
+        // One that could not take it needs no telling: before it could, it has to be told that we have it.
+        let told = |word: &Word| {
+            let out = self.said(word, id).is_none_or(|said| said.state == State::Free && said.will == Will::Unable);
+            out || unit.claim_told.is_some_and(|seq| self.has_heard(word, seq))
+        };
         let offerer = self.each_said(id).find(|(_, _, _, said)| said.state == State::Offering);
         let (taker, another) = match *to {
             Some(to) => {
-                let fits = self.each_said(id).any(|(at, _, word, said)| {
-                    let able = word.active && said.will != Will::Unable && (word.ready || self.leaving);
-                    at == to && able && matches!(said.state, State::Free | State::Claiming)
-                });
+                let fits = self.each_said(id).any(|(at, _, word, said)| at == to && self.takes(word, said));
                 (fits, self.target(id, Some(to)).is_some())
             }
             None => (target.is_some(), false),
@@ -263,7 +280,9 @@ impl Cluster {
     /// ldirectord is ready first.
     fn is_ours(&self, id: GroupId, will: Will) -> bool {
         let Some(share) = self.shares.get(id.0) else { return false };
-        let heard = || self.each_said(id).filter(|(.., said)| said.will != Will::Unable);
+        // At a start the others are waited for; later one that may take nothing is no reason for a group to be nowhere.
+        let waits = |word: &Word| self.settled && word.unsure;
+        let heard = || self.each_said(id).filter(|(_, _, word, said)| said.will != Will::Unable && !waits(word));
         let most = heard().map(|(.., said)| said.will).max().map_or(will, |most| most.max(will));
         if will != most {
             return false;

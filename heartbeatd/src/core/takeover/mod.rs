@@ -94,6 +94,8 @@ pub(crate) struct Takeover {
     life: u64,
     /// What our files say, for the other node to compare.
     files: Files,
+    /// The nodes of ha.cf.
+    nodes: u32,
     other: String,
     plan: Plan,
     auto_failback: bool,
@@ -139,6 +141,7 @@ impl Takeover {
             me: me.to_owned(),
             life: 0,
             files: settings.files,
+            nodes: Plan::cluster_mark(&settings.nodes),
             other: other.cloned().unwrap_or_default(),
             plan: settings.plan.clone(),
             auto_failback: settings.auto_failback,
@@ -176,8 +179,8 @@ impl Takeover {
             rank: 0,
             to: None,
         });
-        let Self { active, ready, settled, maintenance, life, files, .. } = *self;
-        Word { active, ready, settled, maintenance, life, files, groups: groups.collect(), ..Word::default() }
+        let Self { active, ready, settled, maintenance, life, files, nodes, .. } = *self;
+        Word { active, ready, settled, maintenance, life, files, nodes, groups: groups.collect(), ..Word::default() }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.

@@ -226,7 +226,7 @@ impl Takeover {
             return Err(Refusal::NothingHeld);
         }
         if let Peer::Ours(word) = &self.peer {
-            let unable = |id: &GroupId| self.said(*id).is_some_and(|said| said.will == Will::Unable);
+            let unable = |id: &GroupId| self.said(*id).is_none_or(|said| said.will == Will::Unable);
             match (word.active, word.ready) {
                 (false, _) => return Err(Refusal::PeerStarting),
                 (true, _) if word.maintenance => return Err(Refusal::PeerMaintained),

@@ -117,13 +117,17 @@ impl Takeover {
         fx.push(Effect::Note(Notice::BothOwn { group, keeper }));
     }
 
-    /// The peer's word on a group. One that its haresources does not have, it cannot take.
+    /// The peer's word on a group. One that its haresources does not have, it cannot take. If its ha.cf has other nodes,
+    /// its word is for them, and counts only where both have the group.
     pub(super) fn said(&self, id: GroupId) -> Option<Said> {
         let tag = *self.plan.tags().get(id.0)?;
         match &self.peer {
             Peer::Ours(word) => {
                 let unknown = Said { tag, state: State::Free, term: 0, will: Will::Unable, rank: 0, to: None };
-                Some(word.groups.iter().find(|said| said.tag == tag).copied().unwrap_or(unknown))
+                let said = word.groups.iter().find(|said| said.tag == tag).copied().unwrap_or(unknown);
+                let theirs = matches!(said.state, State::Held | State::Offering);
+                let both = theirs && self.units.get(id.0).is_some_and(Unit::is_here);
+                (both || !word.is_of_others(self.nodes)).then_some(said)
             }
             Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Gone(_) => None,
         }

@@ -4,10 +4,10 @@
 //! one counts, and one that is lost is made up for by the next. Written as words:
 //!
 //! ```text
-//! hbd=1 ars 5c0ffee1d2 6b00151095:25 9a01bb02.77120f3e.01ab34cd 1c9a44f0h3+ 90b1c2a7f0-
-//!     │ │   │          │             │                          └ group, how we stand to it, tenancy,
-//!     │ │   │          │             │                            how much we want it
-//!     │ │   │          │             └ digests of our ha.cf, haresources and authkeys
+//! hbd=1 ars 5c0ffee1d2 6b00151095:25 9a01bb02.77120f3e.01ab34cd.5d81f0c7 1c9a44f0h3+ 90b1c2a7f0-
+//!     │ │   │          │             │                                   └ group, how we stand to it, tenancy,
+//!     │ │   │          │             │                                     how much we want it
+//!     │ │   │          │             └ digests of our ha.cf, haresources and authkeys, and of the names of our nodes
 //!     │ │   │          └ your present life, and number of your last status that we took in
 //!     │ │   └ our present life: a number drawn at its beginning
 //!     │ └ a: communication is up, r: ready, s: settled, m: in maintenance
@@ -22,11 +22,11 @@
 //! Where there are more than two nodes the word is for all of them, and says more:
 //!
 //! ```text
-//! hbd=1 arsl 5c0ffee1d2 77120f3e=6b00151095:25,90b1c2a7=77ab:3 9a01bb02.77120f3e.01ab34cd 1c9a44f0o3+1>77120f3e
-//!         │             │                                                                             ││
-//!         │             └ every node that is heard, by its mark, and what was taken in of it last     ││
-//!         └ l: it has let go of everything and leaves                 its place among the homes, if not 0
-//!                                                                             the node it is offered to ┘
+//! hbd=1 arsu 5c0ffee1d2 77120f3e=6b00151095:25,90b1c2a7=77ab:3 9a01bb02.77120f3e.01ab34cd.5d81f0c7 1c9a44f0o3+1>77120f3e
+//!         │             │                                                                                      ││
+//!         │             └ every node that is heard, by its mark, and what was taken in of it last              ││
+//!         └ u: it may not take what nobody seems to have; l: it has    its place among the homes, if not 0 ┘│
+//!           let go of everything and leaves                                            the node it is offered to ┘
 //! ```
 
 use std::fmt::{self, Write};
@@ -76,6 +76,9 @@ pub struct Word {
     pub maintenance: bool,
     /// It has let go of everything and leaves. Told where there are more than two nodes.
     pub left: bool,
+    /// There may be somebody of whom it knows nothing, so it takes only what it is given. Told where there are more than
+    /// two nodes.
+    pub unsure: bool,
     /// Its present life.
     pub life: u64,
     /// The receiver's life and the number of its last status, as far as it took them in.
@@ -84,11 +87,19 @@ pub struct Word {
     pub echoes: Vec<Echo>,
     /// What its files say.
     pub files: Files,
+    /// The nodes of its ha.cf ([`Plan::cluster_mark`](crate::core::Plan::cluster_mark)); 0 if it does not say.
+    pub nodes: u32,
     /// Every group of its haresources.
     pub groups: Vec<Said>,
 }
 
 impl Word {
+    /// Whether its sender has other nodes in its ha.cf: what it says is then said to another cluster.
+    #[must_use]
+    pub fn is_of_others(&self, nodes: u32) -> bool {
+        self.nodes != 0 && self.nodes != nodes
+    }
+
     /// Life and number of the last status of the node with this mark that the sender took in.
     #[must_use]
     pub fn answers(&self, mark: u32) -> Option<(u64, u64)> {
@@ -158,8 +169,14 @@ fn hex(text: &str) -> Result<u64, Unreadable> {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("1 ")?;
-        let flags =
-            [(self.active, 'a'), (self.ready, 'r'), (self.settled, 's'), (self.maintenance, 'm'), (self.left, 'l')];
+        let flags = [
+            (self.active, 'a'),
+            (self.ready, 'r'),
+            (self.settled, 's'),
+            (self.maintenance, 'm'),
+            (self.left, 'l'),
+            (self.unsure, 'u'),
+        ];
         if flags.iter().all(|(set, _)| !set) {
             f.write_char('-')?;
         }
@@ -176,7 +193,7 @@ impl fmt::Display for Word {
             }
         }
         let Files { ha_cf, haresources, authkeys } = self.files;
-        write!(f, " {ha_cf:x}.{haresources:x}.{authkeys:x}")?;
+        write!(f, " {ha_cf:x}.{haresources:x}.{authkeys:x}.{:x}", self.nodes)?;
         self.groups.iter().try_for_each(|said| {
             let (state, will) = (letter(&STATES, said.state), letter(&WILLS, said.will));
             write!(f, " {:08x}{state}{:x}{will}", said.tag, said.term)?;
@@ -254,9 +271,13 @@ impl FromStr for Word {
         };
         let groups: Result<Vec<Said>, Unreadable> = words.take(MAX_GROUPS).map(str::parse).collect();
         let flag = |letter| flags.contains(letter);
-        let [active, ready, settled, maintenance, left] = ['a', 'r', 's', 'm', 'l'].map(flag);
+        let [active, ready, settled, maintenance, left, unsure] = ['a', 'r', 's', 'm', 'l', 'u'].map(flag);
+        let (files, nodes) = match files.match_indices('.').nth(2) {
+            Some((at, _)) => (&files[..at], mark(&files[at + 1..])?),
+            None => (files, 0),
+        };
         let (life, files, groups) = (hex(life)?, files.parse()?, groups?);
-        Ok(Self { active, ready, settled, maintenance, left, life, heard, echoes, files, groups })
+        Ok(Self { active, ready, settled, maintenance, left, unsure, life, heard, echoes, files, nodes, groups })
     }
 }
 
@@ -283,23 +304,24 @@ mod tests {
     proptest! {
         #[test]
         fn every_word_comes_back_as_it_was(
-            flags in any::<[bool; 5]>(),
+            flags in any::<[bool; 6]>(),
             life in any::<u64>(),
             heard in any::<Option<(u64, u64)>>(),
             echoes in prop::collection::vec(any_echo(), 0..8),
             files in any::<[u32; 3]>(),
+            nodes in any::<u32>(),
             groups in prop::collection::vec(any_said(), 0..20),
         ) {
-            let [active, ready, settled, maintenance, left] = flags;
+            let [active, ready, settled, maintenance, left, unsure] = flags;
             let heard = heard.filter(|_| echoes.is_empty());
             let [ha_cf, haresources, authkeys] = files;
             let files = Files { ha_cf, haresources, authkeys };
-            let word = Word { active, ready, settled, maintenance, left, life, heard, echoes, files, groups };
+            let word = Word { active, ready, settled, maintenance, left, unsure, life, heard, echoes, files, nodes, groups };
             prop_assert_eq!(word.to_string().parse(), Ok(word));
         }
 
         #[test]
-        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [arsml-]{1,5} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
+        fn no_text_makes_the_reader_stumble(text in "\\PC{0,60}", tail in "1 [arsmlu-]{1,6} [0-9a-f]{1,18} [0-9a-f]{1,18}:[0-9a-f+]{1,3} [0-9a-f.+]{0,30} \\PC{0,20}") {
             let _: Result<Word, _> = text.parse();
             let _: Result<Word, _> = tail.parse();
         }
@@ -308,6 +330,7 @@ mod tests {
     #[test]
     fn the_word_of_another_version_is_not_taken_for_ours() {
         assert_eq!("1 ars 7 1:1 1.2.3".parse::<Word>().map(|word| word.heard), Ok(Some((1, 1))));
+        assert_eq!("1 ars 7 1:1 1.2.3.4f".parse::<Word>().map(|word| word.nodes), Ok(0x4f));
         assert_eq!("2 ars 7 1:1 1.2.3".parse::<Word>(), Err(Unreadable));
         assert_eq!("1 ars 7 1:1 1.2".parse::<Word>(), Err(Unreadable));
         assert_eq!("".parse::<Word>(), Err(Unreadable));

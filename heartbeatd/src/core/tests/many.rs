@@ -1,5 +1,6 @@
 //! Three nodes, of which the test plays one; clusters as a whole are in `tests/sim`.
 
+use super::stories::Pair;
 use super::*;
 
 fn three() -> Settings {
@@ -49,4 +50,28 @@ fn a_pair_passes_nothing_on() {
     bench.start();
     bench.wait(ms(2_000));
     assert!(!bench.done.iter().any(|action| matches!(action, Action::PassOn)));
+}
+
+#[test]
+fn between_nodes_whose_files_name_other_nodes_nothing_moves_but_what_is_left_behind() {
+    let mut pair = Pair::differing([settings(), three()]);
+    for node in 0..2 {
+        pair.happens(node, Event::Ready(true));
+    }
+    pair.start(0);
+    pair.wait(ms(4_000));
+    assert_eq!(pair.holds(), [[true, true], [false, false]]);
+    // Its own group does not come home, and is not handed over or taken by hand either.
+    pair.start(1);
+    pair.wait(ms(20_000));
+    assert_eq!(pair.holds(), [[true, true], [false, false]]);
+    pair.happens(0, Event::Standby { which: Which::All, ticket: Ticket(1) });
+    assert_eq!(pair.answer(0), Some(Err(Refusal::PeerUnable)));
+    pair.happens(1, Event::Takeover { which: Which::All, ticket: Ticket(2) });
+    pair.wait(ms(20_000));
+    assert_eq!(pair.holds(), [[true, true], [false, false]]);
+    // Stopped to be started with the new files, it leaves everything to the other at once.
+    pair.happens(0, Event::Stop);
+    pair.wait(ms(100));
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
 }

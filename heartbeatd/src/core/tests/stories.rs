@@ -17,10 +17,15 @@ pub(super) struct Pair {
 
 impl Pair {
     pub fn new(settings: Settings) -> Self {
+        Self::differing([settings.clone(), settings])
+    }
+
+    /// Each with files of its own.
+    pub fn differing(settings: [Settings; 2]) -> Self {
         let now = Instant::now();
         let node = |at: usize| {
             let me = Identity { name: format!("node{}", at + 1), uuid: Uuid([at as u8 + 1; 16]), generation: 100 };
-            Node::new(settings.clone(), me, now, at as u64)
+            Node::new(settings[at].clone(), me, now, at as u64)
         };
         Self {
             nodes: [node(0), node(1)],
