@@ -18,7 +18,7 @@ use lvs::netlink::route::Client;
 use super::announce::{Announcements, Schedule};
 use super::guard::{Guard, Watched};
 use super::lease::{Due, Lease, Leases};
-use super::probe::{Mac, Place};
+use super::probe::{Neighbourhood, Place};
 use super::silence::Silence;
 use crate::config::VipSpec;
 use crate::media::interface::computed_broadcast;
@@ -269,15 +269,15 @@ impl Vips {
         self.held.get(&ip).map(|held| held.address.interface)
     }
 
-    /// Where these addresses are, as far as they are on and have neighbours; and the hardware addresses of this machine.
-    pub fn places(&mut self, ips: &[IpAddr]) -> (Vec<Place>, Vec<Mac>) {
-        let Ok(links) = self.kernel.links() else { return (Vec::new(), Vec::new()) };
-        let place = |ip: &IpAddr| {
-            let interface = self.interface_of(*ip)?;
-            let link = links.iter().find(|link| link.index == interface && link.resolves)?;
-            Some(Place { ip: *ip, interface, mac: link.mac? })
-        };
-        (ips.iter().filter_map(place).collect(), links.iter().filter_map(|link| link.mac).collect())
+    /// Where these addresses can be asked for. An interface that is gone or has no carrier has nobody to ask now.
+    pub fn neighbourhood(&mut self, ips: &[IpAddr]) -> Neighbourhood {
+        match self.kernel.links() {
+            Ok(links) => neighbourhood(&links, ips.iter().filter_map(|ip| Some((*ip, self.interface_of(*ip)?)))),
+            Err(e) => {
+                log::debug!("cannot ask who else has {ips:?}: {}", lvs::diag::chain(&e));
+                Neighbourhood::default()
+            }
+        }
     }
 
     /// The addresses we have put on.
@@ -342,6 +342,20 @@ impl Vips {
     }
 }
 
+/// `ips`: the addresses, and the interfaces they are on.
+fn neighbourhood(links: &[Link], ips: impl Iterator<Item = (IpAddr, u32)>) -> Neighbourhood {
+    let mut around = Neighbourhood { ours: links.iter().filter_map(|link| link.mac).collect(), ..Default::default() };
+    for (ip, interface) in ips {
+        let Some(link) = links.iter().find(|link| link.index == interface) else { continue };
+        match link.mac.filter(|_| link.resolves) {
+            Some(mac) if link.running => around.places.push(Place { ip, interface, mac }),
+            Some(_) => {}
+            None => around.alone.push(ip),
+        }
+    }
+    around
+}
+
 /// One announcement; an interface without neighbours needs none.
 pub(super) fn announce(announcer: &Announcer, links: &[Link], address: &Address) -> Result<(), String> {
     let link = links.iter().find(|link| link.index == address.interface).ok_or("its interface is gone")?;
@@ -353,4 +367,30 @@ pub(super) fn announce(announcer: &Announcer, links: &[Link], address: &Address)
 /// Whether this machine forwards IPv6 that comes in there, which advertisements have to say.
 fn is_router(interface: &str) -> bool {
     fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{interface}/forwarding")).is_ok_and(|text| text.trim() != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_cannot_be_used_is_not_one_without_neighbours() {
+        let mac = [2, 0, 0, 0, 0, 1];
+        let link = |index, running, resolves| Link {
+            index,
+            name: format!("eth{index}"),
+            mac: Some(mac),
+            up: true,
+            running,
+            loopback: false,
+            resolves,
+            mtu: 1500,
+        };
+        let links = [link(1, true, true), link(2, false, true), link(3, true, false)];
+        let ip = |last: u8| IpAddr::from([192, 0, 2, last]);
+        // The last is on an interface that is gone.
+        let around = neighbourhood(&links, (1..=4).map(|at| (ip(at), u32::from(at))));
+        assert_eq!(around.places, [Place { ip: ip(1), interface: 1, mac }]);
+        assert_eq!(around.alone, [ip(3)]);
+    }
 }

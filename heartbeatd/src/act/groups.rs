@@ -315,8 +315,8 @@ impl Groups {
         self.probe.keep(|ip| vips.interface_of(ip).is_some());
         let due = self.probe.due(now);
         if !due.is_empty() {
-            let (places, ours) = self.vips.places(&due);
-            self.probe.ask(due, places, ours);
+            let around = self.vips.neighbourhood(&due);
+            self.probe.ask(due, around);
         }
     }
 

@@ -2,7 +2,7 @@
 //! its generation (spec/heartbeat.md 5.1, 5.2), in the files and the form heartbeat has them, and
 //! whether it is in maintenance.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -146,7 +146,12 @@ impl Store {
         let new = path.with_extension("new");
         let write = || {
             fs::create_dir_all(&self.folder)?;
-            let mut file = File::create(&new)?;
+            // The folder may belong to another user: what is there is not followed, wherever it leads.
+            match fs::remove_file(&new) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&new, path)?;
@@ -226,6 +231,19 @@ mod tests {
         }
         store.save_maintenance(false).unwrap();
         assert!(!store.maintenance().unwrap());
+    }
+
+    #[test]
+    fn a_link_that_somebody_planted_is_not_written_through() {
+        let (folder, store) = store();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        fs::create_dir_all(&store.folder).unwrap();
+        std::os::unix::fs::symlink(&victim, store.generation_file().with_extension("new")).unwrap();
+        store.save_generation(1000).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        assert_eq!(store.generation(), Some(1000));
+        assert!(fs::symlink_metadata(store.generation_file()).unwrap().is_file());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! that nobody reckoned with, or an old owner that hangs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,12 @@ use tokio::sync::mpsc;
 const ROUNDS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(6)];
 /// For as long as somebody else answers.
 const AGAIN: Duration = Duration::from_secs(10);
+/// After a question that could not be asked.
+const UNASKED: Duration = Duration::from_secs(2);
+/// Between two findings about one address: anybody can answer, each time from another hardware address.
+const SELDOM: Duration = Duration::from_secs(60);
+/// So many hardware addresses are told of one address.
+const TOLD: usize = 8;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -34,20 +41,33 @@ pub struct Place {
     pub mac: Mac,
 }
 
-/// What was found, told when it changes.
+/// The addresses to be asked for. What is neither at a place nor alone cannot be asked for now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Neighbourhood {
+    /// Those with neighbours to ask.
+    pub places: Vec<Place>,
+    /// Those on interfaces without neighbours: nobody can answer for them.
+    pub alone: Vec<IpAddr>,
+    /// Hardware addresses of this machine, whose other interfaces may answer.
+    pub ours: Vec<Mac>,
+}
+
+/// What was found, told when it changes and at most once a minute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Finding {
     /// Others answer.
     #[error(
-        "{ip} is on here, and {} answers for it too: two machines have it. Look which one that is (\"ip neigh\" of a third \
-         machine, the switch), and take the address off there", macs.join(" and ")
+        "{ip} is on here, and {}{} answers for it too: two machines have it. Look which one that is (\"ip neigh\" of a third \
+         machine, the switch), and take the address off there", macs.join(" and "), and_more(*more)
     )]
     Duplicate {
         /// The address.
         ip: IpAddr,
-        /// Their hardware addresses.
+        /// Their hardware addresses, at most eight.
         macs: Vec<String>,
+        /// How many more there are.
+        more: usize,
     },
     /// They do not any longer.
     #[error("nobody else answers for {ip} any more")]
@@ -69,14 +89,17 @@ struct Asked {
     rounds: usize,
     /// `None`: no more.
     next: Option<Instant>,
+    /// By the last answer.
     others: BTreeSet<Mac>,
+    /// By what was told last, and when that was.
+    told: (BTreeSet<Mac>, Option<Instant>),
 }
 
 impl Questions {
     /// The address was announced. What was found before stays known until the next answer.
     fn begin(&mut self, now: Instant, ip: IpAddr) {
-        let others = self.asked.remove(&ip).map(|asked| asked.others).unwrap_or_default();
-        self.asked.insert(ip, Asked { since: now, rounds: 0, next: Some(now + ROUNDS[0]), others });
+        let (others, told) = self.asked.remove(&ip).map(|asked| (asked.others, asked.told)).unwrap_or_default();
+        self.asked.insert(ip, Asked { since: now, rounds: 0, next: Some(now + ROUNDS[0]), others, told });
     }
 
     fn due(&self, now: Instant) -> Vec<IpAddr> {
@@ -84,28 +107,46 @@ impl Questions {
         due.map(|(ip, _)| *ip).collect()
     }
 
-    /// One round is over.
-    fn answered(&mut self, now: Instant, ip: IpAddr, others: BTreeSet<Mac>) -> Option<Finding> {
+    /// One round is over. `None`: nobody could be asked, which is neither an answer nor a round.
+    fn answered(&mut self, now: Instant, ip: IpAddr, others: Option<BTreeSet<Mac>>) -> Option<Finding> {
         let asked = self.asked.get_mut(&ip)?;
+        let Some(others) = others else {
+            asked.next = Some(now + UNASKED);
+            return None;
+        };
         asked.rounds += 1;
+        asked.others = others;
+        let finding = asked.news(now, ip);
         asked.next = match ROUNDS.get(asked.rounds) {
             Some(after) => Some((asked.since + *after).max(now)),
-            None if others.is_empty() => None,
+            None if asked.others.is_empty() && asked.told.0.is_empty() => None,
             None => Some(now + AGAIN),
         };
-        if asked.others == others {
-            return None;
-        }
-        asked.others = others;
-        if asked.others.is_empty() {
-            return Some(Finding::Alone { ip });
-        }
-        Some(Finding::Duplicate { ip, macs: asked.others.iter().map(shown).collect() })
+        finding
     }
 }
 
-/// The answers of one round.
-type Round = Vec<(IpAddr, BTreeSet<Mac>)>;
+impl Asked {
+    /// What is known, if it has not been told and may be by now.
+    fn news(&mut self, now: Instant, ip: IpAddr) -> Option<Finding> {
+        let (told, at) = &self.told;
+        if *told == self.others || at.is_some_and(|at| now < at + SELDOM) {
+            return None;
+        }
+        self.told = (self.others.clone(), Some(now));
+        if self.others.is_empty() {
+            return Some(Finding::Alone { ip });
+        }
+        Some(Finding::Duplicate { ip, macs: self.shown(), more: self.others.len().saturating_sub(TOLD) })
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.others.iter().take(TOLD).map(shown).collect()
+    }
+}
+
+/// The answers of one round; `None` where nobody could be asked.
+type Round = Vec<(IpAddr, Option<BTreeSet<Mac>>)>;
 
 /// Asks for the addresses that are on here.
 #[derive(Debug)]
@@ -127,9 +168,9 @@ impl Probe {
         self.questions.begin(now, ip);
     }
 
-    /// Who else answered last for an address that is still on.
+    /// Who else answered last for an address that is still on, at most eight of them.
     pub fn others(&self, ip: IpAddr) -> Vec<String> {
-        self.questions.asked.get(&ip).map_or_else(Vec::new, |asked| asked.others.iter().map(shown).collect())
+        self.questions.asked.get(&ip).map_or_else(Vec::new, Asked::shown)
     }
 
     /// When [`Self::turn`] next has something to do.
@@ -150,14 +191,14 @@ impl Probe {
         if self.under_way { Vec::new() } else { self.questions.due(now) }
     }
 
-    /// Asks for the addresses that are due, where they are now; one without a place has nobody to ask. `ours`: hardware
-    /// addresses of this machine, whose other interfaces may answer. Needs a tokio runtime.
-    pub fn ask(&mut self, due: Vec<IpAddr>, places: Vec<Place>, ours: Vec<Mac>) {
+    /// Asks for the addresses that are due. Needs a tokio runtime.
+    pub fn ask(&mut self, due: Vec<IpAddr>, around: Neighbourhood) {
         self.under_way = true;
         let done = self.rounds.0.clone();
         tokio::task::spawn_blocking(move || {
+            let ask = |interface, mac, ips: &[IpAddr]| holders(interface, mac, ips, PATIENCE);
             // The loop may have ended meanwhile.
-            let _ = done.blocking_send(round(due, &places, &ours));
+            let _ = done.blocking_send(round(due, &around, ask));
         });
     }
 
@@ -175,24 +216,32 @@ impl Probe {
     }
 }
 
-fn round(due: Vec<IpAddr>, places: &[Place], ours: &[Mac]) -> Round {
-    let mut interfaces: Vec<(u32, Mac)> = places.iter().map(|place| (place.interface, place.mac)).collect();
-    interfaces.sort_unstable();
-    interfaces.dedup();
-    let mut found: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
-    for (interface, mac) in interfaces {
-        let ips: Vec<IpAddr> =
-            places.iter().filter(|place| place.interface == interface).map(|place| place.ip).collect();
-        match holders(interface, mac, &ips, PATIENCE) {
-            Ok(answers) => found.extend(answers),
+/// The other holders of each address, asked for on an interface with this hardware address.
+type Answers = BTreeMap<IpAddr, BTreeSet<Mac>>;
+
+fn round(due: Vec<IpAddr>, around: &Neighbourhood, ask: impl Fn(u32, Mac, &[IpAddr]) -> io::Result<Answers>) -> Round {
+    // Each family by itself: an error of one says nothing of the other.
+    let mut links: BTreeMap<(u32, Mac, bool), Vec<IpAddr>> = BTreeMap::new();
+    for Place { ip, interface, mac } in &around.places {
+        links.entry((*interface, *mac, ip.is_ipv4())).or_default().push(*ip);
+    }
+    let mut found: Answers = around.alone.iter().map(|ip| (*ip, BTreeSet::new())).collect();
+    for ((interface, mac, _), ips) in links {
+        match ask(interface, mac, &ips) {
+            Ok(mut answers) => found.extend(ips.into_iter().map(|ip| {
+                let mut others = answers.remove(&ip).unwrap_or_default();
+                others.retain(|mac| !around.ours.contains(mac));
+                (ip, others)
+            })),
             // Its cable may be out, which is told by others.
             Err(e) => log::debug!("cannot ask who else has {ips:?}: {e}"),
         }
     }
-    let others =
-        |ip: &IpAddr| found.remove(ip).unwrap_or_default().into_iter().filter(|mac| !ours.contains(mac)).collect();
-    let mut others = others;
-    due.into_iter().map(|ip| (ip, others(&ip))).collect()
+    due.into_iter().map(|ip| (ip, found.remove(&ip))).collect()
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
 fn shown(mac: &Mac) -> String {
@@ -207,9 +256,10 @@ mod tests {
     const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 60, 200));
     const FIRST: Mac = [2, 0, 0, 0, 0, 1];
     const SECOND: Mac = [2, 0, 0, 0, 0, 0xab];
+    const NOBODY: Option<&[Mac]> = Some(&[]);
 
-    /// Asked at each deadline and answered by these; what was told, and when in ms.
-    fn told(answers: &[&[Mac]]) -> (Vec<String>, Vec<u128>) {
+    /// Asked at each deadline and answered by these, `None` if it could not be asked; what was told, and when in ms.
+    fn told(answers: &[Option<&[Mac]>]) -> (Vec<String>, Vec<u128>) {
         let start = Instant::now();
         let mut questions = Questions::default();
         questions.begin(start, VIP);
@@ -219,23 +269,75 @@ mod tests {
             assert!(questions.due(next - Duration::from_millis(1)).is_empty());
             assert_eq!(questions.due(next), [VIP]);
             times.push((next - start).as_millis());
-            told.extend(questions.answered(next, VIP, others.iter().copied().collect()).map(|found| found.to_string()));
+            let others = others.map(|others| others.iter().copied().collect());
+            told.extend(questions.answered(next, VIP, others).map(|found| found.to_string()));
         }
         (told, times)
     }
 
     #[test]
     fn where_nobody_else_answers_it_is_asked_three_times() {
-        assert_eq!(told(&[&[], &[], &[], &[]]), (vec![], vec![500, 2000, 6000]));
+        assert_eq!(told(&[NOBODY; 4]), (vec![], vec![500, 2000, 6000]));
+    }
+
+    #[test]
+    fn a_question_that_could_not_be_asked_is_neither_an_answer_nor_a_round() {
+        let unasked = [None, None, NOBODY, NOBODY, NOBODY, NOBODY];
+        assert_eq!(told(&unasked), (vec![], vec![500, 2500, 4500, 4500, 6000]));
+        let mut questions = Questions::default();
+        let start = Instant::now();
+        questions.begin(start, VIP);
+        assert!(questions.answered(start, VIP, Some(BTreeSet::from([FIRST]))).is_some());
+        for seconds in [70, 140, 210, 280] {
+            assert_eq!(questions.answered(start + Duration::from_secs(seconds), VIP, None), None);
+            assert_eq!(questions.asked[&VIP].shown(), ["02:00:00:00:00:01"]);
+            assert_eq!(questions.asked[&VIP].next, Some(start + Duration::from_secs(seconds) + UNASKED));
+        }
     }
 
     #[test]
     fn every_machine_that_answers_is_named_and_asked_for_until_it_stops() {
-        let (told, times) = told(&[&[], &[], &[SECOND, FIRST], &[SECOND, FIRST], &[FIRST], &[], &[]]);
-        assert_eq!(times, [500, 2000, 6000, 16_000, 26_000, 36_000]);
+        let both: Option<&[Mac]> = Some(&[SECOND, FIRST]);
+        let mut answers = vec![NOBODY, NOBODY, both, both, Some(&[FIRST])];
+        answers.resize(20, NOBODY);
+        let (told, times) = told(&answers);
+        // The last that was told at 6 s is not so from 26 s on: told a minute later, and nobody is asked any more.
+        assert_eq!(times, [500, 2000, 6000, 16_000, 26_000, 36_000, 46_000, 56_000, 66_000]);
         assert!(told[0].contains("192.168.60.200 is on here, and 02:00:00:00:00:01 and 02:00:00:00:00:ab answers"));
-        assert!(told[1].contains("and 02:00:00:00:00:01 answers"), "{told:?}");
-        assert_eq!(told[2..], ["nobody else answers for 192.168.60.200 any more"]);
+        assert_eq!(told[1..], ["nobody else answers for 192.168.60.200 any more"]);
+    }
+
+    #[test]
+    fn answers_from_ever_other_hardware_addresses_are_told_once_a_minute_and_eight_of_them() {
+        let forged: Vec<Vec<Mac>> = (0..30).map(|round| (0..20).map(|at| [2, 0, 0, 0, round, at]).collect()).collect();
+        let answers: Vec<Option<&[Mac]>> = forged.iter().map(|macs| Some(macs.as_slice())).collect();
+        let (told, times) = told(&answers);
+        assert_eq!((times.len(), times[29] / 60_000), (30, 4));
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert!(told[0].contains("02:00:00:00:00:07 and 12 more answers"), "{}", told[0]);
+        assert!(!told[0].contains("02:00:00:00:00:08"), "{}", told[0]);
+    }
+
+    #[test]
+    fn an_error_of_one_family_or_interface_leaves_the_answers_of_the_others() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (six, lonely, unknown, elsewhere) = (ip("fd00::200"), ip("10.0.0.1"), ip("10.0.0.2"), ip("10.0.0.3"));
+        let place = |ip, interface| Place { ip, interface, mac: [2, 0, 0, 0, 0, 9] };
+        let around = Neighbourhood {
+            places: vec![place(VIP, 1), place(six, 1), place(elsewhere, 2)],
+            alone: vec![lonely],
+            ours: vec![SECOND],
+        };
+        let ask = |interface, _, ips: &[IpAddr]| {
+            if interface == 2 || ips.iter().any(IpAddr::is_ipv6) {
+                return Err(io::Error::other("the network is down"));
+            }
+            Ok(ips.iter().map(|ip| (*ip, BTreeSet::from([FIRST, SECOND]))).collect())
+        };
+        let found = round(vec![VIP, six, lonely, unknown, elsewhere], &around, ask);
+        let nobody = Some(BTreeSet::new());
+        let first = Some(BTreeSet::from([FIRST]));
+        assert_eq!(found, [(VIP, first), (six, None), (lonely, nobody), (unknown, None), (elsewhere, None)]);
     }
 
     #[test]
@@ -245,7 +347,7 @@ mod tests {
         assert!(probe.deadline().is_some());
         probe.keep(|_| false);
         assert_eq!(probe.deadline(), None);
-        assert_eq!(probe.questions.answered(Instant::now(), VIP, BTreeSet::from([FIRST])), None);
+        assert_eq!(probe.questions.answered(Instant::now(), VIP, Some(BTreeSet::from([FIRST]))), None);
         assert!(probe.others(VIP).is_empty());
     }
 }

@@ -20,6 +20,9 @@ use packet_address::packet_address;
 /// How often [`holder`] and [`holders`] ask; a single question may be lost.
 const QUESTIONS: u32 = 3;
 
+/// So many holders of one address are counted: an answer can be forged, each time with another hardware address.
+const MOST_HOLDERS: usize = 64;
+
 /// Lets neighbour advertisements through and nothing else of IPv6: a director that serves it has other things to do than
 /// to copy every packet (classic BPF; offsets in an Ethernet frame, RFC 2464 and RFC 4861 4.4).
 const ADVERTISEMENTS: [SockFilter; 6] = {
@@ -113,7 +116,7 @@ pub fn holder(interface: u32, mac: [u8; 6], ip: IpAddr, patience: Duration) -> i
 }
 
 /// Which other machines on the link answer for these addresses within `patience`, all of them: those that answer for
-/// one, by that address. Asks as [`holder`] does; waits for `patience` in any case, once for each family of addresses.
+/// one, by that address, and of each 64 at most. Asks as [`holder`] does; waits for `patience` in any case, once for each family of addresses.
 ///
 /// # Errors
 /// As [`holder`].
@@ -127,11 +130,17 @@ pub fn holders(
     let (of_4, of_6): (Vec<IpAddr>, Vec<IpAddr>) = ips.iter().partition(|ip| ip.is_ipv4());
     for ips in [of_4, of_6] {
         ask(interface, mac, &ips, patience, |ip, other| {
-            found.entry(ip).or_default().insert(other);
+            count(found.entry(ip).or_default(), other);
             false
         })?;
     }
     Ok(found)
+}
+
+fn count(holders: &mut BTreeSet<[u8; 6]>, other: [u8; 6]) {
+    if holders.len() < MOST_HOLDERS {
+        holders.insert(other);
+    }
 }
 
 /// Asks for addresses of one family, and says who answers until it was told that this is enough.
@@ -184,4 +193,17 @@ fn ask(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forged_answers_do_not_fill_the_memory() {
+        let mut holders = BTreeSet::new();
+        (0..=u16::MAX)
+            .for_each(|number| count(&mut holders, [2, 0, 0, 0, number.to_be_bytes()[0], number.to_be_bytes()[1]]));
+        assert_eq!(holders.len(), MOST_HOLDERS);
+    }
 }
