@@ -75,3 +75,16 @@ fn between_nodes_whose_files_name_other_nodes_nothing_moves_but_what_is_left_beh
     pair.wait(ms(100));
     assert_eq!(pair.holds(), [[false, false], [true, true]]);
 }
+
+#[test]
+fn in_maintenance_one_of_three_takes_nothing_before_its_end() {
+    let mut bench = Bench::new("node1", three());
+    bench.start();
+    bench.happens(Event::Ready(true));
+    bench.happens(Event::Maintenance(true));
+    bench.peer.beats = false;
+    bench.wait(ms(10_000));
+    assert_eq!(taken(&bench), 0);
+    bench.happens(Event::Maintenance(false));
+    assert_eq!(taken(&bench), 2);
+}
