@@ -20,7 +20,7 @@ const ROUNDS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2
 const AGAIN: Duration = Duration::from_secs(10);
 /// After a question that could not be asked.
 const UNASKED: Duration = Duration::from_secs(2);
-/// Between two findings about one address: anybody can answer, each time from another hardware address.
+/// Between two findings of others about one address: anybody can answer, each time from another hardware address.
 const SELDOM: Duration = Duration::from_secs(60);
 /// So many hardware addresses are told of one address.
 const TOLD: usize = 8;
@@ -52,7 +52,7 @@ pub struct Neighbourhood {
     pub ours: Vec<Mac>,
 }
 
-/// What was found, told when it changes and at most once a minute.
+/// What was found, told when it changes; that others answer, at most once a minute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Finding {
@@ -91,7 +91,7 @@ struct Asked {
     next: Option<Instant>,
     /// By the last answer.
     others: BTreeSet<Mac>,
-    /// By what was told last, and when that was.
+    /// By what was told last, and when others were last told of.
     told: (BTreeSet<Mac>, Option<Instant>),
 }
 
@@ -129,14 +129,19 @@ impl Questions {
 impl Asked {
     /// What is known, if it has not been told and may be by now.
     fn news(&mut self, now: Instant, ip: IpAddr) -> Option<Finding> {
-        let (told, at) = &self.told;
-        if *told == self.others || at.is_some_and(|at| now < at + SELDOM) {
+        let (told, at) = &mut self.told;
+        if *told == self.others {
+            return None;
+        }
+        if self.others.is_empty() {
+            // Good news is told at once, and no more often than the bad.
+            told.clear();
+            return Some(Finding::Alone { ip });
+        }
+        if at.is_some_and(|at| now < at + SELDOM) {
             return None;
         }
         self.told = (self.others.clone(), Some(now));
-        if self.others.is_empty() {
-            return Some(Finding::Alone { ip });
-        }
         Some(Finding::Duplicate { ip, macs: self.shown(), more: self.others.len().saturating_sub(TOLD) })
     }
 
@@ -301,8 +306,8 @@ mod tests {
         let mut answers = vec![NOBODY, NOBODY, both, both, Some(&[FIRST])];
         answers.resize(20, NOBODY);
         let (told, times) = told(&answers);
-        // The last that was told at 6 s is not so from 26 s on: told a minute later, and nobody is asked any more.
-        assert_eq!(times, [500, 2000, 6000, 16_000, 26_000, 36_000, 46_000, 56_000, 66_000]);
+        // That it is one machine less at 26 s would be told a minute after the first finding.
+        assert_eq!(times, [500, 2000, 6000, 16_000, 26_000, 36_000]);
         assert!(told[0].contains("192.168.60.200 is on here, and 02:00:00:00:00:01 and 02:00:00:00:00:ab answers"));
         assert_eq!(told[1..], ["nobody else answers for 192.168.60.200 any more"]);
     }
