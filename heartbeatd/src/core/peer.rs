@@ -71,6 +71,8 @@ pub(crate) struct Peer {
     pub status: NodeStatus,
     /// Number of its last status that counted.
     pub status_seq: u64,
+    /// The same of its last whole account of what it holds.
+    pub resource_seq: u64,
     pub status_at: Option<Instant>,
     /// Any message that only a living sender can have sent.
     pub heard_at: Option<Instant>,
@@ -101,6 +103,7 @@ impl Peer {
             life: None,
             status: NodeStatus::Init,
             status_seq: 0,
+            resource_seq: 0,
             status_at: None,
             heard_at: None,
             deadtime,
@@ -121,6 +124,7 @@ impl Peer {
         self.life = None;
         self.status = NodeStatus::Init;
         self.status_seq = 0;
+        self.resource_seq = 0;
         self.status_at = None;
         self.native = None;
         self.has_protocol = true;

@@ -167,6 +167,10 @@ impl Membership {
         if self.settings.nodes.len() > 2 {
             out.push(Action::PassOn);
         }
+        let outdated = seq <= peer.resource_seq;
+        if matches!(body, Body::Resource { full: true, .. }) && !outdated {
+            peer.resource_seq = seq;
+        }
         let acknowledge = arrival == Arrival::InOrder && seq % 10 == peer.ack_digit && peer.missing.is_empty();
         let uuid = peer.uuid;
         if acknowledge {
@@ -186,8 +190,10 @@ impl Membership {
             }
             Body::RepNodes { nodes, .. } => self.heard_nodes(now, node, nodes, happened, out),
             Body::Ack { .. } | Body::Rexmit { .. } | Body::NakRexmit { .. } => {}
+            // An account from before the last one, sent again because it was lost, would undo what the later one said.
+            Body::Resource { .. } if outdated => {}
+            Body::Resource { .. } => happened.push(Happening::Said { peer: at, body: body.clone() }),
             Body::Starting
-            | Body::Resource { .. }
             | Body::AskResources { .. }
             | Body::HbTakeover { .. }
             | Body::IpRequest { .. }

@@ -1,5 +1,6 @@
 //! Stories about who is there (spec chapter 5, faults of chapter 10).
 
+use super::traces::both_hold_their_own;
 use super::*;
 use crate::core::Outgoing;
 
@@ -233,4 +234,20 @@ fn a_peer_cannot_take_nodes_out_of_our_list() {
     bench.done.clear();
     bench.says(Body::ReqNodes { dest: "node1".into() });
     assert!(bench.said().contains(&"repnodes node2 [node1 node2]".to_owned()));
+}
+
+#[test]
+fn an_account_that_comes_after_a_later_one_is_not_the_last_word() {
+    let mut bench = both_hold_their_own("node1");
+    // It takes everything; the first message of that is lost, and sent again when the last has come.
+    bench.peer.seq += 1;
+    let lost = bench.peer.seq;
+    bench.resource(Hold::All, true, None);
+    let stable = |bench: &Bench| bench.node.report().stable;
+    assert!(stable(&bench));
+    let late = Body::Resource { hold: Hold::Local, full: true, stable: Some(false), info: Some("standby".into()) };
+    bench.hears(&Heard { header: bench.header(Some(lost)), body: late.clone(), word: None, strong: true });
+    assert!(stable(&bench));
+    bench.says(late);
+    assert!(!stable(&bench), "what is said now counts");
 }
