@@ -4,6 +4,7 @@
 //! scripts run beside the loop, one at a time for each group. So a group without scripts is
 //! up when [`Groups::acquire`] returns, without a fork (DESIGN decision 4).
 
+mod left;
 mod plan;
 
 use std::collections::VecDeque;
@@ -25,11 +26,12 @@ use super::ldirectord::{Ldirectord, Standing};
 use super::lease::Lease;
 use super::probe::{Finding, Probe};
 use super::repair::{Missing, Repairs};
-use super::script::{Call, ScriptError, Scripts};
-use super::started::{self, Started};
+use super::script::{Call, Run, ScriptError, Scripts};
+use super::started::{Resource as Noted, Started};
 use super::sync::Sync;
 use crate::config::{Config, Group, HaCf, Resource, ResourceKind, VipSpec};
 use crate::core::{GroupId, Node, State, Why};
+use left::Leftovers;
 pub use plan::plan;
 use plan::{addresses, ldirectord_socket, named};
 
@@ -59,12 +61,8 @@ pub enum News {
 /// What a group is being made to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Aim {
-    Up {
-        planned: bool,
-    },
+    Up { planned: bool },
     Down,
-    /// Stop what an earlier life has started; nobody waits for it but the next order.
-    Clean,
 }
 
 /// An order under way.
@@ -87,11 +85,17 @@ struct Running {
 
 /// A script has ended.
 struct ScriptEnd {
-    /// `None`: of none that haresources still has.
+    /// `None`: an earlier life had started it.
     group: Option<usize>,
-    resource: started::Resource,
+    resource: Noted,
     up: bool,
     result: Result<(), ScriptError>,
+}
+
+/// What is heard of a script.
+enum Said {
+    Runs(Noted, Run),
+    Ended(ScriptEnd),
 }
 
 /// All groups.
@@ -104,9 +108,11 @@ pub struct Groups {
     probe: Probe,
     scripts: Scripts,
     started: Started,
+    leftovers: Leftovers,
     sync: Sync,
     news: VecDeque<News>,
-    ends: (mpsc::Sender<ScriptEnd>, mpsc::Receiver<ScriptEnd>),
+    /// Each script says a few words, and none waits until they are heard.
+    said: (mpsc::UnboundedSender<Said>, mpsc::UnboundedReceiver<Said>),
 }
 
 impl Groups {
@@ -148,9 +154,10 @@ impl Groups {
             scripts: Scripts::new(config),
             sync: Sync::open(config.groups.iter().flat_map(|group| &group.resources), addresses),
             started: Started::open(note),
+            leftovers: Leftovers::default(),
             groups,
             news: VecDeque::new(),
-            ends: mpsc::channel(16),
+            said: mpsc::unbounded_channel(),
         };
         this.vips.guarded_by(Guard::start()?);
         this.clean();
@@ -243,17 +250,15 @@ impl Groups {
                 if any { Poll::Ready(()) } else { Poll::Pending }
             });
             let end = tokio::select! {
-                end = self.ends.1.recv() => Beside::Script(end),
+                said = self.said.1.recv() => Beside::Script(said),
                 () = any_change => Beside::Ldirectord,
                 findings = self.probe.answers() => Beside::Probe(findings),
             };
             drop(changes);
             match end {
-                Beside::Script(end) => {
-                    if let Some(end) = end {
-                        self.script_ended(end);
-                    }
-                }
+                Beside::Script(None) => {}
+                Beside::Script(Some(Said::Runs(resource, run))) => self.started.runs(&resource, Some(run)),
+                Beside::Script(Some(Said::Ended(end))) => self.script_ended(end),
                 Beside::Probe(findings) => return News::Found(findings),
                 Beside::Ldirectord => {
                     // The table has been filled, so it is known how it forwards before a switch needs it.
@@ -365,34 +370,21 @@ impl Groups {
         }
     }
 
-    /// Calls the scripts with `stop` that an earlier life had started when it was killed. A group is not started here
-    /// before that has ended.
+    /// Calls the scripts with `stop` that an earlier life had started when it was killed. No group is started or stopped
+    /// before what it had there, and what haresources has no more, has ended.
     fn stop_what_was_left(&mut self) {
         let left = self.started.left();
-        let is_in = |group: &Group, left: &started::Resource| {
-            group.resources.iter().any(|resource| match &resource.kind {
-                ResourceKind::Script { name, args } => *name == left.name && *args == left.args,
-                ResourceKind::Address(_) | ResourceKind::SyncDaemon { .. } | ResourceKind::Ldirectord { .. } => false,
-            })
-        };
-        for resource in &left {
-            let call = Call { name: &resource.name, args: &resource.args };
+        for Noted { name, args, .. } in left.iter().map(|left| &left.resource) {
+            let call = Call { name, args };
             log::warn!("{call} was started by an earlier life that was killed: stopping it before anything is decided");
         }
-        let of_group = |at: &usize| left.iter().any(|resource| is_in(&self.groups[*at].group, resource));
-        let groups: Vec<usize> = (0..self.groups.len()).filter(of_group).collect();
-        groups.into_iter().for_each(|at| self.order(GroupId(at), Aim::Clean));
-        let known = |resource: &started::Resource| self.groups.iter().any(|running| is_in(&running.group, resource));
-        let others: Vec<started::Resource> = left.iter().filter(|resource| !known(resource)).cloned().collect();
-        let (scripts, ended) = (self.scripts.clone(), self.ends.0.clone());
-        tokio::spawn(async move {
-            for resource in others {
-                let call = Call { name: &resource.name, args: &resource.args };
-                let result = scripts.stop(call).await.map(|_| ());
-                // The loop may have ended meanwhile.
-                let _ = ended.send(ScriptEnd { group: None, resource, up: false, result }).await;
-            }
-        });
+        let groups: Vec<&Group> = self.groups.iter().map(|running| &running.group).collect();
+        self.leftovers = Leftovers::new(&left, &groups);
+        for sequence in left::sequences(left) {
+            let said = self.said.0.clone();
+            // The loop may have ended meanwhile.
+            tokio::spawn(left::stop(self.scripts.clone(), sequence, move |word| _ = said.send(word)));
+        }
     }
 
     fn order(&mut self, id: GroupId, aim: Aim) {
@@ -406,26 +398,20 @@ impl Groups {
     /// Carries out what can be carried out at once, up to the next script or the end.
     fn go_on(&mut self, at: usize) {
         while let Some(running) = self.groups.get_mut(at) {
-            if running.script_runs {
+            if running.script_runs || self.leftovers.hold(at) {
                 return;
             }
             let Some(order) = running.orders.front_mut() else { return };
             let count = running.group.resources.len();
             if order.done == count {
-                self.news.extend(order.outcome(GroupId(at)));
+                self.news.push_back(order.outcome(GroupId(at)));
                 running.orders.pop_front();
                 continue;
             }
             let up = order.is_starting();
             let index = if up { order.done } else { count - 1 - order.done };
             order.done += 1;
-            let aim = if up {
-                order.aim
-            } else if order.aim == Aim::Clean {
-                Aim::Clean
-            } else {
-                Aim::Down
-            };
+            let aim = if up { order.aim } else { Aim::Down };
             match self.step(at, index, aim) {
                 Step::Ended(true) => {}
                 Step::Ended(false) => self.failed(at),
@@ -452,7 +438,6 @@ impl Groups {
             // Follows the node, not the group: see `serve`.
             ResourceKind::SyncDaemon { .. } => Step::Ended(true),
             // It stands by as well.
-            ResourceKind::Ldirectord { .. } if aim == Aim::Clean => Step::Ended(true),
             ResourceKind::Ldirectord { config } => {
                 if running.ldirectord.as_ref().is_none_or(|l| l.standing() == Standing::Absent) {
                     let args = vec![config.clone()];
@@ -461,28 +446,28 @@ impl Groups {
                     Step::Ended(true)
                 }
             }
-            ResourceKind::Script { name, args } if aim == Aim::Clean && !self.started.has(name, args) => {
-                Step::Ended(true)
-            }
             ResourceKind::Script { name, args } => {
-                if up {
-                    self.started.begin(name, args);
-                }
                 let (name, args) = (name.clone(), args.clone());
+                if up {
+                    let group = running.group.key().to_owned();
+                    self.started.begin(&Noted { group, name: name.clone(), args: args.clone() });
+                }
                 self.run_script(at, name, args, up)
             }
         }
     }
 
     fn run_script(&mut self, at: usize, name: String, args: Vec<String>, up: bool) -> Step {
-        self.groups[at].script_runs = true;
-        let (scripts, ended) = (self.scripts.clone(), self.ends.0.clone());
+        let running = &mut self.groups[at];
+        running.script_runs = true;
+        let resource = Noted { group: running.group.key().to_owned(), name, args };
+        let (noted, tell, said) = (resource.clone(), self.said.0.clone(), self.said.0.clone());
+        // The loop may have ended meanwhile, here and below.
+        let scripts = self.scripts.telling(move |run| _ = tell.send(Said::Runs(noted.clone(), run)));
         tokio::spawn(async move {
-            let call = Call { name: &name, args: &args };
+            let call = Call { name: &resource.name, args: &resource.args };
             let result = if up { scripts.start(call).await.map(|_| ()) } else { scripts.stop(call).await.map(|_| ()) };
-            // The loop may have ended meanwhile.
-            let _ =
-                ended.send(ScriptEnd { group: Some(at), resource: started::Resource { name, args }, up, result }).await;
+            _ = said.send(Said::Ended(ScriptEnd { group: Some(at), resource, up, result }));
         });
         Step::Script
     }
@@ -490,12 +475,18 @@ impl Groups {
     fn script_ended(&mut self, ScriptEnd { group, resource, up, result }: ScriptEnd) {
         // One that is not there any more cannot be stopped another time either.
         if !up && matches!(result, Ok(()) | Err(ScriptError::NotFound { .. })) {
-            self.started.end(&resource.name, &resource.args);
+            self.started.end(&resource);
+        } else {
+            self.started.runs(&resource, None);
         }
         if let Err(e) = &result {
             log::error!("{}", lvs::diag::chain(e));
         }
-        let Some(at) = group else { return };
+        let Some(at) = group else {
+            self.leftovers.ended(&resource);
+            (0..self.groups.len()).for_each(|at| self.go_on(at));
+            return;
+        };
         if let Some(running) = self.groups.get_mut(at) {
             running.script_runs = false;
         }
@@ -522,7 +513,7 @@ enum Step {
 /// What has happened beside the loop.
 enum Beside {
     /// `None` never comes: the sender is here as well.
-    Script(Option<ScriptEnd>),
+    Script(Option<Said>),
     Ldirectord,
     Probe(Vec<Finding>),
 }
@@ -540,12 +531,11 @@ impl Order {
         }
     }
 
-    fn outcome(&self, group: GroupId) -> Option<News> {
+    fn outcome(&self, group: GroupId) -> News {
         let ok = self.ok;
         match self.aim {
-            Aim::Up { .. } => Some(News::Acquired { group, ok }),
-            Aim::Down => Some(News::Released { group, ok }),
-            Aim::Clean => None,
+            Aim::Up { .. } => News::Acquired { group, ok },
+            Aim::Down => News::Released { group, ok },
         }
     }
 }

@@ -5,6 +5,7 @@
 //! log. When its time is over, or nobody waits for it any longer, the whole group is killed.
 
 mod output;
+mod run;
 mod status;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -20,6 +22,7 @@ use tokio::process::{Child, Command};
 
 use crate::config::Config;
 pub(super) use output::Output;
+pub use run::Run;
 pub use status::says_running;
 
 /// Between being asked to end and being killed.
@@ -143,11 +146,22 @@ impl fmt::Display for Call<'_> {
     }
 }
 
+/// Whom to tell what is under way.
+#[derive(Clone)]
+struct Tell(Arc<dyn Fn(Run) + Send + Sync>);
+
+impl fmt::Debug for Tell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
 /// Runs resource scripts.
 #[derive(Debug, Clone)]
 pub struct Scripts {
     folder: PathBuf,
     environment: Vec<(String, String)>,
+    tell: Option<Tell>,
     /// How long one call may take.
     pub timeout: Duration,
     /// How often a failing stop is tried in all; 0 for ever (`HA_STOPRETRYMAX`).
@@ -180,10 +194,17 @@ impl Scripts {
         Self {
             folder: config.directory.clone(),
             environment,
+            tell: None,
             timeout: Duration::from_secs(60),
             stop_tries: u32::try_from(tries.unwrap_or(10i64).max(0)).unwrap_or(0),
             stop_pause: Duration::from_secs(1),
         }
+    }
+
+    /// The same, with somebody who is told of each start and stop when it is under way, and does not wait.
+    #[must_use]
+    pub fn telling(&self, tell: impl Fn(Run) + Send + Sync + 'static) -> Self {
+        Self { tell: Some(Tell(Arc::new(tell))), ..self.clone() }
     }
 
     /// Whether the resource says that it runs.
@@ -264,6 +285,11 @@ impl Scripts {
             .spawn()
             .map_err(spawn)?;
         let mut group = Group::of(child);
+        if action != Action::Status
+            && let (Some(Tell(tell)), Some(run)) = (&self.tell, group.leader.and_then(Run::of))
+        {
+            tell(run);
+        }
         let ended = tokio::time::timeout(self.timeout, async {
             tokio::select! {
                 biased;
