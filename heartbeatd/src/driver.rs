@@ -287,6 +287,10 @@ impl Driver {
         for action in actions {
             match action {
                 Action::Send(message) => self.send(&message),
+                Action::SendInstead(message) => {
+                    let bytes = self.transmit(&message);
+                    self.history.replace(message.seq.unwrap_or_default(), bytes);
+                }
                 Action::Resend { seq } => {
                     if let Some(bytes) = self.history.get(seq) {
                         let notices = self.media.send(bytes);
@@ -322,13 +326,19 @@ impl Driver {
     }
 
     fn send(&mut self, outgoing: &Outgoing) {
+        let bytes = self.transmit(outgoing);
+        if let Some(seq) = outgoing.seq {
+            self.history.push(seq, bytes);
+        }
+    }
+
+    /// Signs and sends; what has left.
+    fn transmit(&mut self, outgoing: &Outgoing) -> Vec<u8> {
         let ts = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs().max(1));
         let bytes = self.keys.seal(&outgoing.message(ts, &self.load), self.form, self.node.speaks_to_its_like());
         let notices = self.media.send(&bytes);
         log_media(notices);
-        if let Some(seq) = outgoing.seq {
-            self.history.push(seq, bytes);
-        }
+        bytes
     }
 
     fn note(&mut self, notice: &Notice) {

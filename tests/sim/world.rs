@@ -359,6 +359,11 @@ impl World {
                 }
                 self.transmit(node, heard, self.now, false);
             }
+            Action::SendInstead(message) => {
+                let heard = Rc::new(message.heard());
+                self.machines[node].sent.replace(message.seq.unwrap_or_default(), Rc::clone(&heard));
+                self.transmit(node, heard, self.now, false);
+            }
             Action::Resend { seq } => {
                 if let Some(heard) = self.machines[node].sent.get(seq).cloned() {
                     self.transmit(node, heard, self.now, false);
@@ -528,6 +533,7 @@ fn told(action: &Action) -> String {
         Action::Notice(notice) => format!("{:?}: {notice}", notice.level()),
         Action::Send(_)
         | Action::Resend { .. }
+        | Action::SendInstead(_)
         | Action::PassOn
         | Action::Acquire { .. }
         | Action::Release { .. }

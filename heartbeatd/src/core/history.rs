@@ -41,6 +41,13 @@ impl<T> History<T> {
         self.highest = seq;
     }
 
+    /// Keeps something else for a number that is still kept.
+    pub fn replace(&mut self, seq: u64, what: T) {
+        if let Some(kept) = self.get_mut(seq) {
+            *kept = what;
+        }
+    }
+
     /// The highest number sent, 0 before the first.
     #[must_use]
     pub fn highest(&self) -> u64 {

@@ -134,6 +134,8 @@ pub enum Event {
 pub enum Action {
     /// Sign and send on every medium; if it has a number, keep the bytes in a [`History`].
     Send(Outgoing),
+    /// The same under a number that has left before with what is no longer true: what was kept for it is replaced.
+    SendInstead(Outgoing),
     /// Send the kept bytes once more, unchanged, on every medium.
     Resend {
         /// Of the message.

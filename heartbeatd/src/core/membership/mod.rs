@@ -7,6 +7,7 @@
 mod receive;
 mod retransmission;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::wire::{Body, ClientWord, NodeStatus, Uuid};
@@ -61,6 +62,9 @@ enum Communication {
     Up,
 }
 
+/// So many accounts are known by their numbers: those of two switches, and more than are lost in one go.
+const ACCOUNTS: usize = 16;
+
 pub(crate) struct Membership {
     settings: Settings,
     me: Identity,
@@ -77,6 +81,9 @@ pub(crate) struct Membership {
     next_status: Instant,
     last_status: Option<Instant>,
     sent: History<Option<Instant>>,
+    /// Numbers of the last whole accounts of what we hold, as an old heartbeat is told it, and the last of them.
+    accounts: VecDeque<u64>,
+    account: Option<Body>,
     peers: Vec<Peer>,
     random: Random,
     seldom: Seldom,
@@ -101,6 +108,8 @@ impl Membership {
             next_status: now,
             last_status: None,
             sent: History::new(),
+            accounts: VecDeque::new(),
+            account: None,
             peers,
             random,
             seldom: Seldom::default(),
@@ -162,6 +171,8 @@ impl Membership {
         self.next_status = now;
         self.last_status = None;
         self.sent = History::new();
+        self.accounts.clear();
+        self.account = None;
         self.peers.iter_mut().for_each(Peer::forget_our_life);
     }
 
@@ -201,17 +212,19 @@ impl Membership {
         let seq = sequenced.then(|| self.sent.highest() + 1);
         if let Some(seq) = seq {
             self.sent.push(seq, None);
+            if matches!(body, Body::Resource { full: true, .. }) {
+                self.accounts.truncate(ACCOUNTS - 1);
+                self.accounts.push_front(seq);
+                self.account = Some(body.clone());
+            }
         }
-        out.push(Action::Send(Outgoing {
-            seq,
-            generation: self.me.generation,
-            src: self.me.name.clone(),
-            srcuuid: self.me.uuid,
-            destuuid: to,
-            ttl: self.settings.ttl,
-            body,
-            word,
-        }));
+        out.push(Action::Send(self.outgoing(seq, body, to, word)));
+    }
+
+    fn outgoing(&self, seq: Option<u64>, body: Body, to: Option<Uuid>, word: Option<Word>) -> Outgoing {
+        let Identity { name, uuid, generation } = self.me.clone();
+        let ttl = self.settings.ttl;
+        Outgoing { seq, generation, src: name, srcuuid: uuid, destuuid: to, ttl, body, word }
     }
 
     /// What time brings: deaths, requests for lost messages, `reqnodes`, our status.

@@ -70,7 +70,13 @@ impl Membership {
                 Some(Some(before)) if now.saturating_duration_since(*before) < recently => {}
                 Some(resent) => {
                     *resent = Some(now);
-                    out.push(Action::Resend { seq });
+                    // An old heartbeat takes what comes last for the last word, and would wait for ever for the end of a
+                    // switch that has long been over.
+                    let outdated = self.accounts.iter().skip(1).any(|account| *account == seq);
+                    out.push(match self.account.clone().filter(|_| outdated) {
+                        Some(account) => Action::SendInstead(self.outgoing(Some(seq), account, None, None)),
+                        None => Action::Resend { seq },
+                    });
                 }
                 None => {
                     let why = "seqno too low";

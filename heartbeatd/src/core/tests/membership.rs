@@ -251,3 +251,31 @@ fn an_account_that_comes_after_a_later_one_is_not_the_last_word() {
     bench.says(late);
     assert!(!stable(&bench), "what is said now counts");
 }
+
+#[test]
+fn in_place_of_an_account_that_was_lost_the_present_one_is_sent() {
+    let mut bench = both_hold_their_own("node1");
+    bench.done.clear();
+    bench.happens(Event::Standby { which: Which::All, ticket: Ticket(1) });
+    bench.ask(Hold::All, Phase::Other);
+    bench.wait(ms(100));
+    bench.ask(Hold::All, Phase::Done);
+    bench.wait(ms(100));
+    let accounts = |bench: &Bench| -> Vec<u64> {
+        let sent = bench.done.iter().filter_map(|action| match action {
+            Action::Send(message) => matches!(message.body, Body::Resource { full: true, .. }).then_some(message.seq?),
+            _ => None,
+        });
+        sent.collect()
+    };
+    let [first, .., last] = accounts(&bench)[..] else { panic!("{:?}", bench.said()) };
+    let asked_for = |bench: &mut Bench, seq| {
+        bench.done.clear();
+        bench.says(Body::Rexmit { dest: "node1".into(), first: seq, last: seq });
+        bench.done.clone()
+    };
+    assert_eq!(asked_for(&mut bench, last), [Action::Resend { seq: last }]);
+    let [Action::SendInstead(message)] = &asked_for(&mut bench, first)[..] else { panic!("{:?}", bench.done) };
+    let Body::Resource { hold: Hold::None, stable: Some(true), .. } = message.body else { panic!("{message:?}") };
+    assert_eq!(message.seq, Some(first));
+}
