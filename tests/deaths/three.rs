@@ -70,6 +70,8 @@ fn of_three_the_next_home_serves_and_the_last_one_alone() -> Result<()> {
     let watch = three.watch();
     three.kill(0);
     three.await_owner(2)?;
+    // For the watch to see it too.
+    sleep(Duration::from_millis(200));
     three.kill(2);
     three.await_owner(1)?;
     let status = three.cluster.node("lvs2").run(&[&lab::program("heartbeatd")?, "status"])?;
