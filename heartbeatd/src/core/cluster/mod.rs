@@ -324,8 +324,8 @@ impl Cluster {
         self.tell_serving(fx);
     }
 
-    /// A new life begins; nothing is here. What was seen of tenancies is kept, and so is what the operator and
-    /// ldirectord have said.
+    /// A new life begins; nothing is here. What was seen of tenancies is kept, and which starts have failed, what
+    /// ldirectord has said, and maintenance.
     pub fn begin_life(&mut self, life: u64) {
         self.life = life;
         self.letting_go = false;
@@ -337,12 +337,7 @@ impl Cluster {
         }
         for Share { unit, to, lost, .. } in &mut self.shares {
             (*to, *lost) = (None, None);
-            *unit = Unit {
-                seen: unit.seen,
-                failed: unit.failed,
-                retry_at: unit.retry_at,
-                ..Unit::new(unit.home, unit.overlaps)
-            };
+            unit.begin_life();
         }
     }
 

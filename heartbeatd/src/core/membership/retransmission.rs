@@ -73,8 +73,8 @@ impl Membership {
                     // An old heartbeat takes what comes last for the last word, and would wait for ever for the end of a
                     // switch that has long been over.
                     let outdated = self.accounts.iter().skip(1).any(|account| *account == seq);
-                    out.push(match self.account.clone().filter(|_| outdated) {
-                        Some(account) => Action::SendInstead(self.outgoing(Some(seq), account, None, None)),
+                    out.push(match self.account.as_ref().filter(|_| outdated) {
+                        Some(account) => Action::SendInstead(self.outgoing(Some(seq), account.clone(), None, None)),
                         None => Action::Resend { seq },
                     });
                 }

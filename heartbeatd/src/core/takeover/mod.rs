@@ -347,8 +347,8 @@ impl Takeover {
         self.tell_serving(fx);
     }
 
-    /// A new life begins; nothing is here. What was seen of tenancies is kept, and so is
-    /// what the operator and ldirectord have said.
+    /// A new life begins; nothing is here. What was seen of tenancies is kept, and which starts have failed, what
+    /// ldirectord has said, and maintenance.
     pub fn begin_life(&mut self, life: u64) {
         self.life = life;
         self.letting_go = false;
@@ -361,14 +361,7 @@ impl Takeover {
         if self.peer != Peer::Gone(Gone::Never) {
             self.peer = Peer::Unknown;
         }
-        for unit in &mut self.units {
-            *unit = Unit {
-                seen: unit.seen,
-                failed: unit.failed,
-                retry_at: unit.retry_at,
-                ..Unit::new(unit.home, unit.overlaps)
-            };
-        }
+        self.units.iter_mut().for_each(Unit::begin_life);
     }
 
     /// What time brings.

@@ -154,6 +154,12 @@ impl Unit {
         self.contested = false;
     }
 
+    /// It is not here, and what was asked for in an earlier life is over. Tenancies and failed starts are remembered.
+    pub fn begin_life(&mut self) {
+        let Self { seen, failed, retry_at, .. } = *self;
+        *self = Self { seen, failed, retry_at, ..Self::new(self.home, self.overlaps) };
+    }
+
     /// How much we want it now. In maintenance only what the operator asks for is taken.
     pub fn will(&self, leaving: bool, maintenance: bool) -> Will {
         if leaving || self.retry_at.is_some() {
