@@ -1,6 +1,6 @@
 //! Standard output and error as a C program has them.
 
-use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::io::{self, IsTerminal, Write};
 
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
@@ -37,11 +37,24 @@ pub(super) struct Output<W: Write> {
     rest: Option<Vec<u8>>,
 }
 
-impl Output<StdoutLock<'static>> {
+/// Standard output without std's buffer, which cuts a listing at the last end of a line.
+pub(super) struct Standard;
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(rustix::stdio::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output<Standard> {
     pub(super) fn standard() -> Self {
-        let to = io::stdout().lock();
-        let rest = if to.is_terminal() { None } else { Some(Vec::with_capacity(BLOCK)) };
-        Self { to: Pipe(to), rest }
+        let terminal = io::stdout().is_terminal();
+        let rest = if terminal { None } else { Some(Vec::with_capacity(BLOCK)) };
+        Self { to: Pipe(Standard), rest }
     }
 }
 

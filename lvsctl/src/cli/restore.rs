@@ -5,8 +5,9 @@
 //! each line had been run by itself.
 
 use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
+use std::thread::{Builder, Scope, scope};
 
 use super::bag::parse;
 use super::command::{Command, Usage};
@@ -16,6 +17,11 @@ use crate::ipvs::Change;
 use crate::ipvs::text::Names;
 
 const READ_AT_ONCE: usize = 64 * 1024;
+/// Changes that are handed over together: eight sends. Fewer wake the other thread too often, more keep it waiting
+/// at the start.
+const PIECE: usize = 512;
+/// Pieces that may wait for the other thread, so that it never waits for the next one.
+const WAITING: usize = 2;
 /// What is longer is several tokens, bytes (spec/ipvs.md A.11).
 const LONGEST_TOKEN: usize = 4096;
 /// Longest line, bytes. No command comes near it.
@@ -26,12 +32,12 @@ impl<K: Kernel> Shell<'_, K> {
     ///
     /// Of a long input the kernel works on one piece while the next is parsed.
     pub(super) fn restore(&mut self, input: &mut dyn Read) -> u8 {
-        let hands = Mutex::new(Hands { kernel: &mut *self.kernel, err: &mut *self.err, changes: Vec::new() });
+        let hands = Mutex::new(Hands { kernel: &mut *self.kernel, err: &mut *self.err });
         let (program, strict) = (self.program, self.strict);
         let (names, out) = (&mut *self.names, &mut *self.out);
         scope(|scope| {
-            let (pending, busy, status, over) = (Vec::new(), None, 0, false);
-            let mut run = Run { program, strict, names, out, scope, hands: &hands, busy, pending, status, over };
+            let (pending, helper, status, over) = (Vec::new(), None, 0, false);
+            let mut run = Run { program, strict, names, out, scope, hands: &hands, helper, pending, status, over };
             run.read(input);
             run.status
         })
@@ -42,14 +48,42 @@ impl<K: Kernel> Shell<'_, K> {
 struct Hands<'a, K> {
     kernel: &'a mut K,
     err: &'a mut (dyn Write + Send),
-    /// To be carried out next.
-    changes: Vec<Change>,
 }
 
 impl<K: Kernel> Hands<'_, K> {
-    fn carry_out(&mut self) -> u8 {
-        let changes = std::mem::take(&mut self.changes);
-        change(self.kernel, self.err, &changes)
+    fn carry_out(&mut self, changes: &[Change]) -> u8 {
+        change(self.kernel, self.err, changes)
+    }
+}
+
+/// Another thread, which carries out piece after piece until nobody hands it any more.
+struct Helper {
+    work: SyncSender<Vec<Change>>,
+    /// The status of the last change of each piece, and the memory it was in.
+    done: Receiver<(u8, Vec<Change>)>,
+    /// Pieces handed over and not yet seen done.
+    under_way: usize,
+}
+
+impl Helper {
+    /// `None` if no thread is to be had.
+    fn start<'scope, 'env, K: Kernel>(
+        scope: &'scope Scope<'scope, 'env>,
+        hands: &'env Mutex<Hands<'env, K>>,
+    ) -> Option<Self> {
+        let (work, pieces) = sync_channel::<Vec<Change>>(WAITING);
+        let (tell, done) = channel();
+        let carry_out = move || {
+            for mut piece in pieces {
+                let status = lock(hands).carry_out(&piece);
+                piece.clear();
+                if tell.send((status, piece)).is_err() {
+                    break;
+                }
+            }
+        };
+        Builder::new().spawn_scoped(scope, carry_out).ok()?;
+        Some(Self { work, done, under_way: 0 })
     }
 }
 
@@ -60,8 +94,8 @@ struct Run<'scope, 'env, 'a, K> {
     out: &'a mut dyn Write,
     scope: &'scope Scope<'scope, 'env>,
     hands: &'env Mutex<Hands<'env, K>>,
-    /// Carries changes out, and has the status of the last.
-    busy: Option<ScopedJoinHandle<'scope, u8>>,
+    /// Started for the first whole piece.
+    helper: Option<Helper>,
     /// Changes read and not yet handed over.
     pending: Vec<Change>,
     /// Of the last line.
@@ -130,7 +164,12 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
             return;
         }
         match parse(&words, self.strict, self.names) {
-            Ok(Command::Change(change)) => self.pending.push(change),
+            Ok(Command::Change(change)) => {
+                self.pending.push(change);
+                if self.pending.len() == PIECE {
+                    self.hand_over();
+                }
+            }
             Ok(command) => {
                 self.flush();
                 self.status = {
@@ -156,37 +195,45 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
         self.status = usage.status();
     }
 
-    /// Begins to carry out what is pending; more input may be read meanwhile.
+    /// Has what is pending carried out while more input is read.
     fn hand_over(&mut self) {
-        self.settle();
         if self.pending.is_empty() {
             return;
         }
-        let hands = self.hands;
-        lock(hands).changes = std::mem::take(&mut self.pending);
-        match Builder::new().spawn_scoped(self.scope, || lock(hands).carry_out()) {
-            Ok(busy) => self.busy = Some(busy),
-            // No more threads are to be had.
-            Err(_) => self.status = lock(hands).carry_out(),
+        if self.helper.is_none() {
+            self.helper = Helper::start(self.scope, self.hands);
+        }
+        let Some(helper) = &mut self.helper else { return self.flush() };
+        let mut spare = Vec::new();
+        while let Ok((status, piece)) = helper.done.try_recv() {
+            helper.under_way -= 1;
+            (self.status, spare) = (status, piece);
+        }
+        match helper.work.send(std::mem::replace(&mut self.pending, spare)) {
+            Ok(()) => helper.under_way += 1,
+            // It has panicked, which the end of the scope does as well.
+            Err(_) => self.over = true,
         }
     }
 
-    /// Carries out what is pending.
+    /// Carries out what is pending, after all that was handed over.
     fn flush(&mut self) {
         self.settle();
         if !self.pending.is_empty() {
-            let mut hands = lock(self.hands);
-            hands.changes = std::mem::take(&mut self.pending);
-            self.status = hands.carry_out();
+            self.status = lock(self.hands).carry_out(&self.pending);
+            self.pending.clear();
         }
     }
 
     /// Waits for what was handed over.
     fn settle(&mut self) {
-        match self.busy.take().map(ScopedJoinHandle::join) {
-            None => {}
-            Some(Ok(status)) => self.status = status,
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        let Some(helper) = &mut self.helper else { return };
+        while helper.under_way > 0 {
+            match helper.done.recv() {
+                Ok((status, _)) => self.status = status,
+                Err(_) => return self.over = true,
+            }
+            helper.under_way -= 1;
         }
     }
 

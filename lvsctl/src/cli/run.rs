@@ -3,6 +3,7 @@
 use std::io::{BufRead, Read, Write};
 use std::net::SocketAddr;
 
+use super::ahead::with_servers;
 use super::bag::parse;
 use super::command::{Command, List, Services, Usage};
 use super::kernel::{Errno, Kernel};
@@ -140,19 +141,19 @@ impl<K: Kernel> Shell<'_, K> {
         let Services { columns, exact, numeric, unsorted, .. } = *wanted;
         let style = Style { columns, exact };
         let counters = matches!(columns, Columns::Statistics | Columns::Rates);
-        for ServiceListing { key, service, stats, .. } in services {
-            let mut servers = self.kernel.destinations_as(key, counters, T::of)?;
+        let names: &mut dyn Names = if numeric { &mut Numeric } else { &mut *self.names };
+        let out = &mut *self.out;
+        with_servers(self.kernel, services, counters, T::of, |listing, mut servers| {
+            let ServiceListing { key, service, stats, .. } = listing;
             if !unsorted {
                 sort_by_address(&mut servers);
             }
-            let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
             service_line(text, key, service, stats, style, names);
             for (at, kept) in &servers {
                 destination_line(text, key, &kept.row(*at), style, names);
-                hand_on(text, self.out);
+                hand_on(text, out);
             }
-        }
-        Ok(())
+        })
     }
 
     fn services(&mut self, unsorted: bool) -> Result<Vec<ServiceListing>, Errno> {
@@ -169,25 +170,30 @@ impl<K: Kernel> Shell<'_, K> {
             Err(errno) => return self.listing_failed(&message::general(errno)),
         };
         let (mut text, mut options) = (String::new(), String::new());
-        for ServiceListing { key, service, .. } in &services {
-            let mut servers = match self.kernel.destinations_as(key, false, |row| row.destination) {
-                Ok(servers) => servers,
-                Err(errno) => {
-                    self.print(&text);
-                    return self.listing_failed(&message::general(errno));
+        let names: &mut dyn Names = if numeric { &mut Numeric } else { &mut *self.names };
+        let out = &mut *self.out;
+        let saved = with_servers(
+            self.kernel,
+            &services,
+            false,
+            |row| row.destination,
+            |listing, mut servers| {
+                let ServiceListing { key, service, .. } = listing;
+                sort_by_address(&mut servers);
+                options.clear();
+                service_options(&mut options, key, names);
+                save_service(&mut text, &options, key, service);
+                for (at, destination) in &servers {
+                    save_destination(&mut text, &options, key, *at, destination, names);
+                    hand_on(&mut text, out);
                 }
-            };
-            sort_by_address(&mut servers);
-            let names: &mut dyn Names = if numeric { &mut Numeric } else { self.names };
-            options.clear();
-            service_options(&mut options, key, names);
-            save_service(&mut text, &options, key, service);
-            for (at, destination) in &servers {
-                save_destination(&mut text, &options, key, *at, destination, names);
-                hand_on(&mut text, self.out);
-            }
+            },
+        );
+        self.print(&text);
+        match saved {
+            Ok(()) => 0,
+            Err(errno) => self.listing_failed(&message::general(errno)),
         }
-        self.print(&text)
     }
 
     fn list_connections(&mut self, numeric: bool, engines: bool) -> u8 {
@@ -235,7 +241,7 @@ fn hand_on(text: &mut String, out: &mut dyn Write) {
 }
 
 /// What columns show of a server, with as little as possible in memory: there may be many.
-trait Shown {
+trait Shown: Send {
     fn of(row: &DestinationListing) -> Self;
 
     /// The row again; what the columns do not show of it is 0.

@@ -20,7 +20,7 @@ fn lacks(what: &'static str) -> RequestError {
 
 /// A service, still without its servers. Attributes of a newer kernel are appended to `unknown`.
 pub fn service(attrs: &[u8], unknown: &mut Vec<u8>) -> Result<ServiceListing, RequestError> {
-    let nest = find(attrs, top::SERVICE).ok_or(lacks("no service in it"))?;
+    let nest = find(attrs, top::SERVICE).ok_or_else(|| lacks("no service in it"))?;
     let (mut family, mut mark, mut protocol, mut address, mut port) = (None, None, None, None, None);
     let (mut scheduler, mut engine, mut flags, mut timeout, mut netmask) = (None, None, 0, 0, None);
     let (mut counters, mut wide_counters) = (None, None);
@@ -41,11 +41,11 @@ pub fn service(attrs: &[u8], unknown: &mut Vec<u8>) -> Result<ServiceListing, Re
             newer => Writer(unknown).bytes(newer, value.0),
         }
     }
-    let family = family.ok_or(lacks("a service without a known family"))?;
+    let family = family.ok_or_else(|| lacks("a service without a known family"))?;
     let key = match mark {
         Some(mark) => ServiceKey::Mark { family, mark },
         None => {
-            let protocol = Protocol::from_number(protocol.ok_or(lacks("a service without a protocol"))?);
+            let protocol = Protocol::from_number(protocol.ok_or_else(|| lacks("a service without a protocol"))?);
             ServiceKey::Address { protocol, at: at(family, address, port)? }
         }
     };
@@ -54,7 +54,7 @@ pub fn service(attrs: &[u8], unknown: &mut Vec<u8>) -> Result<ServiceListing, Re
         netmask: netmask.and_then(|value| netmask_of(family, value)).unwrap_or(Netmask::host(family)),
     });
     let service = Service {
-        scheduler: scheduler.ok_or(lacks("a service without a scheduler"))?,
+        scheduler: scheduler.ok_or_else(|| lacks("a service without a scheduler"))?,
         scheduler_flags: SchedulerFlags::from_bits(flags),
         persistence,
         one_packet: flags & service::FLAG_ONE_PACKET != 0,
@@ -72,7 +72,7 @@ pub fn destination(
     with_counters: bool,
     unknown: &mut Vec<u8>,
 ) -> Result<DestinationListing, RequestError> {
-    let nest = find(attrs, top::DEST).ok_or(lacks("no real server in it"))?;
+    let nest = find(attrs, top::DEST).ok_or_else(|| lacks("no real server in it"))?;
     let (mut family, mut address, mut port, mut method) = (service, None, None, dest::MASQ);
     let (mut weight, mut upper_threshold, mut lower_threshold) = (0, 0, 0);
     let (mut active_connections, mut inactive_connections, mut persistent_connections) = (0, 0, 0);
@@ -126,8 +126,9 @@ fn family_of(number: u16) -> Option<Family> {
 }
 
 fn at(family: Family, address: Option<Value>, port: Option<u16>) -> Result<SocketAddr, RequestError> {
-    let address = address.and_then(|value| value.address(family)).ok_or(lacks("an entry without an address"))?;
-    Ok(SocketAddr::new(address, port.ok_or(lacks("an entry without a port"))?))
+    let address =
+        address.and_then(|value| value.address(family)).ok_or_else(|| lacks("an entry without an address"))?;
+    Ok(SocketAddr::new(address, port.ok_or_else(|| lacks("an entry without a port"))?))
 }
 
 fn netmask_of(family: Family, value: Value) -> Option<Netmask> {
@@ -175,7 +176,7 @@ fn statistics(nest: Value) -> Stats {
 
 /// A sync daemon.
 pub fn sync_daemon(attrs: &[u8]) -> Result<SyncDaemon, RequestError> {
-    let nest = find(attrs, top::DAEMON).ok_or(lacks("no sync daemon in it"))?;
+    let nest = find(attrs, top::DAEMON).ok_or_else(|| lacks("no sync daemon in it"))?;
     let (mut role, mut interface, mut sync_id) = (None, None, 0);
     let (mut max_length, mut group, mut port, mut ttl) = (None, None, None, None);
     for (kind, value) in attributes(nest.0) {
@@ -199,8 +200,8 @@ pub fn sync_daemon(attrs: &[u8]) -> Result<SyncDaemon, RequestError> {
         }
     }
     Ok(SyncDaemon {
-        role: role.ok_or(lacks("a sync daemon without a role"))?,
-        interface: interface.ok_or(lacks("a sync daemon without an interface"))?,
+        role: role.ok_or_else(|| lacks("a sync daemon without a role"))?,
+        interface: interface.ok_or_else(|| lacks("a sync daemon without an interface"))?,
         sync_id,
         max_length,
         group: group.filter(|group: &IpAddr| !group.is_unspecified()),
@@ -219,7 +220,7 @@ pub fn timeouts(attrs: &[u8]) -> Timeouts {
 pub fn information(attrs: &[u8]) -> Result<Info, RequestError> {
     let number = |kind| find(attrs, kind).and_then(Value::u32);
     Ok(Info {
-        version: number(info::VERSION).ok_or(lacks("no version in it"))?,
+        version: number(info::VERSION).ok_or_else(|| lacks("no version in it"))?,
         connection_table_size: number(info::CONN_TAB_SIZE).unwrap_or_default(),
     })
 }
