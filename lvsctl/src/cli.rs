@@ -37,6 +37,7 @@ use std::process::{self, ExitCode};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::ipvs::Change;
 use crate::netlink::ipvs::{Client, OpenError};
 use output::{Output, Pipe};
 
@@ -86,18 +87,22 @@ fn ipvsadm(program: &[u8], run: impl FnOnce(&mut Shell<'_, Client>) -> u8) -> u8
     status
 }
 
-/// Without IPVS modprobe says why, and who may not open a raw socket, the older interface, is told that instead.
+/// Whatever the first attempt fails for, modprobe is run once, and says itself why it cannot help. Who may not open
+/// a raw socket, the older interface, is told that, and not that there is no IPVS.
 fn open() -> Result<Client, Errno> {
-    match Client::open() {
-        Err(OpenError::NoIpvs) => {}
-        opened => return opened.map_err(|error| error.errno()),
-    }
+    let error = match Client::connect() {
+        Ok(client) => return Ok(client),
+        Err(error) => error,
+    };
     let loaded = process::Command::new("/sbin/modprobe").args(["--", "ip_vs"]).status();
     if loaded.is_ok_and(|status| status.success()) {
-        return Client::open().map_err(|error| error.errno());
+        return Client::connect().map_err(|error| error.errno());
+    }
+    if !matches!(error, OpenError::NoIpvs) {
+        return Err(error.errno());
     }
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(libc::IPPROTO_RAW.into()));
-    Err(raw.err().and_then(|error| error.raw_os_error()).unwrap_or(OpenError::NoIpvs.errno()))
+    Err(raw.err().and_then(|error| error.raw_os_error()).unwrap_or(error.errno()))
 }
 
 /// `ipvsadm-save [-n]`.
@@ -131,8 +136,7 @@ fn restore() -> u8 {
     let lines = input.split(|&b| b == b'\n').filter(|line| !line.starts_with(b"#"));
     let mut kept = lines.collect::<Vec<_>>().join(&b'\n');
     kept.push(b'\n');
-    ipvsadm(b"ipvsadm", |shell| {
-        shell.carry_out(&Command::Change(crate::ipvs::Change::Flush));
-        shell.run(&[b"-R"], &mut kept.as_slice())
-    })
+    // Two runs, as of the script that this stands for: each says by itself why it cannot do anything.
+    ipvsadm(b"ipvsadm", |shell| shell.carry_out(&Command::Change(Change::Flush)));
+    ipvsadm(b"ipvsadm", |shell| shell.run(&[b"-R"], &mut kept.as_slice()))
 }

@@ -118,13 +118,16 @@ impl Client {
     /// Each with what to do about it. A caller without the capability is told here, not at
     /// the first change.
     pub fn open() -> Result<Self, OpenError> {
+        match Self::connect() {
+            Err(OpenError::NoIpvs) if load_module() => Self::connect(),
+            connected => connected,
+        }
+    }
+
+    /// As [`Client::open`], but where the kernel does not load the module when it is asked, nobody else does.
+    pub(crate) fn connect() -> Result<Self, OpenError> {
         let mut socket = Socket::open(NETLINK_GENERIC).map_err(OpenError::Socket)?;
-        // Asking makes the kernel load the module; where that is switched off, modprobe by hand does.
-        let family = match find_family(&mut socket) {
-            Err(error) if error.errno() == Some(libc::ENOENT) && load_module() => find_family(&mut socket),
-            found => found,
-        };
-        let family = family.map_err(|error| match error.errno() {
+        let family = find_family(&mut socket).map_err(|error| match error.errno() {
             Some(libc::ENOENT) => OpenError::NoIpvs,
             _ => OpenError::Asking(error),
         })?;
@@ -437,6 +440,7 @@ fn find_family(socket: &mut Socket) -> Result<u16, RequestError> {
     family.ok_or(RequestError::Malformed("a family without a number"))
 }
 
+/// Asking makes the kernel load the module; where that is switched off, modprobe by hand does.
 fn load_module() -> bool {
     let modprobe = Command::new("/sbin/modprobe")
         .args(["--", "ip_vs"])
