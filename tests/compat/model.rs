@@ -263,7 +263,7 @@ impl Names for Files {
     }
 
     fn address(&mut self, host: &str) -> Option<Ipv4Addr> {
-        match self.hosts.get(host) {
+        match self.hosts.get(host.to_ascii_lowercase().as_str()) {
             Some(IpAddr::V4(address)) => Some(*address),
             // As glibc does: the file is asked for an IPv4 address.
             Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Ipv4Addr::LOCALHOST),

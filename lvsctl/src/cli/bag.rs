@@ -1,5 +1,6 @@
 //! The options of one command line, read in the order given (spec/ipvs.md A.4).
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU8;
 
@@ -58,12 +59,12 @@ pub(super) struct Bag<'a> {
     pub(super) verb: Verb,
     pub(super) given: Given,
     pub(super) service: Option<ServiceKey>,
-    pub(super) scheduler: &'a [u8],
+    pub(super) scheduler: Cow<'a, [u8]>,
     pub(super) persistent: Option<u32>,
     /// `None` stands for each client by itself.
     pub(super) netmask: Option<Netmask>,
-    pub(super) engine: &'a [u8],
-    pub(super) scheduler_flags: &'a [u8],
+    pub(super) engine: Cow<'a, [u8]>,
+    pub(super) scheduler_flags: Cow<'a, [u8]>,
     pub(super) server: Option<SocketAddr>,
     pub(super) method: Method,
     pub(super) weight: u32,
@@ -71,7 +72,7 @@ pub(super) struct Bag<'a> {
     pub(super) lower: u32,
     pub(super) tunnel: TunnelType,
     pub(super) tunnel_port: u16,
-    pub(super) interface: &'a [u8],
+    pub(super) interface: Cow<'a, [u8]>,
     pub(super) sync_id: u8,
     pub(super) max_length: Option<u16>,
     pub(super) group: Option<IpAddr>,
@@ -89,7 +90,7 @@ pub fn parse(words: &[&[u8]], strict: bool, names: &mut dyn Names) -> Result<Com
     let verb = match option {
         Opt::Help => return Ok(Command::Help),
         Opt::Version => return Ok(Command::Version),
-        _ => verb(option, argument.unwrap_or_default())?,
+        _ => verb(option, argument.as_deref().unwrap_or_default())?,
     };
     let mut bag = Bag::new(verb);
     while let Some(option) = reader.option() {
@@ -134,11 +135,11 @@ impl<'a> Bag<'a> {
             verb,
             given: Given::default(),
             service: None,
-            scheduler: b"",
+            scheduler: Cow::default(),
             persistent: None,
             netmask: None,
-            engine: b"",
-            scheduler_flags: b"",
+            engine: Cow::default(),
+            scheduler_flags: Cow::default(),
             server: None,
             method: Method::default(),
             weight: 1,
@@ -146,7 +147,7 @@ impl<'a> Bag<'a> {
             lower: 0,
             tunnel: TunnelType::default(),
             tunnel_port: 0,
-            interface: b"",
+            interface: Cow::default(),
             sync_id: 0,
             max_length: None,
             group: None,
@@ -159,11 +160,11 @@ impl<'a> Bag<'a> {
     fn read(
         &mut self,
         option: Opt,
-        argument: Option<&'a [u8]>,
+        argument: Option<Cow<'a, [u8]>>,
         word: &[u8],
         names: &mut dyn Names,
     ) -> Result<(), Usage> {
-        let value = argument.unwrap_or_default();
+        let value = argument.as_deref().unwrap_or_default();
         match option {
             Opt::Tcp => self.address_service(Protocol::Tcp, value, names)?,
             Opt::Udp => self.address_service(Protocol::Udp, value, names)?,
@@ -181,16 +182,13 @@ impl<'a> Bag<'a> {
                 }
                 Some(ServiceKey::Address { .. }) | None => return Err("-6 used before -f\n".into()),
             },
-            Opt::Scheduler => self.scheduler = first(value, 15),
+            Opt::Scheduler => self.scheduler = first(argument, 15),
             Opt::Persistent => {
-                self.persistent = Some(match argument {
-                    None => DEFAULT_PERSISTENCE,
-                    Some(value) => timeout(value, 1)?,
-                });
+                self.persistent = Some(if argument.is_some() { timeout(value, 1)? } else { DEFAULT_PERSISTENCE });
             }
             Opt::Netmask => self.netmask = Some(self.mask(value, names)?),
-            Opt::Engine => self.engine = first(value, 16),
-            Opt::SchedulerFlags => self.scheduler_flags = first(value, 127),
+            Opt::Engine => self.engine = first(argument, 16),
+            Opt::SchedulerFlags => self.scheduler_flags = first(argument, 127),
             Opt::RealServer => {
                 let server = endpoint(value, self.protocol(), names);
                 let server = server.ok_or("illegal real server address[:port] specified")?;
@@ -212,7 +210,7 @@ impl<'a> Bag<'a> {
                 };
             }
             Opt::TunPort => self.tunnel_port = number(value, 1, u16::MAX, "tunnel port")?,
-            Opt::Interface => self.interface = first(value, 15),
+            Opt::Interface => self.interface = first(argument, 15),
             Opt::SyncId => self.sync_id = number(value, 0, u8::MAX, "syncid")?,
             Opt::MaxLength => self.max_length = Some(number(value, 1, 65_507, "sync-maxlen")?),
             Opt::Group => self.group = Some(group(value)?),
@@ -308,6 +306,12 @@ fn group(value: &[u8]) -> Result<IpAddr, Usage> {
 }
 
 /// What fits into the field of the original; the rest is silently dropped.
-fn first(value: &[u8], limit: usize) -> &[u8] {
-    &value[..value.len().min(limit)]
+fn first(value: Option<Cow<'_, [u8]>>, limit: usize) -> Cow<'_, [u8]> {
+    match value.unwrap_or_default() {
+        Cow::Borrowed(value) => value[..value.len().min(limit)].into(),
+        Cow::Owned(mut value) => {
+            value.truncate(limit);
+            value.into()
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::bag::{Bag, Method, TunnelType, Verb, timeout};
 use super::command::{Command, List, Services, Usage};
-use super::options::{Given, Rule, Rules, Tracked, check};
+use super::options::{Given, Rule, Rules, Tracked, check, missing};
 use crate::ipvs::list::Columns;
 use crate::ipvs::{
     Change, Destination, Family, Forward, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
@@ -42,20 +42,21 @@ impl Bag<'_> {
         if let Some(word) = leftover.first() {
             return Err(Usage::about("unexpected argument ", word, ""));
         }
-        let scheduler_flags = flags(scheduler, scheduler_flags)?;
+        let scheduler_flags = flags(&scheduler, &scheduler_flags)?;
         check(given, verb.rules(), format_args!("'{}' command", verb.name()))?;
-        let key = || service.ok_or_else(|| needed(verb, Tracked::Service));
-        let at = || server.ok_or_else(|| needed(verb, Tracked::Server));
+        let needed = |option| Usage::from(missing(option, format_args!("'{}' command", verb.name())));
+        let key = || service.ok_or_else(|| needed(Tracked::Service));
+        let at = || server.ok_or_else(|| needed(Tracked::Server));
         let scheduling = |key: ServiceKey| -> Result<Service, Usage> {
             zero_port(key, persistent)?;
             one_packet(key, given)?;
             let netmask = netmask.unwrap_or(Netmask::host(key.family()));
             Ok(Service {
-                scheduler: kernel_name(scheduler, 15).parse().unwrap_or_default(),
+                scheduler: kernel_name(&scheduler, 15).parse().unwrap_or_default(),
                 scheduler_flags,
                 persistence: persistent.map(|timeout| Persistence { timeout, netmask }),
                 one_packet: given.has(Tracked::OnePacket),
-                engine: kernel_name(engine, 16).parse().ok(),
+                engine: kernel_name(&engine, 16).parse().ok(),
             })
         };
         let destination = |key: ServiceKey| -> Result<(SocketAddr, Destination), Usage> {
@@ -88,7 +89,7 @@ impl Bag<'_> {
             Verb::Zero => Change::Zero(service),
             Verb::Set => Change::SetTimeouts(timeouts),
             Verb::StartDaemon(role) => {
-                let interface = if interface.is_empty() { "eth0".to_owned() } else { kernel_name(interface, 15) };
+                let interface = if interface.is_empty() { "eth0".to_owned() } else { kernel_name(&interface, 15) };
                 Change::StartDaemon(SyncDaemon { role, interface, sync_id, max_length, group, port, ttl })
             }
             Verb::StopDaemon(role) => Change::StopDaemon(role),
@@ -186,10 +187,6 @@ const fn rule(verb: Verb, option: Tracked) -> Rule {
             _,
         ) => Illegal,
     }
-}
-
-fn needed(verb: Verb, option: Tracked) -> Usage {
-    format!("You need to supply the '{}' option for the '{}' command", option.name(), verb.name()).into()
 }
 
 fn zero_port(key: ServiceKey, persistent: Option<u32>) -> Result<(), Usage> {

@@ -358,18 +358,23 @@ impl Rules {
     }
 }
 
+/// What is said of an option that has to be there.
+pub(super) fn missing(option: Tracked, of: std::fmt::Arguments<'_>) -> String {
+    format!("You need to supply the '{}' option for the {of}", option.name())
+}
+
 /// What a set of options is missing or has too much, in ipvsadm's words.
 pub(super) fn check(given: Given, rules: Rules, of: std::fmt::Arguments<'_>) -> Result<(), String> {
-    let missing = rules.needed.0 & !given.0;
+    let complete = rules.needed.0 & !given.0 == 0;
     let alternatives = (rules.alternative.0 & given.0).count_ones();
-    if missing == 0 && rules.illegal.0 & given.0 == 0 && alternatives < 2 {
+    if complete && rules.illegal.0 & given.0 == 0 && alternatives < 2 {
         return Ok(());
     }
     let mut chosen: Option<Tracked> = None;
     for (option, rule) in Tracked::ALL.into_iter().filter_map(|option| rules.of(option).map(|rule| (option, rule))) {
         let name = option.name();
         match (rule, given.has(option)) {
-            (Rule::Needed, false) => return Err(format!("You need to supply the '{name}' option for the {of}")),
+            (Rule::Needed, false) => return Err(missing(option, of)),
             (Rule::Illegal, true) => return Err(format!("Illegal '{name}' option with the {of}")),
             (Rule::Alternative, true) => {
                 if let Some(earlier) = chosen.replace(option) {

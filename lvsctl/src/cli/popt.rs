@@ -1,5 +1,10 @@
 //! Option syntax as the library popt reads it (spec/ipvs.md A.3). What the options mean is not its business.
 
+use std::borrow::Cow;
+
+/// Stands in an argument for the next word of the line that does not begin with `-`.
+const NEXT_WORD: &[u8] = b"!#:+";
+
 /// Whether an option takes an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Argument {
@@ -75,7 +80,7 @@ impl Fault {
 }
 
 /// An option and its argument.
-pub(super) type Read<'a, T> = (T, Option<&'a [u8]>);
+pub(super) type Read<'a, T> = (T, Option<Cow<'a, [u8]>>);
 
 /// The words of a command line, taken apart one option at a time.
 pub(super) struct Reader<'a, T: 'static> {
@@ -87,12 +92,14 @@ pub(super) struct Reader<'a, T: 'static> {
     /// `POSIXLY_CORRECT`: the first leftover word ends the options.
     strict: bool,
     ended: bool,
+    /// The places of words that stand in an argument, and are no leftover words therefore.
+    taken: Vec<usize>,
     leftover: Vec<&'a [u8]>,
 }
 
 impl<'a, T: Copy> Reader<'a, T> {
     pub(super) fn new(table: &'static Spellings<T>, words: &'a [&'a [u8]], strict: bool) -> Self {
-        Self { table, words, next: 0, cluster: &[], strict, ended: false, leftover: Vec::new() }
+        Self { table, words, next: 0, cluster: &[], strict, ended: false, taken: Vec::new(), leftover: Vec::new() }
     }
 
     /// The next option with its argument; `None` behind the last.
@@ -118,7 +125,33 @@ impl<'a, T: Copy> Reader<'a, T> {
                 None => return Some(Err(Fault::Unknown)),
             }
         };
-        Some(self.argument(spelling.argument, attached).map(|argument| (spelling.option, argument)))
+        let argument = self.argument(spelling.argument, attached);
+        Some(argument.map(|argument| (spelling.option, argument.map(|argument| self.expand(argument)))))
+    }
+
+    /// The argument with the words in it that it stands for.
+    fn expand(&mut self, argument: &'a [u8]) -> Cow<'a, [u8]> {
+        let next_word = |text: &[u8]| text.windows(NEXT_WORD.len()).position(|bytes| bytes == NEXT_WORD);
+        let Some(first) = argument.contains(&b'!').then(|| next_word(argument)).flatten() else {
+            return argument.into();
+        };
+        let Some(place) = self.next_word() else { return argument.into() };
+        self.taken.push(place);
+        let (mut expanded, mut rest, mut at) = (Vec::new(), argument, Some(first));
+        while let Some(length) = at {
+            expanded.extend_from_slice(&rest[..length]);
+            expanded.extend_from_slice(self.words[place]);
+            rest = &rest[length + NEXT_WORD.len()..];
+            at = next_word(rest);
+        }
+        expanded.extend_from_slice(rest);
+        expanded.into()
+    }
+
+    /// The place of the next word that is neither taken nor looks like an option.
+    fn next_word(&self) -> Option<usize> {
+        let is_option = |place: &usize| self.words[*place].first() == Some(&b'-');
+        (self.next..self.words.len()).find(|place| !is_option(place) && !self.taken.contains(place))
     }
 
     fn argument(&mut self, kind: Argument, attached: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, Fault> {
@@ -148,6 +181,9 @@ impl<'a, T: Copy> Reader<'a, T> {
     fn option_word(&mut self) -> Option<&'a [u8]> {
         while let Some(&word) = self.words.get(self.next) {
             self.next += 1;
+            if self.taken.contains(&(self.next - 1)) {
+                continue;
+            }
             if self.ended || word.len() < 2 || word[0] != b'-' {
                 self.leftover.push(word);
                 self.ended |= self.strict;
@@ -189,7 +225,7 @@ mod tests {
         while let Some(option) = reader.option() {
             seen.push(match option {
                 Ok((option, None)) => option.to_string(),
-                Ok((option, Some(argument))) => format!("{option}={}", String::from_utf8_lossy(argument)),
+                Ok((option, Some(argument))) => format!("{option}={}", String::from_utf8_lossy(&argument)),
                 Err(fault) => {
                     let word = String::from_utf8_lossy(reader.word());
                     seen.push(format!("!{fault:?} {word}"));
@@ -219,6 +255,13 @@ mod tests {
             ("--numeric=1", "!UnwantedArgument --numeric=1|"),
             ("-n -w", "n !MissingArgument -w|"),
             ("-w==5", "w==5|"),
+            ("-w!#:+0 5 6", "w=50|6"),
+            ("-w !#:+ -n 5", "w=5 n|"),
+            ("--weight=<!#:+!#:+> -n 5 --weight=!#:+ 6", "w=<55> n w=6|"),
+            ("-w!#:+ -n --weight 5 6", "w=5 n w=5|6"),
+            ("-p!#:+ -n", "p=!#:+ n|"),
+            ("-w!#:+", "w=!#:+|"),
+            ("-w!#: 5 !#:+", "w=!#:|5 !#:+"),
         ];
         for (line, expected) in cases {
             assert_eq!(read(line, false), expected, "{line}");
