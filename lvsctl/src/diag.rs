@@ -15,6 +15,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Whether the file can be used all the same.
+///
+/// ```
+/// use lvs::diag::Severity;
+///
+/// assert!(Severity::Error > Severity::Warning);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file is accepted; the administrator is told.
@@ -24,6 +30,15 @@ pub enum Severity {
 }
 
 /// One mistake: where, what, and what to do about it.
+///
+/// ```
+/// use std::path::Path;
+/// use lvs::diag::{Diagnostic, Severity};
+///
+/// let mistake = Diagnostic::in_text(Path::new("lvs.toml"), "ipvs = 1\n", 7..8, "this is no word");
+/// assert_eq!(mistake.severity, Severity::Error);
+/// assert!(mistake.to_string().starts_with("lvs.toml:1:8: this is no word\n"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Whether the file is refused because of it.

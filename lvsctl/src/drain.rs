@@ -14,6 +14,15 @@ use crate::ipvs::{Change, Destination, DestinationListing, Service, ServiceKey, 
 use crate::state::ServiceName;
 
 /// A real server of a service.
+///
+/// ```
+/// use lvs::drain::Target;
+/// use lvs::ipvs::ServiceKey;
+///
+/// let target = Target { service: ServiceKey::tcp("192.0.2.1:80".parse()?), server: "10.0.0.1:80".parse()? };
+/// assert_eq!(target.to_string(), "real server 10.0.0.1:80 of tcp 192.0.2.1:80");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The virtual service.
@@ -30,6 +39,14 @@ impl std::fmt::Display for Target {
 }
 
 /// What is typed names no server.
+///
+/// ```
+/// use lvs::drain::{SelectError, select};
+/// use lvs::ipvs::Table;
+///
+/// let error = select(&Table::new(), &[], None, "web1").expect_err("no address");
+/// assert_eq!(error, SelectError::Address("web1".to_owned()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// It is not even an address.
@@ -95,6 +112,13 @@ fn known(names: impl Iterator<Item = String>) -> String {
 }
 
 /// What still goes to a server.
+///
+/// ```
+/// use lvs::drain::Left;
+///
+/// let left = Left { active: 2, inactive: 1, persistent: 9 };
+/// assert_eq!(left.connections(), 3);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Left {
     /// Connections that carry traffic.
@@ -124,6 +148,13 @@ impl Left {
 }
 
 /// What to do about a server that is being drained.
+///
+/// ```
+/// use std::time::Duration;
+/// use lvs::drain::{Step, step};
+///
+/// assert_eq!(step(None, Duration::ZERO, None), Step::Gone);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Look again later.
@@ -192,6 +223,17 @@ pub fn sticky(service: &Service, expires: Option<bool>) -> Option<String> {
 }
 
 /// A server that somebody drained.
+///
+/// ```
+/// use lvs::drain::{Drained, Target};
+/// use lvs::ipvs::{Destination, Forward, ServiceKey};
+///
+/// let target = Target { service: ServiceKey::tcp("192.0.2.1:80".parse()?), server: "10.0.0.1:80".parse()? };
+/// let before = Destination::new(Forward::Gate, 3);
+/// let drained = Drained { namespace: "net:[4026531840]".to_owned(), target, destination: before, since: 0 };
+/// assert_eq!(drained.destination.weight, 3);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drained {
     /// Whose table: the network namespace, as `/proc/self/ns/net` names it.
@@ -206,6 +248,19 @@ pub struct Drained {
 }
 
 /// Everything that is drained and not yet given back.
+///
+/// ```
+/// use lvs::drain::{Drained, Memory, Target};
+/// use lvs::ipvs::{Destination, Forward, ServiceKey};
+///
+/// let target = Target { service: ServiceKey::tcp("192.0.2.1:80".parse()?), server: "10.0.0.1:80".parse()? };
+/// let destination = Destination::new(Forward::Gate, 3);
+/// let mut memory = Memory::default();
+/// memory.remember(Drained { namespace: "blue".to_owned(), target, destination, since: 0 });
+/// assert_eq!(memory.recall("blue", &target).map(|drained| drained.destination.weight), Some(3));
+/// assert_eq!(memory.recall("red", &target), None);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// In the order in which they were drained.
@@ -242,6 +297,16 @@ impl Memory {
 }
 
 /// A drained server cannot be given back.
+///
+/// ```
+/// use lvs::drain::{Target, UndrainError, undrain};
+/// use lvs::ipvs::{ServiceKey, Table};
+///
+/// let target = Target { service: ServiceKey::tcp("192.0.2.1:80".parse()?), server: "10.0.0.1:80".parse()? };
+/// let error = undrain(&Table::new(), &target, None, None).expect_err("an empty table");
+/// assert_eq!(error, UndrainError::NoService(target.service));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UndrainError {
     /// Its service is gone.

@@ -38,6 +38,15 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const VERSION: u32 = 1;
 
 /// The server's first line.
+///
+/// ```
+/// use lvs::ipc::{Greeting, VERSION};
+///
+/// let line = r#"{"speaks":"ldirectord","version":1,"program":"ldirectord 0.1.0","node":"lvs1"}"#;
+/// let greeting: Greeting = serde_json::from_str(line)?;
+/// assert_eq!((greeting.speaks.as_str(), greeting.version), ("ldirectord", VERSION));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
     /// Which protocol: the daemon's name.
@@ -51,6 +60,13 @@ pub struct Greeting {
 }
 
 /// A refusal in words a program and a person can act on.
+///
+/// ```
+/// use lvs::ipc::Fault;
+///
+/// let fault = Fault::new("refused", "the other director does not answer");
+/// assert_eq!(fault.to_string(), "the other director does not answer");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {

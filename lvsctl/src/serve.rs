@@ -24,6 +24,20 @@ use crate::netlink::ipvs::{Client, OpenError, Worker};
 use crate::settings::{NoUser, Settings, SettingsError};
 
 /// Where the helper lives and whom it serves.
+///
+/// ```no_run
+/// use lvs::serve::Serve;
+///
+/// # async fn example() -> Result<(), lvs::serve::ServeError> {
+/// let helper = Serve {
+///     socket: "/run/lvs/lvsctl.sock".into(),
+///     pidfile: "/run/lvs/lvsctl.pid".into(),
+///     programmer: None,
+///     settings: "/etc/ha.d/lvs.toml".into(),
+/// };
+/// helper.run(None).await // until it is told to stop
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Serve {
     /// The socket.
@@ -37,6 +51,17 @@ pub struct Serve {
 }
 
 /// The helper cannot start.
+///
+/// ```no_run
+/// use lvs::serve::{Serve, ServeError};
+///
+/// # async fn example(helper: Serve) {
+/// match helper.run(None).await {
+///     Err(ServeError::Ipvs(reason)) => println!("there is nothing to serve: {reason}"),
+///     other => println!("{other:?}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// What any daemon may meet.
@@ -51,6 +76,17 @@ pub enum ServeError {
 }
 
 /// The settings name nobody who could program the table.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::serve::{ProgrammerError, programmer};
+///
+/// match programmer(Path::new("/etc/ha.d/lvs.toml")) {
+///     Ok((_, user)) => println!("besides root: {user:?}"),
+///     Err(ProgrammerError::NoUser { source, .. }) => println!("{source}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ProgrammerError {
     /// They are refused.

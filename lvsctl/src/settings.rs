@@ -36,6 +36,15 @@ const USER: &str = "ldirectord";
 const ROOT: &str = "root";
 
 /// The file. Without one every value has its default.
+///
+/// ```
+/// use lvs::settings::{IpvsAccess, Settings};
+///
+/// let settings: Settings = toml::from_str("ipvs = \"helper\"\n[ldirectord]\nuser = \"lb\"\n")?;
+/// assert_eq!(settings.ipvs, IpvsAccess::Helper);
+/// assert_eq!(settings.sockets, std::path::Path::new("/run/lvs"));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
@@ -50,6 +59,12 @@ pub struct Settings {
 }
 
 /// How ldirectord reaches the IPVS table.
+///
+/// ```
+/// use lvs::settings::{IpvsAccess, Settings};
+///
+/// assert_eq!(Settings::default().ipvs, IpvsAccess::Auto);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IpvsAccess {
@@ -63,6 +78,15 @@ pub enum IpvsAccess {
 }
 
 /// Settings of heartbeatd that its files have no place for, which a heartbeat may read as well.
+///
+/// ```
+/// use lvs::settings::Settings;
+/// use lvs::settings::announce::Of;
+///
+/// let settings: Settings = toml::from_str("[heartbeatd.announce.all]\ncount = 5\n")?;
+/// assert_eq!(settings.heartbeatd.announce[&Of::All].count, Some(5));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Heartbeatd {
@@ -71,6 +95,13 @@ pub struct Heartbeatd {
 }
 
 /// Settings of ldirectord that `ldirectord.cf` has no place for.
+///
+/// ```
+/// use lvs::settings::Ldirectord;
+///
+/// assert!(Ldirectord { user: Some("root".to_owned()) }.stays_root());
+/// assert!(!Ldirectord::default().stays_root());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ldirectord {
@@ -100,6 +131,14 @@ impl Ldirectord {
 }
 
 /// The settings name a user that is not known here.
+///
+/// ```
+/// use lvs::settings::Ldirectord;
+///
+/// let ldirectord = Ldirectord { user: Some("nobody of that name".to_owned()) };
+/// let error = ldirectord.becomes().expect_err("there is no such user");
+/// assert!(error.to_string().contains("correct [ldirectord] user in lvs.toml"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no user {0:?} for ldirectord; correct [ldirectord] user in lvs.toml, or add the user")]
 pub struct NoUser(String);
@@ -116,6 +155,17 @@ impl Default for Settings {
 }
 
 /// The settings cannot be used.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::settings::{PATH, Settings, SettingsError};
+///
+/// match Settings::read(Path::new(PATH)) {
+///     Ok(settings) => println!("sockets in {}", settings.sockets.display()),
+///     Err(SettingsError::Invalid(mistake)) => println!("{mistake}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file is there and cannot be read.

@@ -19,6 +19,14 @@ use crate::ipvs::{self, Change, SyncDaemon, SyncRole, Table, Timeouts};
 pub const DEFAULT_TIMEOUTS: Timeouts = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
 
 /// What the kernel holds.
+///
+/// ```
+/// use lvs::ipvs::Timeouts;
+/// use lvs::state::{DEFAULT_TIMEOUTS, State};
+///
+/// let fresh = State { timeouts: DEFAULT_TIMEOUTS, ..State::default() };
+/// assert!(!fresh.is_as(&State { timeouts: Timeouts { udp: 60, ..DEFAULT_TIMEOUTS }, ..State::default() }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     /// Services and their servers.
@@ -41,6 +49,15 @@ impl State {
 }
 
 /// What a file says the kernel should hold.
+///
+/// ```
+/// use lvs::ipvs::{Change, Timeouts};
+/// use lvs::state::{DEFAULT_TIMEOUTS, State, Wanted, plan};
+///
+/// let live = State { timeouts: DEFAULT_TIMEOUTS, ..State::default() };
+/// let wanted = Wanted { timeouts: Timeouts { udp: 60, ..Timeouts::default() }, ..Wanted::default() };
+/// assert_eq!(plan(&live, &wanted), [Change::SetTimeouts(wanted.timeouts)]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
     /// Every service and its servers: what is not in it should not be in the kernel.

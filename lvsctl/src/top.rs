@@ -20,6 +20,12 @@ use rates::Tracks;
 const LONGEST_FILTER: usize = 60;
 
 /// A key, without the terminal's own view of it.
+///
+/// ```
+/// use lvs::top::{Key, Reaction, Top};
+///
+/// assert_eq!(Top::default().press(Key::Char('q')), Reaction::Quit);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// Something with a sign of its own.
@@ -39,6 +45,14 @@ pub enum Key {
 }
 
 /// What a key asks of the driver.
+///
+/// ```
+/// use lvs::top::{Key, Reaction, Top};
+///
+/// let mut top = Top::default();
+/// assert_eq!(top.press(Key::Char(' ')), Reaction::Redraw); // paused
+/// assert_eq!(top.press(Key::Char(' ')), Reaction::Refresh); // and going on
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
     /// Draw again.
@@ -50,6 +64,16 @@ pub enum Reaction {
 }
 
 /// The view's state.
+///
+/// ```
+/// use std::time::Duration;
+/// use lvs::top::{Top, to_text};
+///
+/// let mut top = Top::default();
+/// top.update(Duration::ZERO, Vec::new()); // what the kernel lists
+/// assert!(top.rows().is_empty());
+/// println!("{}", to_text(&top));
+/// ```
 #[derive(Debug, Default)]
 pub struct Top {
     tracks: Tracks,

@@ -7,6 +7,13 @@ use crate::ipvs::list::Columns;
 use crate::ipvs::{Change, ServiceKey};
 
 /// One run of ipvsadm, with nothing left to decide.
+///
+/// ```
+/// use lvs::cli::{Command, parse};
+/// use lvs::ipvs::text::Numeric;
+///
+/// assert_eq!(parse(&[b"-Sn"], false, &mut Numeric), Ok(Command::Save { numeric: true }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// One request to the kernel.
@@ -27,6 +34,13 @@ pub enum Command {
 }
 
 /// What `-L` shows.
+///
+/// ```
+/// use lvs::cli::{Command, List, parse};
+/// use lvs::ipvs::text::Numeric;
+///
+/// assert_eq!(parse(&[b"-L", b"--timeout"], false, &mut Numeric), Ok(Command::List(List::Timeouts)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum List {
     /// `-c`.
@@ -45,6 +59,14 @@ pub enum List {
 }
 
 /// A listing of services.
+///
+/// ```
+/// use lvs::cli::{Command, List, Services, parse};
+/// use lvs::ipvs::text::Numeric;
+///
+/// let listing = Services { numeric: true, ..Services::default() };
+/// assert_eq!(parse(&[b"-Ln"], false, &mut Numeric), Ok(Command::List(List::Services(listing))));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Services {
     /// That one only, without the version line.
@@ -60,6 +82,14 @@ pub struct Services {
 }
 
 /// A command line that is not carried out (spec/ipvs.md A.3 to A.5).
+///
+/// ```
+/// use lvs::cli::parse;
+/// use lvs::ipvs::text::Numeric;
+///
+/// let usage = parse(&[b"-A", b"-t", b"192.0.2.1:80", b"--lazy"], false, &mut Numeric).expect_err("no such option");
+/// assert_eq!((usage.text().as_str(), usage.status()), ("--lazy: unknown option", 255));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Usage {
     /// Not even the command could be read.

@@ -9,10 +9,24 @@ use crate::netlink::RequestError;
 use crate::netlink::ipvs::Client;
 
 /// A positive errno. A failure that is not the kernel's counts as `EINVAL` (spec/ipvs.md A.12).
+///
+/// ```
+/// let permission_denied: lvs::cli::Errno = 1;
+/// assert_eq!(std::io::Error::from_raw_os_error(permission_denied).kind(), std::io::ErrorKind::PermissionDenied);
+/// ```
 pub type Errno = i32;
 
 /// Reads and changes the IPVS table of one network namespace. Every error is an errno. While a long input
 /// is read, another thread changes the table.
+///
+/// ```
+/// use lvs::cli::{Errno, Kernel};
+/// use lvs::ipvs::ServiceKey;
+///
+/// fn servers(kernel: &mut impl Kernel, key: &ServiceKey) -> Result<usize, Errno> {
+///     Ok(kernel.destinations(key)?.len())
+/// }
+/// ```
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Kernel: Send {
     /// Version and size of the connection table.

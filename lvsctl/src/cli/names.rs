@@ -17,6 +17,14 @@ use crate::ipvs::text::Names;
 const LONGEST_HOST: usize = 1025;
 
 /// Asks the C library, once for each question.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use lvs::cli::System;
+/// use lvs::ipvs::text::Names;
+///
+/// assert_eq!(System::default().address("127.0.0.1"), Some(Ipv4Addr::LOCALHOST));
+/// ```
 #[derive(Debug, Default)]
 pub struct System {
     hosts: HashMap<IpAddr, Option<String>>,

@@ -25,6 +25,26 @@ pub(super) const REFUSED: u8 = 255;
 const LISTING_FAILED: u8 = 1;
 
 /// What command lines are carried out with.
+///
+/// ```no_run
+/// use lvs::cli::{Shell, System};
+/// use lvs::netlink::ipvs::Client;
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut out, mut err) = (Vec::new(), Vec::new());
+/// let mut shell = Shell {
+///     program: b"ipvsadm",
+///     strict: false,
+///     kernel: &mut Client::open()?,
+///     names: &mut System::default(),
+///     out: &mut out,
+///     err: &mut err,
+/// };
+/// let status = shell.run(&[b"-L", b"-n"], &mut std::io::empty());
+/// println!("{status}: {}", String::from_utf8_lossy(&out));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Shell<'a, K> {
     /// `argv[0]`, for messages.
     pub program: &'a [u8],

@@ -6,6 +6,14 @@ use serde::{Deserialize, Serialize};
 pub const SPEAKS: &str = "heartbeatd";
 
 /// Which groups a switch is about, seen from the node that is asked (spec/heartbeat.md 6.5).
+///
+/// ```
+/// use lvs::control::heartbeatd::Set;
+///
+/// let it: Set = serde_json::from_str(r#""foreign""#)?;
+/// assert_eq!(it, Set::Foreign);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Set {
@@ -19,6 +27,14 @@ pub enum Set {
 }
 
 /// What may be asked.
+///
+/// ```
+/// use lvs::control::heartbeatd::Request;
+///
+/// let line = serde_json::to_string(&Request::Maintenance { on: true })?;
+/// assert_eq!(line, r#"{"op":"maintenance","on":true}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -61,6 +77,16 @@ pub enum Request {
 }
 
 /// The cluster as this node sees it.
+///
+/// ```
+/// use lvs::control::heartbeatd::Status;
+///
+/// let line = r#"{"node":"lvs1","holds":"all","stable":true,"nodes":[],"groups":[],
+///     "longest_gap_ms":2,"refused":{}}"#;
+/// let it: Status = serde_json::from_str(line)?;
+/// assert!(it.stable && !it.maintenance);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// This node.
@@ -86,6 +112,14 @@ pub struct Status {
 }
 
 /// One node.
+///
+/// ```
+/// use lvs::control::heartbeatd::NodeStatus;
+///
+/// let it: NodeStatus = serde_json::from_str(r#"{"name":"lvs2","status":"active","links":[]}"#)?;
+/// assert_eq!((it.status.as_str(), it.heartbeatd), ("active", None));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its name.
@@ -112,6 +146,14 @@ pub struct NodeStatus {
 }
 
 /// One link to a node.
+///
+/// ```
+/// use lvs::control::heartbeatd::LinkStatus;
+///
+/// let it: LinkStatus = serde_json::from_str(r#"{"name":"eth1","up":false,"trouble":"waiting for interface eth1"}"#)?;
+/// assert!(!it.up && it.trouble.is_some());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
     /// Medium, such as `eth0`.
@@ -124,6 +166,14 @@ pub struct LinkStatus {
 }
 
 /// One resource group.
+///
+/// ```
+/// use lvs::control::heartbeatd::GroupStatus;
+///
+/// let it: GroupStatus = serde_json::from_str(r#"{"name":"192.0.2.1/24","home":"lvs1","holder":"lvs2"}"#)?;
+/// assert_ne!(it.holder, Some(it.home));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupStatus {
     /// Its first resource as written: the key.
@@ -142,6 +192,14 @@ pub struct GroupStatus {
 }
 
 /// An address of this node that another machine has as well.
+///
+/// ```
+/// use lvs::control::heartbeatd::Duplicate;
+///
+/// let it: Duplicate = serde_json::from_str(r#"{"address":"192.0.2.1","also_at":["02:00:00:00:00:01"]}"#)?;
+/// assert_eq!(it.also_at.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duplicate {
     /// The address.

@@ -8,6 +8,14 @@ use crate::ipc::{CallError, Client, Fault};
 pub const SPEAKS: &str = "ldirectord";
 
 /// What may be asked.
+///
+/// ```
+/// use lvs::control::ldirectord::Request;
+///
+/// let line = serde_json::to_string(&Request::Drain { real: "10.0.0.1:80".to_owned(), service: None })?;
+/// assert_eq!(line, r#"{"op":"drain","real":"10.0.0.1:80"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -51,6 +59,14 @@ pub enum Request {
 }
 
 /// Whether the table can be trusted.
+///
+/// ```
+/// use lvs::control::ldirectord::Ready;
+///
+/// let it: Ready = serde_json::from_str(r#"{"ready":true}"#)?;
+/// assert_eq!(it, Ready { ready: true, blind: false });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Every real server has been checked once since start or reload, and the table says what
@@ -63,6 +79,19 @@ pub struct Ready {
 }
 
 /// Everything the checker knows.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::control::ldirectord::{SPEAKS, Status, status};
+/// use lvs::ipc::Client;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = Client::connect(Path::new("/run/lvs/ldirectord.sock"), SPEAKS).await?;
+/// let Status { config, virtuals, .. } = status(&mut client).await?;
+/// println!("{config}: {} virtual services", virtuals.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The file in use.
@@ -119,6 +148,15 @@ impl Status {
 }
 
 /// One virtual service.
+///
+/// ```
+/// use lvs::control::ldirectord::VirtualStatus;
+///
+/// let line = r#"{"id":"tcp:192.0.2.1:80","scheduler":"wrr","fallback_active":false,"reals":[]}"#;
+/// let it: VirtualStatus = serde_json::from_str(line)?;
+/// assert!(it.fallback.is_none() && !it.fallback_active);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VirtualStatus {
     /// `tcp:192.168.60.200:80` (spec/ldirectord.md 5.4).
@@ -138,6 +176,14 @@ pub struct VirtualStatus {
 }
 
 /// What is thought of a real server.
+///
+/// ```
+/// use lvs::control::ldirectord::RealState;
+///
+/// let it: RealState = serde_json::from_str(r#""drained""#)?;
+/// assert_eq!(it, RealState::Drained);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RealState {
@@ -154,6 +200,14 @@ pub enum RealState {
 }
 
 /// One real server of one virtual service.
+///
+/// ```
+/// use lvs::control::ldirectord::{RealState, RealStatus};
+///
+/// let it: RealStatus = serde_json::from_str(r#"{"real":"10.0.0.1:80","state":"up","weight":1,"failures":0}"#)?;
+/// assert_eq!((it.state, it.weight), (RealState::Up, Some(1)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RealStatus {
     /// Address and port.

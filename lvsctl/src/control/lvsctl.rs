@@ -13,6 +13,14 @@ use crate::ipvs::{
 pub const SPEAKS: &str = "lvsctl";
 
 /// What may be asked.
+///
+/// ```
+/// use lvs::control::lvsctl::Request;
+///
+/// let line = serde_json::to_string(&Request::Table { after: None })?;
+/// assert_eq!(line, r#"{"op":"table"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -70,6 +78,20 @@ pub const PAGE: usize = 256;
 pub const COUNTERS_PAGE: usize = 64;
 
 /// A service, or a part of its servers.
+///
+/// ```
+/// use lvs::control::lvsctl::{Entry, Request};
+/// use lvs::ipvs::{Destination, Forward, Service, ServiceKey};
+///
+/// let web = Entry {
+///     key: ServiceKey::tcp("192.0.2.1:80".parse()?),
+///     service: Service::default(),
+///     destinations: [("10.0.0.1:80".parse()?, Destination::new(Forward::Gate, 1))].into(),
+/// };
+/// let request = Request::Apply { services: vec![web] };
+/// println!("{}", serde_json::to_string(&request)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Which service.
@@ -81,6 +103,15 @@ pub struct Entry {
 }
 
 /// The last thing on a page.
+///
+/// ```
+/// use lvs::control::lvsctl::{Page, Position};
+/// use lvs::ipvs::{ServiceKey, Table};
+///
+/// let behind = Position { key: ServiceKey::tcp("192.0.2.1:80".parse()?), at: None };
+/// assert!(Page::of(&Table::new(), Some(&behind)).services.is_empty());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
@@ -92,6 +123,24 @@ pub struct Position {
 }
 
 /// A part of the table; a service whose servers do not fit appears on several pages.
+///
+/// ```
+/// use lvs::control::lvsctl::{Page, Request};
+/// use lvs::ipc::{CallError, Client};
+/// use lvs::ipvs::Table;
+///
+/// async fn table(client: &mut Client) -> Result<Table, CallError> {
+///     let (mut table, mut after) = (Table::new(), None);
+///     loop {
+///         let page: Page = client.call(&Request::Table { after }).await?;
+///         after = page.more.clone();
+///         page.add_to(&mut table);
+///         if after.is_none() {
+///             return Ok(table);
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// Services in order.
@@ -148,6 +197,15 @@ impl Page {
 }
 
 /// What became of one change.
+///
+/// ```
+/// use lvs::control::lvsctl::Outcome;
+/// use lvs::ipvs::{Change, Refusal};
+///
+/// let refusal = Refusal::new(Change::Flush, 1); // EPERM
+/// let outcome = Outcome::of(Change::Flush, Err(refusal.clone()));
+/// assert_eq!(outcome.into_result(), Err(refusal));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The change.
@@ -158,6 +216,14 @@ pub struct Outcome {
 }
 
 /// A [`Refusal`] beside its change.
+///
+/// ```
+/// use lvs::control::lvsctl::Refused;
+///
+/// let it: Refused = serde_json::from_str(r#"{"errno":3,"explanation":"there is no such service"}"#)?;
+/// assert_eq!(it.errno, 3);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// [`Refusal::errno`].
@@ -188,6 +254,14 @@ impl Outcome {
 }
 
 /// What became of an `apply`.
+///
+/// ```
+/// use lvs::control::lvsctl::Applied;
+///
+/// let it: Applied = serde_json::from_str(r#"{"outcomes":[],"more":false}"#)?;
+/// assert!(it.outcomes.is_empty(), "it was so already");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The changes that were made or tried, at most [`MAX_CHANGES`].
@@ -197,6 +271,17 @@ pub struct Applied {
 }
 
 /// Counters of a service and of some of its servers.
+///
+/// ```
+/// use lvs::control::lvsctl::{Counters, Request};
+/// use lvs::ipc::{CallError, Client};
+/// use lvs::ipvs::ServiceKey;
+///
+/// async fn connections(client: &mut Client, service: ServiceKey) -> Result<u64, CallError> {
+///     let counters: Counters = client.call(&Request::Stats { service, after: None }).await?;
+///     Ok(counters.service.stats.connections)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The service; of its servers those on this page, by address.
@@ -207,6 +292,16 @@ pub struct Counters {
 }
 
 /// The helper's state.
+///
+/// ```
+/// use lvs::control::lvsctl::Status;
+///
+/// let line = r#"{"ipvs_version":"1.2.1","services":2,"real_servers":4,"sync_daemons":[],
+///     "changes_done":6,"changes_refused":0}"#;
+/// let it: Status = serde_json::from_str(line)?;
+/// assert_eq!(it.real_servers, 4);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Kernel's IPVS version, "1.2.1".
@@ -224,6 +319,17 @@ pub struct Status {
 }
 
 /// What a watcher is told.
+///
+/// ```
+/// use lvs::control::lvsctl::Notice;
+///
+/// fn line(notice: &Notice) -> String {
+///     match notice {
+///         Notice::Changed { change, uid } => format!("{change} (for uid {uid})"),
+///         Notice::Refused { refusal, uid } => format!("{refusal} (for uid {uid})"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Notice {

@@ -6,6 +6,14 @@ use serde::{Deserialize, Serialize};
 pub const SPEAKS: &str = "realserver";
 
 /// What may be asked.
+///
+/// ```
+/// use lvs::control::realserver::Request;
+///
+/// let line = serde_json::to_string(&Request::Up {})?;
+/// assert_eq!(line, r#"{"op":"up"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -20,6 +28,14 @@ pub enum Request {
 }
 
 /// What is set and what should be.
+///
+/// ```
+/// use lvs::control::realserver::Status;
+///
+/// let it: Status = serde_json::from_str(r#"{"ready":true,"addresses":[],"settings":[]}"#)?;
+/// assert!(it.ready && it.problems.is_empty());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether everything is as a back end needs it.
@@ -34,6 +50,14 @@ pub struct Status {
 }
 
 /// What a watcher is told.
+///
+/// ```
+/// use lvs::control::realserver::Notice;
+///
+/// let it: Notice = serde_json::from_str(r#"{"notice":"address-off","address":"192.0.2.1/32"}"#)?;
+/// assert_eq!(it, Notice::AddressOff { address: "192.0.2.1/32".to_owned() });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Notice {
@@ -80,6 +104,14 @@ pub enum Notice {
 }
 
 /// One virtual address.
+///
+/// ```
+/// use lvs::control::realserver::AddressStatus;
+///
+/// let it: AddressStatus = serde_json::from_str(r#"{"address":"192.0.2.1/32","label":"lo:0","present":true}"#)?;
+/// assert!(it.present);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressStatus {
     /// The address with its prefix.
@@ -91,6 +123,14 @@ pub struct AddressStatus {
 }
 
 /// One kernel setting.
+///
+/// ```
+/// use lvs::control::realserver::SettingStatus;
+///
+/// let it: SettingStatus = serde_json::from_str(r#"{"name":"net.ipv4.conf.lo.arp_ignore","value":"0","wanted":"1"}"#)?;
+/// assert_ne!(it.value, Some(it.wanted));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingStatus {
     /// `net.ipv4.conf.lo.arp_ignore`.

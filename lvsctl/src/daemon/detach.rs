@@ -16,6 +16,18 @@ const STARTED_BY: &str = "LVS_STARTED_BY";
 const READY: &str = "ready";
 
 /// Which half of a start this process is.
+///
+/// ```no_run
+/// use lvs::daemon::detach::{Half, half, launch};
+///
+/// # fn example() -> std::io::Result<()> {
+/// match half()? {
+///     Half::Foreground => println!("{:?}", launch()?),
+///     Half::Background(readiness) => readiness.ready()?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum Half {
     /// The daemon was started by [`launch`].
@@ -25,6 +37,16 @@ pub enum Half {
 }
 
 /// The line to the command that waits.
+///
+/// ```
+/// use lvs::daemon::detach::Readiness;
+///
+/// fn serve(readiness: Readiness) -> std::io::Result<()> {
+///     let file = readiness.started_in().join("table.toml"); // as it was typed
+///     println!("{}", file.display());
+///     readiness.ready()
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Readiness {
     started_in: PathBuf,
@@ -69,6 +91,16 @@ impl Readiness {
 }
 
 /// How a start in the background ended.
+///
+/// ```no_run
+/// use lvs::daemon::detach::{Launched, launch};
+///
+/// match launch()? {
+///     Launched::Ready => println!("started"),
+///     Launched::Ended(status) => std::process::exit(status),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Launched {
     /// The daemon is ready.

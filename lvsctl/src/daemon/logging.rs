@@ -17,6 +17,15 @@ use syslog::{Formatter3164, LogFormat, Severity};
 const MAX_MESSAGE: usize = 8 * 1024;
 
 /// Where log lines go.
+///
+/// ```
+/// use log::LevelFilter;
+/// use lvs::daemon::logging::{Sink, install};
+///
+/// install("realserver", Sink::Stderr, LevelFilter::Info)?;
+/// log::info!("up");
+/// # Ok::<(), log::SetLoggerError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub enum Sink {
     /// The system log, under the program's own name.
@@ -85,6 +94,13 @@ impl Log for Logger {
 }
 
 /// A connection to the log daemon that comes and goes with it.
+///
+/// ```no_run
+/// use lvs::daemon::logging::{Facility, SystemLog};
+///
+/// let mut log = SystemLog::of("realserver", Facility::LOG_DAEMON);
+/// log.log(log::Level::Info, "up");
+/// ```
 pub struct SystemLog {
     path: PathBuf,
     formatter: Formatter3164,

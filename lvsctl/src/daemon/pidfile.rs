@@ -12,6 +12,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 /// What a pid file says.
+///
+/// ```
+/// use std::path::Path;
+/// use lvs::daemon::pidfile::{Running, probe};
+///
+/// let running = probe(Path::new("/nonexistent/ldirectord.pid"), "ldirectord")?;
+/// assert_eq!(running, Running::No);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Running {
     /// The daemon runs.
@@ -29,6 +38,16 @@ pub enum Running {
 }
 
 /// The pid file of this process, locked; removed when dropped.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::daemon::pidfile::PidFile;
+///
+/// let held = PidFile::claim(Path::new("/run/lvs/ldirectord.pid"), "ldirectord")?;
+/// // ... as long as the daemon runs
+/// drop(held);
+/// # Ok::<(), lvs::daemon::pidfile::ClaimError>(())
+/// ```
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
@@ -37,6 +56,17 @@ pub struct PidFile {
 }
 
 /// The pid file could not be taken.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::daemon::pidfile::{ClaimError, PidFile};
+///
+/// match PidFile::claim(Path::new("/run/lvs/ldirectord.pid"), "ldirectord") {
+///     Ok(_) => println!("it did not run"),
+///     Err(ClaimError::Running { pid, .. }) => println!("it runs as process {pid}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// The daemon already runs.

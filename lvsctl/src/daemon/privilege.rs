@@ -18,6 +18,12 @@ use super::file;
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// A local user.
+///
+/// ```
+/// use lvs::daemon::privilege::{User, user};
+///
+/// assert_eq!(user("root"), Some(User { uid: 0, gid: 0 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
     /// User id.

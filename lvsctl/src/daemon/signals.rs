@@ -8,6 +8,15 @@ use futures_core::Stream;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 /// What a daemon is told by signal.
+///
+/// ```
+/// use lvs::daemon::signals::Signal;
+///
+/// fn ends(signal: Signal) -> bool {
+///     matches!(signal, Signal::Stop(_))
+/// }
+/// assert!(ends(Signal::Stop("TERM")) && !ends(Signal::Reload));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Stop in good order; the name is for the log.
@@ -21,6 +30,22 @@ pub enum Signal {
 }
 
 /// The signals of this process. SIGPIPE is ignored by the Rust runtime already.
+///
+/// ```no_run
+/// use lvs::daemon::signals::{Signal, Signals};
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let mut signals = Signals::new()?;
+/// loop {
+///     match signals.next().await {
+///         Signal::Stop(name) => break println!("stopped by {name}"),
+///         Signal::Reload => println!("the files are read again"),
+///         Signal::Louder | Signal::Quieter => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Signals {
     stream: signal_hook_tokio::Signals,
 }

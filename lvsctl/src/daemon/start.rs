@@ -7,6 +7,13 @@ use crate::ipc::ListenError;
 use crate::settings::SettingsError;
 
 /// A daemon cannot start, for a reason that all of them may have.
+///
+/// ```
+/// use lvs::daemon::StartError;
+///
+/// let refused = std::fs::read("/nonexistent").map_err(StartError::system("read the list of interfaces"));
+/// assert_eq!(refused.expect_err("no such file").to_string(), "cannot read the list of interfaces");
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// It runs already.

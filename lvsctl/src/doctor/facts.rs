@@ -8,6 +8,15 @@ use crate::netlink::address::AddressState;
 use crate::netlink::link::Link;
 
 /// Everything that the rules look at. What could not be found out is missing, and no rule speaks of it.
+///
+/// ```
+/// use lvs::doctor::{Facts, examine};
+///
+/// let mut facts = Facts { ipvs: true, ..Facts::default() };
+/// facts.sysctls.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
+/// assert_eq!(facts.sysctl("net/ipv4/ip_forward"), Some(0));
+/// assert!(examine(&facts).is_empty(), "nothing is masqueraded");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// Kernel version: 6.1 is (6, 1).
@@ -41,6 +50,14 @@ pub struct Facts {
 }
 
 /// How packets leave for an address.
+///
+/// ```
+/// use lvs::doctor::{Facts, Way};
+///
+/// let mut facts = Facts::default();
+/// facts.ways.insert([10, 0, 0, 1].into(), Way::Neighbour(2)); // behind the interface with the number 2
+/// assert_eq!(facts.ways.len(), 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// It is an address of this machine.
@@ -54,6 +71,17 @@ pub enum Way {
 }
 
 /// What a neighbour did.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use lvs::doctor::{Answer, Probes};
+///
+/// let (server, virtual_address): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [192, 0, 2, 1].into());
+/// let mut probes = Probes::default();
+/// probes.echoes.insert((server, server), Answer::Yes);
+/// probes.echoes.insert((server, virtual_address), Answer::No); // it lacks the virtual address
+/// assert_eq!(probes.echoes.len(), 2);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// It answered.
@@ -63,6 +91,14 @@ pub enum Answer {
 }
 
 /// What the neighbours said when they were asked; empty if nobody was asked.
+///
+/// ```
+/// use lvs::doctor::{Facts, Probes};
+///
+/// let probes = Probes { failed: Some("needs CAP_NET_RAW".to_owned()), ..Probes::default() };
+/// let facts = Facts { probes, ..Facts::default() };
+/// assert!(facts.probes.holders.is_empty());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Probes {
     /// Hardware addresses that answer for a virtual address on the network, other than that of the interface it was asked

@@ -5,6 +5,12 @@ use std::fmt;
 use serde::Serialize;
 
 /// How bad it is.
+///
+/// ```
+/// use lvs::doctor::Severity;
+///
+/// assert!(Severity::Error > Severity::Warning && Severity::Warning > Severity::Note);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -17,6 +23,14 @@ pub enum Severity {
 }
 
 /// A value and where it was read.
+///
+/// ```
+/// use lvs::doctor::Evidence;
+///
+/// let evidence = Evidence { source: "net.ipv4.ip_forward".to_owned(), value: "0".to_owned() };
+/// assert_eq!(serde_json::to_value(&evidence)?["value"], "0");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
     /// A file, or what was asked of whom.
@@ -26,6 +40,23 @@ pub struct Evidence {
 }
 
 /// One mistake.
+///
+/// ```
+/// use lvs::doctor::{Evidence, Finding, Severity};
+///
+/// let finding = Finding {
+///     id: "ip-forward",
+///     severity: Severity::Error,
+///     text: "packets are not forwarded".to_owned(),
+///     evidence: vec![Evidence { source: "net.ipv4.ip_forward".to_owned(), value: "0".to_owned() }],
+///     meaning: String::new(),
+///     fix: vec!["sysctl -w net.ipv4.ip_forward=1".to_owned()],
+/// };
+/// let text = "error: packets are not forwarded [ip-forward]
+///   seen:  net.ipv4.ip_forward: 0
+///   do:    sysctl -w net.ipv4.ip_forward=1";
+/// assert_eq!(finding.to_string(), text);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Its name, for programs: `ip-forward`.

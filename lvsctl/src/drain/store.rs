@@ -20,6 +20,17 @@ pub const PATH: &str = "/run/lvs/drained.json";
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The memory cannot be used.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::drain::store::{PATH, Store, StoreError};
+///
+/// match Store::open(Path::new(PATH)) {
+///     Ok(store) => println!("{} servers are drained", store.memory.drained.len()),
+///     Err(StoreError::Malformed { path, .. }) => println!("{} is not ours", path.display()),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The system refused.
@@ -43,6 +54,17 @@ pub enum StoreError {
 }
 
 /// The memory, locked until this is dropped.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::drain::store::{PATH, Store};
+///
+/// let store = Store::open(Path::new(PATH))?; // nobody else has it before this is dropped
+/// for drained in &store.memory.drained {
+///     println!("{} had weight {}", drained.target, drained.destination.weight);
+/// }
+/// # Ok::<(), lvs::drain::store::StoreError>(())
+/// ```
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,

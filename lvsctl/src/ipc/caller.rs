@@ -7,6 +7,13 @@
 use std::marker::PhantomData;
 
 /// A connected process, as the kernel vouches for it at connect time.
+///
+/// ```
+/// use lvs::ipc::{Caller, Policy, Rank};
+///
+/// let root = Caller { uid: 0, gid: 0, pid: None };
+/// assert_eq!(Policy::default().rank(&root), Rank::Program);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// User id.
@@ -18,6 +25,12 @@ pub struct Caller {
 }
 
 /// What a caller may do; each rank includes those before it.
+///
+/// ```
+/// use lvs::ipc::Rank;
+///
+/// assert!(Rank::Program > Rank::Operate && Rank::Operate > Rank::Read);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// Look: status, watch.
@@ -29,6 +42,14 @@ pub enum Rank {
 }
 
 /// Who has which rank. Whoever may connect may read.
+///
+/// ```
+/// use lvs::ipc::{Caller, Policy, Rank};
+///
+/// let policy = Policy { operators: Some(90), programmers: vec![107] };
+/// assert_eq!(policy.rank(&Caller { uid: 1000, gid: 90, pid: None }), Rank::Operate);
+/// assert_eq!(policy.rank(&Caller { uid: 107, gid: 107, pid: None }), Rank::Program);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// Group whose members may operate, normally `haclient`.
@@ -52,6 +73,14 @@ impl Policy {
 }
 
 /// The caller's rank does not suffice.
+///
+/// ```
+/// use lvs::ipc::{Caller, Permit, Policy, Program};
+///
+/// let anybody = Caller { uid: 1000, gid: 1000, pid: None };
+/// let error = Permit::<Program>::check(anybody, &Policy::default()).expect_err("not root");
+/// assert!(error.to_string().starts_with("not permitted to uid 1000"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not permitted to uid {uid}: it needs {needs}")]
 pub struct NotPermitted {
@@ -60,6 +89,13 @@ pub struct NotPermitted {
 }
 
 /// A rank as a type, for [`Permit`].
+///
+/// ```
+/// use lvs::ipc::{Caller, Operate, Permit, Policy};
+///
+/// let operator = Caller { uid: 1000, gid: 90, pid: None };
+/// assert!(Permit::<Operate>::check(operator, &Policy { operators: Some(90), programmers: Vec::new() }).is_ok());
+/// ```
 pub trait Needs {
     /// The rank.
     const RANK: Rank;
@@ -68,12 +104,33 @@ pub trait Needs {
 }
 
 /// [`Rank::Read`].
+///
+/// ```
+/// use lvs::ipc::{Caller, Permit, Policy, Read};
+///
+/// let caller = Caller { uid: 1000, gid: 1000, pid: None };
+/// assert!(Permit::<Read>::check(caller, &Policy::default()).is_ok());
+/// ```
 #[derive(Debug)]
 pub struct Read;
 /// [`Rank::Operate`].
+///
+/// ```
+/// use lvs::ipc::{Caller, Permit, Policy, Operate};
+///
+/// let caller = Caller { uid: 0, gid: 0, pid: None };
+/// assert!(Permit::<Operate>::check(caller, &Policy::default()).is_ok());
+/// ```
 #[derive(Debug)]
 pub struct Operate;
 /// [`Rank::Program`].
+///
+/// ```
+/// use lvs::ipc::{Caller, Permit, Policy, Program};
+///
+/// let caller = Caller { uid: 0, gid: 0, pid: None };
+/// assert!(Permit::<Program>::check(caller, &Policy::default()).is_ok());
+/// ```
 #[derive(Debug)]
 pub struct Program;
 
@@ -92,6 +149,19 @@ impl Needs for Program {
 
 /// Proof that the caller was looked at: a function that takes one cannot be reached by
 /// somebody who may not.
+///
+/// ```
+/// use lvs::ipc::{Caller, Operate, Permit, Policy};
+///
+/// /// Cannot be called for somebody who may not.
+/// fn give_up_the_addresses(permit: &Permit<Operate>) -> String {
+///     format!("asked for by uid {}", permit.caller().uid)
+/// }
+///
+/// let permit = Permit::check(Caller { uid: 0, gid: 0, pid: None }, &Policy::default())?;
+/// assert_eq!(give_up_the_addresses(&permit), "asked for by uid 0");
+/// # Ok::<(), lvs::ipc::NotPermitted>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Permit<N> {
     caller: Caller,

@@ -14,6 +14,19 @@ use tokio::time::timeout;
 use super::{Fault, Greeting, MAX_LINE, PATIENCE, VERSION};
 
 /// The daemon could not be reached, or is another one.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::ipc::{Client, ConnectError};
+///
+/// # async fn example() {
+/// match Client::connect(Path::new("/run/lvs/ldirectord.sock"), "ldirectord").await {
+///     Ok(client) => println!("{}", client.greeting().program),
+///     Err(ConnectError::Connect { source, .. }) => println!("it does not run: {source}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No socket, nobody behind it, or no permission.
@@ -37,6 +50,19 @@ pub enum ConnectError {
 }
 
 /// A request failed.
+///
+/// ```no_run
+/// use lvs::control::ldirectord::{Ready, Request};
+/// use lvs::ipc::{CallError, Client};
+///
+/// # async fn example(mut client: Client) {
+/// match client.call::<Ready>(&Request::Ready {}).await {
+///     Ok(ready) => println!("{}", ready.ready),
+///     Err(CallError::Refused(fault)) => println!("{}: {fault}", fault.code),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The connection broke.
@@ -61,6 +87,19 @@ pub enum CallError {
 }
 
 /// A connection to a daemon.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use lvs::control::heartbeatd::{Request, SPEAKS, Status};
+/// use lvs::ipc::Client;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = Client::connect(Path::new("/run/lvs/heartbeatd.sock"), SPEAKS).await?;
+/// let status: Status = client.call(&Request::Status {}).await?;
+/// println!("{} holds {}", status.node, status.holds);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Client {
     path: PathBuf,

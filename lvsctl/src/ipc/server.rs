@@ -24,6 +24,17 @@ use super::{
 };
 
 /// Where and as whom to listen.
+///
+/// ```
+/// use lvs::control::realserver::SPEAKS;
+/// use lvs::ipc::{Greeting, Listen, Policy, VERSION};
+///
+/// let (program, node) = ("realserver 0.1.0".to_owned(), "rs1".to_owned());
+/// let greeting = Greeting { speaks: SPEAKS.to_owned(), version: VERSION, program, node };
+/// let path = "/run/lvs/realserver.sock".into();
+/// let listen = Listen { path, mode: 0o660, group: None, greeting, policy: Policy::default() };
+/// assert_eq!(listen.greeting.speaks, "realserver");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Listen {
     /// The socket file; its directory is created (mode 0755) where missing.
@@ -39,6 +50,19 @@ pub struct Listen {
 }
 
 /// The socket could not be opened.
+///
+/// ```no_run
+/// use lvs::control::realserver::Request;
+/// use lvs::ipc::{Listen, ListenError, Server};
+///
+/// # async fn example(listen: Listen) {
+/// match Server::<Request>::bind(listen).await {
+///     Ok(_) => println!("listening"),
+///     Err(ListenError::InUse { path }) => println!("somebody is at {}", path.display()),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another daemon answers there.
@@ -59,6 +83,19 @@ pub enum ListenError {
 
 /// One request, to be answered by the daemon's loop. Dropped without an answer, the
 /// client is told so.
+///
+/// ```
+/// use lvs::control::realserver::Request;
+/// use lvs::ipc::{Call, Fault, Operate};
+///
+/// fn answer(call: Call<Request>) {
+///     let permitted = call.permit::<Operate>().map(|permit| format!("done for uid {}", permit.caller().uid));
+///     match call.request {
+///         Request::Up {} | Request::Down {} => call.answer(permitted),
+///         Request::Status {} | Request::Watch {} => call.answer::<()>(Err(Fault::new("failed", "not yet"))),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Call<R> {
     /// What is asked.
@@ -123,6 +160,20 @@ impl<R> Call<R> {
 }
 
 /// A listening socket; the file goes when it is dropped, unless somebody else made it.
+///
+/// ```no_run
+/// use lvs::control::realserver::Request;
+/// use lvs::ipc::{Listen, ListenError, Server};
+///
+/// # async fn example(listen: Listen) -> Result<(), ListenError> {
+/// let mut server: Server<Request> = Server::bind(listen).await?;
+/// loop {
+///     let call = server.next_call().await;
+///     println!("uid {} asks for {:?}", call.caller().uid, call.request);
+///     call.answer(Ok("it was heard"));
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Server<R> {
     calls: mpsc::Receiver<Call<R>>,

@@ -22,6 +22,14 @@ pub const SETTINGS: [&str; 8] = [
 ];
 
 /// Connections by where they began.
+///
+/// ```
+/// use lvs::ipvs::sync_report::Origins;
+///
+/// let mut origins = Origins::default();
+/// origins.count("TCP 0A090001 9C41 0A000001 0050 0A090002 0050 ESTABLISHED SYNC       895");
+/// assert_eq!(origins, Origins { synced: 1, ..Origins::default() });
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Origins {
     /// Connections of clients of this machine.
@@ -52,6 +60,13 @@ impl Origins {
 }
 
 /// What one machine knows of it.
+///
+/// ```
+/// use lvs::ipvs::sync_report::SyncReport;
+///
+/// let lines = SyncReport::default().lines();
+/// assert_eq!(lines[..2], ["master: does not run", "backup: does not run"]);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SyncReport {
     /// The daemons that run.

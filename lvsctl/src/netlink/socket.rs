@@ -78,7 +78,7 @@ impl RequestError {
 
 /// A socket to one netlink protocol of the kernel.
 #[derive(Debug)]
-pub struct Socket {
+pub(super) struct Socket {
     inner: netlink_sys::Socket,
     sequence: u32,
     out: Vec<u8>,

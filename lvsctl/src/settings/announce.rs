@@ -11,6 +11,13 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 /// Whose announcements an entry is about.
+///
+/// ```
+/// use lvs::settings::announce::Of;
+///
+/// assert_eq!(Of::try_from("all".to_owned()), Ok(Of::All));
+/// assert_eq!(Of::try_from("192.0.2.1".to_owned()), Ok(Of::Address([192, 0, 2, 1].into())));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Of {
@@ -21,6 +28,13 @@ pub enum Of {
 }
 
 /// Neither "all" nor an address.
+///
+/// ```
+/// use lvs::settings::announce::Of;
+///
+/// let error = Of::try_from("web".to_owned()).expect_err("no address");
+/// assert!(error.to_string().starts_with("\"web\" is not a virtual address"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a virtual address: write [heartbeatd.announce.\"192.0.2.1\"], or [heartbeatd.announce.all]")]
 pub struct NotAnAddress(String);
@@ -37,6 +51,15 @@ impl TryFrom<String> for Of {
 }
 
 /// How an address is announced; what is not said is as without an entry.
+///
+/// ```
+/// use std::time::Duration;
+/// use lvs::settings::announce::Announce;
+///
+/// let announce: Announce = toml::from_str("count = 3\ninterval = 0.25\n")?;
+/// assert_eq!(announce.interval, Some(Duration::from_millis(250)));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Announce {
@@ -52,6 +75,14 @@ pub struct Announce {
 }
 
 /// Every entry.
+///
+/// ```
+/// use lvs::settings::announce::{Announcements, Of};
+///
+/// let entries: Announcements = toml::from_str("[all]\nrefresh = 60\n[\"192.0.2.1\"]\ncount = 3\n")?;
+/// assert_eq!(entries[&Of::Address([192, 0, 2, 1].into())].count, Some(3));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 pub type Announcements = BTreeMap<Of, Announce>;
 
 fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {

@@ -8,6 +8,16 @@ use crate::ipvs::{Family, Mark, Protocol, ServiceKey};
 
 /// Which services are meant: `tcp:192.168.60.200:80`, `udp:[2001:db8::1]:53`, `fwm:7`, `fwm6:7` as ldirectord
 /// calls them, or an address and port for whatever protocol is there.
+///
+/// ```
+/// use lvs::ipvs::ServiceKey;
+/// use lvs::state::ServiceName;
+///
+/// let dns = ServiceKey::udp("192.0.2.1:53".parse()?);
+/// assert_eq!("udp:192.0.2.1:53".parse(), Ok(ServiceName::Key(dns)));
+/// assert!("192.0.2.1:53".parse::<ServiceName>()?.means(&dns));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceName {
     /// Exactly this one.
@@ -17,6 +27,13 @@ pub enum ServiceName {
 }
 
 /// This names no service.
+///
+/// ```
+/// use lvs::state::ServiceName;
+///
+/// let error = "the shop".parse::<ServiceName>().expect_err("no name of a service");
+/// assert!(error.to_string().contains("say tcp:192.168.60.200:80"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} names no virtual service; say tcp:192.168.60.200:80, udp:[2001:db8::1]:53, fwm:7 or fwm6:7")]
 pub struct ServiceNameError(String);

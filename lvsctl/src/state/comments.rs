@@ -6,6 +6,17 @@ use std::net::SocketAddr;
 use crate::ipvs::{ServiceKey, Table};
 
 /// Comments of a file, by what they are about.
+///
+/// ```
+/// use lvs::ipvs::ServiceKey;
+/// use lvs::state::Comments;
+///
+/// let web = ServiceKey::tcp("192.0.2.1:80".parse()?);
+/// let mut comments = Comments::default();
+/// comments.entries.insert((web, None), "the shop".to_owned());
+/// assert_eq!(comments.service(&web), Some("the shop"));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comments {
     /// About the whole.

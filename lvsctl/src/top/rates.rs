@@ -13,6 +13,13 @@ use crate::ipvs::{ServiceKey, ServiceListing, Stats};
 const WINDOW: Duration = Duration::from_secs(4);
 
 /// Per second.
+///
+/// ```
+/// use lvs::top::Rates;
+///
+/// let idle = Rates::default();
+/// assert_eq!(idle, Rates { connections: 0.0, ..idle });
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Rates {
     /// New connections.

@@ -9,6 +9,14 @@ use super::rates::{Rates, Tracks};
 use crate::ipvs::{DestinationListing, Forward, ServiceKey, ServiceListing, Tunnel};
 
 /// What a row is about.
+///
+/// ```
+/// use lvs::top::Subject;
+///
+/// let server = Subject::Server("10.0.0.1:80".parse()?);
+/// assert_eq!(serde_json::to_string(&server)?, r#"{"server":"10.0.0.1:80"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
@@ -19,6 +27,23 @@ pub enum Subject {
 }
 
 /// One line.
+///
+/// ```
+/// use lvs::ipvs::ServiceKey;
+/// use lvs::top::{Row, Subject};
+///
+/// let row = Row {
+///     subject: Subject::Service(ServiceKey::tcp("192.0.2.1:80".parse()?)),
+///     how: "wrr".to_owned(),
+///     weight: None,
+///     active: 3,
+///     inactive: 0,
+///     persistent: 0,
+///     rates: None,
+/// };
+/// assert_eq!(row.name(), "tcp 192.0.2.1:80");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// What it is about.
@@ -50,6 +75,15 @@ impl Row {
 }
 
 /// What the rows are sorted by. Numbers go down, names go up.
+///
+/// ```
+/// use lvs::top::Sort;
+///
+/// for (letter, _, name) in Sort::ALL {
+///     println!("{letter}  by {name}");
+/// }
+/// assert_eq!(Sort::default(), Sort::Name);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sort {
     /// By protocol, address and port.

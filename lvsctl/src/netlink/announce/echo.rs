@@ -23,6 +23,18 @@ const QUESTIONS: u32 = 3;
 const IDENTIFIER: [u8; 2] = *b"lv";
 
 /// Who is asked, under which address.
+///
+/// ```no_run
+/// use std::net::Ipv4Addr;
+/// use std::time::Duration;
+/// use lvs::netlink::announce::echo::{Request, answered};
+///
+/// let director = ([2, 0, 0, 0, 0, 1], Ipv4Addr::new(192, 168, 60, 10));
+/// let virtual_address = Ipv4Addr::new(192, 168, 60, 200);
+/// let request = Request { interface: 2, from: director, to: ([2, 0, 0, 0, 0, 2], virtual_address) };
+/// println!("it takes packets for the address: {}", answered(&request, Duration::from_secs(1))?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
     /// The interface behind which the machine is.

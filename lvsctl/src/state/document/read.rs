@@ -16,6 +16,15 @@ use crate::state::values::{MIXED_FAMILIES, names_interface, runs_daemon};
 const LONGEST_TIMEOUT: u32 = 0x7fff_ffff / 100;
 
 /// What was read, and what is odd about it.
+///
+/// ```
+/// use std::path::Path;
+/// use lvs::state::document;
+///
+/// let reading = document::read(Path::new("table.toml"), "[timeouts]\nudp = 60\n").expect("no mistakes in it");
+/// assert_eq!(reading.wanted.timeouts.udp, 60);
+/// assert!(reading.warnings.is_empty());
+/// ```
 #[derive(Debug)]
 pub struct Reading {
     /// What the file wants.
