@@ -1,4 +1,5 @@
-//! `heartbeatd decode`: says what a captured datagram holds and whether it would be believed.
+//! `heartbeatd decode`: says what a captured datagram holds, or what went over a serial line, and whether it would be
+//! believed.
 //!
 //! Unlike [`Keys::open`] this goes on after a bad signature, because somebody who debugs wants
 //! to see what the packet says. What comes out is for reading only.
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config;
-use crate::wire::frame::Envelope;
+use crate::wire::frame::{CLASSIC_START, Envelope, NETSTRING_START};
+use crate::wire::stream::Splitter;
 use crate::wire::{Format, Keys, MAX_DATAGRAM, Message, Value};
 
 /// Says what captured heartbeat packets hold and whether they would be believed: one JSON object each.
@@ -19,7 +21,8 @@ pub struct Arguments {
     /// The keys to verify with.
     #[arg(long, value_name = "FILE", default_value = "/etc/ha.d/authkeys")]
     pub authkeys: PathBuf,
-    /// Files that hold one datagram each; - is the standard input, and so is none at all.
+    /// Files that hold one datagram each, or what was read from a serial line; - is the standard input, and so is none
+    /// at all.
     #[arg(value_name = "PACKET")]
     pub packets: Vec<PathBuf>,
 }
@@ -53,34 +56,64 @@ pub fn command(arguments: &Arguments, out: &mut dyn Write, errors: &mut dyn Writ
     let packets = if arguments.packets.is_empty() { &standard_input[..] } else { &arguments.packets };
     let mut outcome = Outcome::AllValid;
     for path in packets {
-        match read(path) {
-            Err(e) => {
+        let mut all_valid = true;
+        let mut tell = |datagram: &[u8]| {
+            let report = decode(&keys, datagram);
+            all_valid &= report.is_valid();
+            serde_json::to_writer(&mut *out, &report)?;
+            writeln!(out)
+        };
+        let input = open(path).map_err(Ended::Input).and_then(|mut input| read(&mut *input, &mut tell));
+        if !all_valid && outcome == Outcome::AllValid {
+            outcome = Outcome::Invalid;
+        }
+        match input {
+            Ok(()) => {}
+            Err(Ended::Output(e)) => return Err(e),
+            Err(Ended::Input(e)) => {
                 writeln!(errors, "cannot read {}: {e}", path.display())?;
                 outcome = Outcome::Unreadable;
-            }
-            Ok(datagram) => {
-                let report = decode(&keys, &datagram);
-                serde_json::to_writer(&mut *out, &report)?;
-                writeln!(out)?;
-                if !report.is_valid() && outcome == Outcome::AllValid {
-                    outcome = Outcome::Invalid;
-                }
             }
         }
     }
     Ok(outcome)
 }
 
-/// One byte more than a datagram can have, so that what is longer is seen to be.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Why a file was not read to its end.
+enum Ended {
+    Input(io::Error),
+    Output(io::Error),
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    Ok(if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) })
+}
+
+/// A datagram is one piece, whatever is in it. Anything else is taken for what went over a serial line, of any length,
+/// and there is at least one piece of it.
+fn read(input: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Ended> {
     let mut bytes = Vec::new();
-    let limit = MAX_DATAGRAM as u64 + 1;
-    if path == Path::new("-") {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
-    } else {
-        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    // One byte more than a datagram can have, so that what is longer is seen to be.
+    input.take(MAX_DATAGRAM as u64 + 1).read_to_end(&mut bytes).map_err(Ended::Input)?;
+    if bytes.starts_with(NETSTRING_START) || bytes.is_empty() {
+        return each(&bytes).map_err(Ended::Output);
     }
-    Ok(bytes)
+    let mut none = true;
+    let mut tell = |piece: &[u8]| {
+        none = false;
+        each(piece).map_err(Ended::Output)
+    };
+    let mut splitter = Splitter::new();
+    while !bytes.is_empty() {
+        splitter.push(&bytes);
+        while let Some(piece) = splitter.take() {
+            tell(&piece)?;
+        }
+        bytes.clear();
+        input.take(MAX_DATAGRAM as u64).read_to_end(&mut bytes).map_err(Ended::Input)?;
+    }
+    splitter.finish().iter().try_for_each(|piece| tell(piece))?;
+    if none { each(&[]).map_err(Ended::Output) } else { Ok(()) }
 }
 
 /// One datagram, for people and scripts: printed as one JSON object a line.
@@ -112,8 +145,8 @@ impl Report {
 #[must_use]
 pub fn decode(keys: &Keys, datagram: &[u8]) -> Report {
     let format = match datagram.get(..4) {
-        Some(b"###\n") => Some(Format::Netstring.name()),
-        Some(b">>>\n") => Some(Format::Classic.name()),
+        Some(NETSTRING_START) => Some(Format::Netstring.name()),
+        Some(CLASSIC_START) => Some(Format::Classic.name()),
         _ => None,
     };
     let envelope = Envelope::split(datagram);

@@ -220,6 +220,33 @@ fn the_command_prints_one_object_a_packet_and_fails_if_one_is_invalid() {
     assert!(errors.contains("nosuch.bin: No such file"), "{errors}");
 }
 
+#[test]
+fn what_was_recorded_from_a_serial_line_is_decoded_message_by_message() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), "auth 1\n1 sha1 secret\n").unwrap();
+    let run = |record: &[u8]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), record).unwrap();
+        let arguments = decode::Arguments { authkeys: keys.path().into(), packets: vec![file.path().into()] };
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let outcome = decode::command(&arguments, &mut out, &mut errors).unwrap();
+        let reports = String::from_utf8(out).unwrap();
+        let reason = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["reason"].clone();
+        (outcome, reports.lines().map(|line| reason(line).as_str().map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let vector = vectors().into_iter().find(|vector| vector.file.starts_with("26")).unwrap();
+    let whole = vector.bytes.as_slice();
+    assert_eq!(run(&[b"\n", whole, whole, b"\n\0", whole].concat()), (decode::Outcome::AllValid, vec![None; 3]));
+    // More than a datagram can have.
+    assert_eq!(run(&whole.repeat(1000)), (decode::Outcome::AllValid, vec![None; 1000]));
+    // It begins and ends in the middle of a message, and one was disturbed.
+    let record = [&whole[50..], whole, &whole[..90], b"\n", whole, &whole[..30]].concat();
+    let no = |why: &str| Some(why.to_owned());
+    let (noise, cut) = (no("not a heartbeat message"), no("classic message without <<<"));
+    assert_eq!(run(&record), (decode::Outcome::Invalid, vec![noise.clone(), None, cut.clone(), None, cut]));
+    assert_eq!(run(b"\n\n"), (decode::Outcome::Invalid, vec![noise]));
+}
+
 proptest! {
     #[test]
     fn a_mutated_vector_is_refused_or_says_the_same(

@@ -41,9 +41,11 @@ pub struct Envelope<'a> {
     content: &'a [u8],
 }
 
-const NETSTRING_START: &[u8] = b"###\n";
+/// Begins a netstring message.
+pub(crate) const NETSTRING_START: &[u8] = b"###\n";
 const NETSTRING_END: &[u8] = b"%%%\n";
-const CLASSIC_START: &[u8] = b">>>\n";
+/// Begins a classic message.
+pub(crate) const CLASSIC_START: &[u8] = b">>>\n";
 const CLASSIC_END: &[u8] = b"<<<";
 /// Stands for a newline inside a classic value.
 const CLASSIC_NEWLINE: u8 = 0x13;

@@ -11,6 +11,7 @@ mod body;
 pub mod frame;
 mod message;
 mod refusal;
+pub mod stream;
 
 pub use auth::{Authentic, Form, Key, Keys, KeysError, Method};
 pub use body::{Body, ClientWord, Hold, NodeStatus, Phase};
