@@ -30,7 +30,7 @@ use crate::act::probe::Finding;
 use crate::act::watchdog::Watchdog;
 use crate::config::{Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Ticket, Which};
-use crate::media::{Interfaces, Media, Pinger, Reason, Refused};
+use crate::media::{Interfaces, Media, Packet, Pinger, Reason, Refused};
 use crate::wire::{Form, Keys};
 use control::{Outcome, refuse};
 
@@ -84,7 +84,7 @@ pub struct Driver {
     server: Server<Request>,
     signals: Signals,
     watch: Watch,
-    history: History<Vec<u8>>,
+    history: History<Packet>,
     refused: Refused,
     asked: HashMap<Ticket, Call<Request>>,
     /// Addresses that are taken off again and again, whose groups are being given to the other node.
@@ -191,7 +191,7 @@ impl Driver {
             deadline.chain(self.fencer.deadline()).chain(self.watchdog.as_ref().map(Watchdog::deadline)).min();
         let deadline = deadline.unwrap_or(self.housekeeping).into();
         tokio::select! {
-            () = self.media.readable() => Wake::Datagrams,
+            () = self.media.ready() => Wake::Datagrams,
             () = self.pinger.readable() => Wake::Datagrams,
             news = self.groups.next_news() => Wake::News(news),
             (attempt, ok) = self.fencer.ended() => Wake::Fenced(attempt, ok),
@@ -256,18 +256,19 @@ impl Driver {
     fn hear(&mut self) {
         let mut heard = Vec::new();
         let mut refusals = Vec::new();
-        let Self { media, keys, link_of, .. } = self;
-        media.take(BUDGET, |at, datagram| match open(keys, datagram) {
-            Ok(message) => heard.push((link_of[at], message, datagram.to_owned())),
+        let Self { media, keys, .. } = self;
+        log_media(media.take(BUDGET, |at, datagram| match open(keys, datagram) {
+            Ok(message) => heard.push((at, message, datagram.to_owned())),
             Err(reason) => refusals.push((at, reason)),
-        });
+        }));
         for (at, reason) in refusals {
             self.refused.note(self.media.links()[at].name(), reason);
         }
-        for (link, message, datagram) in heard {
-            let actions = self.node.heard(Instant::now(), link, &message);
+        for (at, message, datagram) in heard {
+            let actions = self.node.heard(Instant::now(), self.link_of[at], &message);
             if actions.contains(&Action::PassOn) {
-                log_media(self.media.send(&datagram));
+                let text = if self.media.has_lines() { self.keys.pass_on(&datagram) } else { None };
+                log_media(self.media.pass_on(at, &Packet { datagram, text }));
             }
             self.carry_out(actions);
         }
@@ -290,12 +291,12 @@ impl Driver {
             match action {
                 Action::Send(message) => self.send(&message),
                 Action::SendInstead(message) => {
-                    let bytes = self.transmit(&message);
-                    self.history.replace(message.seq.unwrap_or_default(), bytes);
+                    let packet = self.transmit(&message);
+                    self.history.replace(message.seq.unwrap_or_default(), packet);
                 }
                 Action::Resend { seq } => {
-                    if let Some(bytes) = self.history.get(seq) {
-                        let notices = self.media.send(bytes);
+                    if let Some(packet) = self.history.get(seq) {
+                        let notices = self.media.send(packet);
                         log_media(notices);
                     }
                 }
@@ -328,19 +329,21 @@ impl Driver {
     }
 
     fn send(&mut self, outgoing: &Outgoing) {
-        let bytes = self.transmit(outgoing);
+        let packet = self.transmit(outgoing);
         if let Some(seq) = outgoing.seq {
-            self.history.push(seq, bytes);
+            self.history.push(seq, packet);
         }
     }
 
     /// Signs and sends; what has left.
-    fn transmit(&mut self, outgoing: &Outgoing) -> Vec<u8> {
+    fn transmit(&mut self, outgoing: &Outgoing) -> Packet {
         let ts = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs().max(1));
-        let bytes = self.keys.seal(&outgoing.message(ts, &self.load), self.form, self.node.speaks_to_its_like());
-        let notices = self.media.send(&bytes);
-        log_media(notices);
-        bytes
+        let message = outgoing.message(ts, &self.load);
+        let seal = |form| self.keys.seal(&message, form, self.node.speaks_to_its_like());
+        let text = self.media.has_lines().then(|| seal(Form::Classic));
+        let packet = Packet { datagram: seal(self.form), text };
+        log_media(self.media.send(&packet));
+        packet
     }
 
     fn note(&mut self, notice: &Notice) {
@@ -383,7 +386,7 @@ impl Driver {
 
     fn refresh_media(&mut self) {
         match Interfaces::list(&mut self.kernel) {
-            Ok(interfaces) => log_media(self.media.refresh(&interfaces)),
+            Ok(interfaces) => log_media(self.media.refresh(&interfaces, Instant::now())),
             Err(e) => log::warn!("{}", lvs::diag::chain(&e)),
         }
     }
@@ -431,13 +434,13 @@ fn open(keys: &Keys, datagram: &[u8]) -> Result<Heard, Reason> {
     Ok(Heard::try_from(keys.open(datagram)?)?)
 }
 
-/// The links by name, each once, in ha.cf's order: several media may share an interface.
+/// The links by name, each once, in ha.cf's order: several media may share one.
 #[must_use]
 pub fn link_names(config: &Config) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for medium in &config.ha_cf.media {
-        if !names.iter().any(|name| name == medium.interface()) {
-            names.push(medium.interface().to_owned());
+        if !names.iter().any(|name| name == medium.link()) {
+            names.push(medium.link().to_owned());
         }
     }
     names
@@ -445,7 +448,7 @@ pub fn link_names(config: &Config) -> Vec<String> {
 
 fn link_of(config: &Config) -> Vec<usize> {
     let names = link_names(config);
-    let place = |medium: &Medium| names.iter().position(|name| name == medium.interface()).unwrap_or(0);
+    let place = |medium: &Medium| names.iter().position(|name| name == medium.link()).unwrap_or(0);
     config.ha_cf.media.iter().map(place).collect()
 }
 

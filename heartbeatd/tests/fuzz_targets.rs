@@ -115,6 +115,11 @@ proptest! {
     }
 
     #[test]
+    fn serial_lines(size in any::<u8>(), parts in vec(prop_oneof!["[ -~\n\\x00]{0,40}", Just(">>>\n".to_owned()), Just("<<<\n".to_owned()), Just("auth=1 0\n".to_owned())], 0..60)) {
+        targets::serial_line(&[&[size][..], parts.concat().as_bytes()].concat());
+    }
+
+    #[test]
     fn words(text in "1 [arsx-]{1,3} [0-9a-f]{1,17} ([0-9a-f]{1,17}:[0-9a-f]{1,3}|-) [0-9a-f.]{1,30}( [0-9a-f]{8}[fcahor][0-9a-f]{1,4}[-~+!]){0,3}") {
         targets::word(text.as_bytes());
     }

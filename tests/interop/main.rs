@@ -5,11 +5,16 @@
 mod log;
 mod names;
 mod pair;
+mod serial;
 
 use std::time::Duration;
 
 use lab::{BEAT, LAN, Result};
 use pair::{Kind, NODES, Pair, SOON, Setup, VIPS, quiet};
+use serial::{
+    a_serial_line_that_loses_messages, serial_lines_only,
+    the_network_cut_while_the_serial_line_goes_on_and_the_other_way_round,
+};
 
 /// Each story twice: the original as lvs1, and as lvs2.
 macro_rules! both_ways_round {
@@ -39,6 +44,9 @@ both_ways_round! {
     one_link_of_two,
     lost_packets_are_asked_for_again,
     maintenance_of_ours,
+    serial_lines_only,
+    a_serial_line_that_loses_messages,
+    the_network_cut_while_the_serial_line_goes_on_and_the_other_way_round,
     a_lost_ping_node_moves_everything_and_its_return_moves_it_back,
 }
 

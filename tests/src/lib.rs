@@ -39,6 +39,7 @@ mod owners;
 pub mod plan;
 pub mod probe;
 mod process;
+mod serial;
 pub mod syslog;
 mod wait;
 pub mod web;
@@ -52,6 +53,7 @@ pub use owners::{Holding, OwnerWatch, Ownership};
 pub use plan::{BEAT, LAN, Machine, Plan, VIP, VIP6};
 pub use probe::Probe;
 pub use process::{Process, kill};
+pub use serial::SerialCable;
 pub use wait::{wait_for, wait_until};
 
 /// One of the toolkit's own programs, in the directory that `LAB_BIN` names.

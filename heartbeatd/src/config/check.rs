@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Surroundings;
 use super::fence::Device;
 use super::hacf::{Failback, Written};
+use super::medium::Medium;
 use super::model::HaCf;
 use super::source::Source;
 use super::value::shown;
@@ -12,6 +13,8 @@ use super::value::shown;
 const KEEPALIVE: Duration = Duration::from_secs(1);
 const DEADTIME: Duration = Duration::from_secs(30);
 const MOST_MEDIA: usize = 64;
+/// Some 400 bytes as another heartbeatd gets it, with room for other messages, of ten bits each on a serial line.
+const BITS_OF_A_STATUS: usize = 4800;
 /// Switches with spanning tree forward nothing for longer than this after a start.
 const SHORT_INITDEAD: Duration = Duration::from_secs(10);
 /// Below this the original had false deaths under ordinary load (spec 11).
@@ -58,6 +61,7 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
     if written.media.is_empty() && written.broken_media == 0 {
         source.error(&end, "no medium for heartbeats", "a line such as \"ucast eth0 10.0.0.2\" or \"bcast eth1\"");
     }
+    check_lines(&written, keepalive, source);
     if let Some((_, place)) = written.media.get(MOST_MEDIA) {
         source.error(place, format!("more than {MOST_MEDIA} media"), None);
     }
@@ -144,6 +148,30 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
         facility: written.facility,
         environment: written.environment,
     })
+}
+
+/// What of serial lines depends on the rest.
+fn check_lines(written: &Written, keepalive: Duration, source: &mut Source) {
+    if let Some((_, place)) = written.media.first()
+        && written.missing_lines == written.media.len()
+        && written.broken_media == 0
+    {
+        let help = "this node would hear nobody and take everything: correct the device, or add a network medium";
+        source.error(place, "the only medium cannot be used", help);
+    }
+    // A node sends its own status, and passes on those of all but the one at the other end.
+    let statuses = written.nodes.len().saturating_sub(1).max(1);
+    let slow = written.media.iter().find_map(|(medium, place)| match medium {
+        Medium::Serial(line) => {
+            let bits = keepalive.as_secs_f64() * f64::from(line.baud);
+            (((statuses * BITS_OF_A_STATUS) as f64) > bits).then_some((line, place))
+        }
+        Medium::Udp(_) => None,
+    });
+    if let Some((line, place)) = slow {
+        let message = format!("a line of {} baud does not carry heartbeats every {}", line.baud, shown(keepalive));
+        source.warn(place, message, "raise baud, or keepalive: what is too much is dropped, and links go up and down");
+    }
 }
 
 /// What compares or guards two nodes is refused where there are more, rather than left undone.

@@ -1,13 +1,13 @@
 //! ha.cf: from lines to what they say, before it is asked whether that makes sense.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Surroundings;
 use super::directive::{self, Directive, Standing, Takes};
 use super::fence::{self, Device};
 use super::helper::{self, Helper};
-use super::medium::{Kind, Medium, Mistake};
+use super::medium::{self, Above, BAUD, Kind, Line, Medium, Mistake, Udp};
 use super::model::{GenerationMethod, PingNode, UuidFrom};
 use super::ping;
 use super::source::{Place, Source, Word};
@@ -63,7 +63,10 @@ pub(super) struct Written {
     pub(super) environment: Vec<(String, String)>,
     /// Media that were written down with a mistake in them.
     pub(super) broken_media: usize,
-    port: u16,
+    /// Serial lines whose device is not there.
+    pub(super) missing_lines: usize,
+    above: Above,
+    baud_is_set: bool,
 }
 
 /// Reads the whole file; mistakes are noted in the source.
@@ -92,7 +95,9 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         facility: None,
         environment: Vec::new(),
         broken_media: 0,
-        port: around.port,
+        missing_lines: 0,
+        above: Above { port: around.port, baud: BAUD },
+        baud_is_set: false,
     };
     for line in source.lines() {
         if line.text.len() > LONGEST_LINE {
@@ -191,8 +196,9 @@ impl Written {
         if name.text == "udp" {
             source.warn(&name.place, "udp is an old name", "write bcast");
         }
-        for medium in kind.read(words, self.port, around) {
+        for (medium, word) in kind.read(words, self.above, around).into_iter().zip(words) {
             match medium {
+                Ok(Medium::Serial(line)) => self.line_of_its_own(line, word, source, around),
                 Ok(medium) => self.media.push((medium, name.place.clone())),
                 Err((word, Wrong { message, help })) => {
                     self.broken_media += 1;
@@ -200,6 +206,19 @@ impl Written {
                 }
             }
         }
+    }
+
+    fn line_of_its_own(&mut self, line: Line, word: &Word, source: &mut Source, around: &Surroundings) {
+        if self.media.iter().any(|(medium, _)| medium.link() == line.device) {
+            self.broken_media += 1;
+            return source.error(&word.place, format!("serial line {:?} a second time", line.device), "one cable each");
+        }
+        if let Err(e) = (around.is_device)(Path::new(&line.device)) {
+            self.missing_lines += 1;
+            let help = "it is tried again and again, and is a link that is down until then";
+            source.warn(&word.place, format!("serial line {:?} cannot be used now: {e}", line.device), help);
+        }
+        self.media.push((Medium::Serial(line), word.place.clone()));
     }
 
     fn ping_nodes(&mut self, nodes: Vec<Result<PingNode, Mistake>>, name: &Word, source: &mut Source) {
@@ -245,10 +264,21 @@ impl Written {
             "node" => self.node(word, source)?,
             "udpport" => {
                 // Within the bounds of a port.
-                self.port = value::number(text, 1, 65535)? as u16;
-                if self.media.iter().any(|(medium, _)| !matches!(medium, Medium::Mcast { .. } | Medium::Mcast6 { .. }))
-                {
+                self.above.port = value::number(text, 1, 65535)? as u16;
+                let has_port = |medium: &Medium| match medium {
+                    Medium::Udp(Udp::Bcast { .. } | Udp::Ucast { .. } | Udp::Ucast6 { .. }) => true,
+                    Medium::Udp(Udp::Mcast { .. } | Udp::Mcast6 { .. }) | Medium::Serial(_) => false,
+                };
+                if self.media.iter().any(|(medium, _)| has_port(medium)) {
                     source.warn(&word.place, "udpport acts on the media below it only", "move it above them");
+                }
+            }
+            "baud" if self.baud_is_set => return no("a second baud".into(), "all serial lines have the same"),
+            "baud" => {
+                self.baud_is_set = true;
+                self.above.baud = medium::baud(text)?;
+                if self.media.iter().any(|(medium, _)| matches!(medium, Medium::Serial(_))) {
+                    source.warn(&word.place, "baud acts on the serial lines below it only", "move it above them");
                 }
             }
             "auto_failback" => {
@@ -367,7 +397,6 @@ fn ignored(name: &str, text: &str) -> Result<(), Wrong> {
         | "coredumps"
         | "realtime"
         | "traditional_compression" => value::boolean(text).map(|_| ()),
-        "baud" => value::number(text, 1, u32::MAX).map(|_| ()),
         "conn_logd_time" => positive(text).map(|_| ()),
         "rtprio" => value::number(text, 1, 99).map(|_| ()),
         "compression_threshold" => value::number(text, 1, u32::MAX).map(|_| ()),

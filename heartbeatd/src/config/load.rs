@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use lvs::daemon::{file, privilege};
@@ -75,6 +75,7 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
         group: &|name| privilege::group(name).is_some(),
         program: &program,
         parameters: &parameters,
+        is_device: &|path| Ok(fs::metadata(path)?.file_type().is_char_device()),
         has_script: &has_script,
     };
 

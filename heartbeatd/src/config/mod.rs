@@ -23,7 +23,7 @@ pub use digest::digests;
 pub use fence::{Agent, Fence};
 pub use helper::Helper;
 pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
-pub use medium::Medium;
+pub use medium::{Line, Medium, Udp};
 pub use model::{Config, GenerationMethod, Group, HaCf, PingNode, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
 pub use parameter::{PARAMETERS, Parameter, parameter};
 
@@ -49,6 +49,8 @@ pub struct Surroundings<'a> {
     pub group: &'a dyn Fn(&str) -> bool,
     /// What a file of parameters says, and whether others than its owner may read it.
     pub parameters: &'a dyn Fn(&Path) -> io::Result<(String, bool)>,
+    /// Whether there is a character device at a path, or something else; an error where nothing is.
+    pub is_device: &'a dyn Fn(&Path) -> io::Result<bool>,
     /// Whether a resource script of that name is installed.
     pub has_script: &'a dyn Fn(&str) -> bool,
 }

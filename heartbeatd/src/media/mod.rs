@@ -2,25 +2,43 @@
 //!
 //! Whatever arrives is handed on unread: nothing is believed before [`crate::wire::Keys::open`] has
 //! seen it. A failed send is counted and forgotten, the next one is at most a keepalive away. A
-//! medium that cannot be opened waits and is tried again at every [`Media::refresh`]; when an
+//! medium that cannot be opened waits and is tried again at [`Media::refresh`]; when an
 //! interface comes back under another number or with another broadcast address, its sockets follow.
+//! A serial line takes what it can, the rest waits, and of too much the oldest is given up.
 
+mod error;
 pub(crate) mod interface;
+mod outbox;
 mod ping;
 mod refused;
+mod serial;
 mod udp;
 
 use std::fmt;
-use std::task::Poll;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+pub use error::OpenError;
 pub use interface::Interfaces;
 pub use ping::Pinger;
 pub use refused::{Reason, Refused};
-pub use udp::OpenError;
-use udp::Port;
+use serial::{Got, Left, Opening, Patience};
 
-use crate::config::Medium;
+use crate::config::{Line, Medium, Udp};
 use crate::wire::MAX_DATAGRAM;
+
+/// A line that has dropped nothing for so long works again. One that takes nothing still fills up again and again.
+const CALM: Duration = Duration::from_secs(60);
+
+/// A signed message, as each kind of cable takes it.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// For the network.
+    pub datagram: Vec<u8>,
+    /// Classic text, for serial lines; needed only where there are any.
+    pub text: Option<Vec<u8>>,
+}
 
 /// All media of ha.cf.
 #[derive(Debug)]
@@ -37,6 +55,7 @@ pub struct Link {
     medium: Medium,
     state: State,
     sending: Sending,
+    patience: Patience,
     received: u64,
     sent: u64,
     send_errors: u64,
@@ -45,16 +64,42 @@ pub struct Link {
 #[derive(Debug)]
 enum State {
     Closed,
+    /// Again, if it could not be used before.
+    Opening(Opening, Option<OpenError>),
     Open(Port),
     Waiting(OpenError),
 }
 
-/// How the last send went.
+#[derive(Debug)]
+enum Port {
+    Udp(udp::Port),
+    Serial(serial::Port),
+}
+
+impl Port {
+    fn poll_ready(&self, context: &mut Context) -> bool {
+        match self {
+            // An error is for `take` to see.
+            Self::Udp(port) => port.receive.poll_recv_ready(context).is_ready(),
+            Self::Serial(port) => port.poll_ready(context),
+        }
+    }
+}
+
+/// How sending goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Sending {
     Works,
-    Fails(String),
+    Fails {
+        why: String,
+        /// What had failed before.
+        before: u64,
+        /// Of a line: what had failed when it was looked at last, and since when it is no more.
+        calm: Option<(u64, Instant)>,
+    },
 }
+
+const TAKES_NO_MORE: &str = "it takes no more: no cable, too slow, or nobody listens at the other end";
 
 /// A change worth telling; each is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +127,8 @@ pub enum Notice {
     SendWorks {
         /// Such as `bcast hb0`.
         medium: String,
+        /// So many heartbeats did not leave.
+        lost: u64,
     },
 }
 
@@ -99,7 +146,9 @@ impl fmt::Display for Notice {
             Self::Opened { medium } => write!(f, "{medium}: open"),
             Self::Waiting { medium, why } => write!(f, "{medium}: {why}"),
             Self::SendFails { medium, why } => write!(f, "{medium}: cannot send: {why}"),
-            Self::SendWorks { medium } => write!(f, "{medium}: sending works again"),
+            Self::SendWorks { medium, lost } => {
+                write!(f, "{medium}: sending works again; {lost} heartbeats did not leave")
+            }
         }
     }
 }
@@ -111,48 +160,84 @@ impl Link {
         &self.medium
     }
 
-    /// Name of the link (spec 5.7): the interface. Several media may share it.
+    /// Name of the link (spec 5.7): the interface, which several media may share, or the device.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.medium.interface()
+        self.medium.link()
     }
 
     /// What is wrong with it here, if anything.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         match (&self.state, &self.sending) {
-            (State::Waiting(why), _) => Some(lvs::diag::chain(why)),
-            (State::Open(_), Sending::Fails(why)) => Some(format!("cannot send: {why}")),
-            (State::Open(_) | State::Closed, _) => None,
+            (State::Waiting(why) | State::Opening(_, Some(why)), _) => Some(lvs::diag::chain(why)),
+            (State::Open(_), Sending::Fails { why, .. }) => Some(format!("cannot send: {why}")),
+            (State::Open(_) | State::Opening(_, None) | State::Closed, _) => None,
         }
     }
 
-    /// Datagrams that have arrived, believed or not.
+    /// Messages that have arrived, believed or not.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Datagrams handed to the kernel.
+    /// Messages handed to the kernel.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Datagrams the kernel did not take.
+    /// Messages the kernel did not take.
     #[must_use]
     pub fn send_errors(&self) -> u64 {
         self.send_errors
     }
 
-    fn refresh(&mut self, interfaces: &Interfaces) -> Option<Notice> {
-        let medium = self.medium.to_string();
-        if let State::Open(port) = &self.state
-            && port.is_current(&self.medium, interfaces)
+    fn refresh(&mut self, interfaces: &Interfaces, now: Instant) -> Option<Notice> {
+        match self.medium.clone() {
+            Medium::Udp(udp) => self.refresh_sockets(&udp, interfaces),
+            Medium::Serial(line) => self.refresh_line(&line, now),
+        }
+    }
+
+    fn refresh_sockets(&mut self, udp: &Udp, interfaces: &Interfaces) -> Option<Notice> {
+        if let State::Open(Port::Udp(port)) = &self.state
+            && port.is_current(udp, interfaces)
         {
             return None;
         }
-        match Port::open(&self.medium, interfaces) {
+        let port = udp::Port::open(udp, interfaces).map(Port::Udp);
+        self.opened(port)
+    }
+
+    fn refresh_line(&mut self, line: &Line, now: Instant) -> Option<Notice> {
+        match &mut self.state {
+            State::Open(Port::Serial(port)) => match port.keep_moving(now) {
+                Ok(left) => self.account(left).or_else(|| self.calm_down(now)),
+                Err(e) => self.hung_up(e),
+            },
+            State::Opening(opening, _) => {
+                let port = opening.ended(&line.device)?;
+                self.opened(port.map(Port::Serial))
+            }
+            State::Open(Port::Udp(_)) | State::Waiting(_) | State::Closed => {
+                if self.patience.is_over(now) {
+                    self.patience.tried(now);
+                    let before = match std::mem::replace(&mut self.state, State::Closed) {
+                        State::Waiting(why) => Some(why),
+                        State::Open(_) | State::Opening(..) | State::Closed => None,
+                    };
+                    self.state = State::Opening(Opening::begin(line), before);
+                }
+                None
+            }
+        }
+    }
+
+    fn opened(&mut self, port: Result<Port, OpenError>) -> Option<Notice> {
+        let medium = self.medium.to_string();
+        match port {
             Ok(port) => {
                 self.state = State::Open(port);
                 self.sending = Sending::Works;
@@ -167,20 +252,80 @@ impl Link {
         }
     }
 
-    fn send(&mut self, datagram: &[u8]) -> Option<Notice> {
-        let State::Open(port) = &self.state else { return None };
-        match port.send(datagram) {
-            Ok(()) => {
-                self.sent += 1;
-                let failed = std::mem::replace(&mut self.sending, Sending::Works) != Sending::Works;
-                failed.then(|| Notice::SendWorks { medium: self.medium.to_string() })
+    /// A line has ended.
+    fn hung_up(&mut self, error: io::Error) -> Option<Notice> {
+        self.opened(Err(serial::hung_up(self.medium.link())(error)))
+    }
+
+    fn send(&mut self, packet: &Packet) -> Option<Notice> {
+        let State::Open(port) = &mut self.state else { return None };
+        match port {
+            Port::Udp(port) => match port.send(&packet.datagram) {
+                Ok(()) => {
+                    self.sent += 1;
+                    self.works()
+                }
+                Err(e) => self.fails(e.to_string(), 1),
+            },
+            Port::Serial(port) => match port.send(packet.text.as_deref()?) {
+                Ok(left) => self.account(left),
+                Err(e) => self.hung_up(e),
+            },
+        }
+    }
+
+    fn account(&mut self, left: Left) -> Option<Notice> {
+        self.sent += left.sent;
+        if left.dropped == 0 { None } else { self.fails(TAKES_NO_MORE.to_owned(), left.dropped) }
+    }
+
+    fn fails(&mut self, why: String, lost: u64) -> Option<Notice> {
+        let before = self.send_errors;
+        self.send_errors += lost;
+        match &mut self.sending {
+            Sending::Fails { why: last, .. } => {
+                *last = why;
+                None
             }
-            Err(e) => {
-                self.send_errors += 1;
-                let worked = self.sending == Sending::Works;
-                self.sending = Sending::Fails(e.to_string());
-                worked.then(|| Notice::SendFails { medium: self.medium.to_string(), why: e.to_string() })
+            Sending::Works => {
+                self.sending = Sending::Fails { why: why.clone(), before, calm: None };
+                Some(Notice::SendFails { medium: self.medium.to_string(), why })
             }
+        }
+    }
+
+    fn works(&mut self) -> Option<Notice> {
+        match std::mem::replace(&mut self.sending, Sending::Works) {
+            Sending::Works => None,
+            Sending::Fails { before, .. } => {
+                Some(Notice::SendWorks { medium: self.medium.to_string(), lost: self.send_errors - before })
+            }
+        }
+    }
+
+    fn calm_down(&mut self, now: Instant) -> Option<Notice> {
+        let Sending::Fails { calm, .. } = &mut self.sending else { return None };
+        match calm {
+            Some((errors, since)) if *errors == self.send_errors => {
+                if now.saturating_duration_since(*since) >= CALM {
+                    self.works()
+                } else {
+                    None
+                }
+            }
+            _ => {
+                *calm = Some((self.send_errors, now));
+                None
+            }
+        }
+    }
+
+    /// What waits to leave, as far as it can now.
+    fn flush(&mut self) -> Option<Notice> {
+        let State::Open(Port::Serial(port)) = &mut self.state else { return None };
+        match port.flush() {
+            Ok(left) => self.account(left),
+            Err(e) => self.hung_up(e),
         }
     }
 }
@@ -193,6 +338,7 @@ impl Media {
             medium: medium.clone(),
             state: State::Closed,
             sending: Sending::Works,
+            patience: Patience::new(),
             received: 0,
             sent: 0,
             send_errors: 0,
@@ -207,26 +353,39 @@ impl Media {
         &self.links
     }
 
+    /// Whether [`Packet::text`] is needed.
+    #[must_use]
+    pub fn has_lines(&self) -> bool {
+        self.links.iter().any(|link| matches!(link.medium, Medium::Serial(_)))
+    }
+
     /// Opens what is not open and reopens what has changed below. To be called at start, at
-    /// every event about interfaces and about once a second. Needs a tokio runtime.
-    pub fn refresh(&mut self, interfaces: &Interfaces) -> Vec<Notice> {
-        self.links.iter_mut().filter_map(|link| link.refresh(interfaces)).collect()
+    /// every event about interfaces and about once a second. Needs a tokio runtime. A serial line is open at one of
+    /// the calls after the first.
+    pub fn refresh(&mut self, interfaces: &Interfaces, now: Instant) -> Vec<Notice> {
+        self.links.iter_mut().filter_map(|link| link.refresh(interfaces, now)).collect()
     }
 
     /// Sends on every open medium, without ever waiting.
-    pub fn send(&mut self, datagram: &[u8]) -> Vec<Notice> {
-        self.links.iter_mut().filter_map(|link| link.send(datagram)).collect()
+    pub fn send(&mut self, packet: &Packet) -> Vec<Notice> {
+        self.links.iter_mut().filter_map(|link| link.send(packet)).collect()
     }
 
-    /// Waits until something has arrived. May be dropped at any point: nothing is lost. With no open
-    /// medium it waits for ever.
-    pub async fn readable(&self) {
+    /// Sends what came in on the link with this place. Not on the same line: at its other end is who has it already.
+    pub fn pass_on(&mut self, from: usize, packet: &Packet) -> Vec<Notice> {
+        let others = self.links.iter_mut().enumerate();
+        let others = others.filter(|(at, link)| *at != from || matches!(link.medium, Medium::Udp(_)));
+        others.filter_map(|(_, link)| link.send(packet)).collect()
+    }
+
+    /// Waits until something has arrived, or a line has room for what waits. May be dropped at any point: nothing is
+    /// lost. With no open medium it waits for ever.
+    pub async fn ready(&self) {
         std::future::poll_fn(|context| {
+            // Every one is asked until one is ready, so that all of them wake us.
             let ready = self.links.iter().any(|link| match &link.state {
-                // Every socket is asked until one is ready, so that all of them wake us. An error is
-                // for `take` to see.
-                State::Open(port) => port.receive.poll_recv_ready(context).is_ready(),
-                State::Closed | State::Waiting(_) => false,
+                State::Open(port) => port.poll_ready(context),
+                State::Closed | State::Opening(..) | State::Waiting(_) => false,
             });
             if ready { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -234,10 +393,11 @@ impl Media {
     }
 
     /// Hands over what has arrived with the place of its link in [`Media::links`], at most `budget`
-    /// datagrams, taken in turn from each link. If
-    /// more has arrived [`Media::readable`] returns at once the next time: in between the caller
+    /// messages, taken in turn from each link, and sends what lines have room for. If
+    /// more has arrived [`Media::ready`] returns at once the next time: in between the caller
     /// looks at its timers, and no flood can keep it from them.
-    pub fn take(&mut self, budget: usize, mut each: impl FnMut(usize, &[u8])) {
+    pub fn take(&mut self, budget: usize, mut each: impl FnMut(usize, &[u8])) -> Vec<Notice> {
+        let mut notices: Vec<Notice> = self.links.iter_mut().filter_map(Link::flush).collect();
         let count = self.links.len();
         let mut taken = 0;
         let mut dry = 0;
@@ -247,22 +407,41 @@ impl Media {
             let at = (self.first + turn) % count;
             turn += 1;
             let link = &mut self.links[at];
-            let got = match &link.state {
-                State::Open(port) => port.receive.try_recv(&mut self.buffer).ok(),
-                State::Closed | State::Waiting(_) => None,
+            let got = match &mut link.state {
+                State::Open(Port::Udp(port)) => match port.receive.try_recv(&mut self.buffer) {
+                    Ok(len) => {
+                        link.received += 1;
+                        each(at, &self.buffer[..len]);
+                        true
+                    }
+                    Err(_) => false,
+                },
+                State::Open(Port::Serial(port)) => match port.read(&mut self.buffer) {
+                    Ok(Got::Piece(piece)) => {
+                        link.received += 1;
+                        link.patience.renew();
+                        each(at, &piece);
+                        true
+                    }
+                    Ok(Got::Part) => true,
+                    Ok(Got::Nothing) => false,
+                    Err(e) => {
+                        notices.extend(link.hung_up(e));
+                        false
+                    }
+                },
+                State::Closed | State::Opening(..) | State::Waiting(_) => false,
             };
-            match got {
-                Some(len) => {
-                    dry = 0;
-                    taken += 1;
-                    link.received += 1;
-                    each(at, &self.buffer[..len]);
-                }
-                None => dry += 1,
+            if got {
+                dry = 0;
+                taken += 1;
+            } else {
+                dry += 1;
             }
         }
         if count > 0 {
             self.first = (self.first + turn) % count;
         }
+        notices
     }
 }

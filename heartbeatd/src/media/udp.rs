@@ -7,33 +7,14 @@ use rustix::net::SendFlags;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
+use super::error::OpenError;
 use super::interface::{Interface, Interfaces};
-use crate::config::Medium;
+use crate::config::Udp;
 
 /// Low delay, as heartbeat marks its packets.
 const TOS_LOW_DELAY: u32 = 0x10;
 /// So that heartbeats find room beside whatever else is sent to the port.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
-
-/// Why a medium cannot be opened now.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It is not there, or not yet.
-    #[error("waiting for interface {0}")]
-    NoInterface(String),
-    /// It has no IPv4 network.
-    #[error("waiting for an address on interface {0}")]
-    NoBroadcast(String),
-    /// The kernel refused something.
-    #[error("cannot {what}")]
-    Kernel {
-        /// What was attempted.
-        what: String,
-        /// Its reason.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// Open sockets: one to send, whose source port stays the same for its life, and one to receive.
 #[derive(Debug)]
@@ -46,7 +27,7 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn open(medium: &Medium, interfaces: &Interfaces) -> Result<Self, OpenError> {
+    pub(super) fn open(medium: &Udp, interfaces: &Interfaces) -> Result<Self, OpenError> {
         let name = medium.interface();
         let interface = interfaces.find(name).ok_or_else(|| OpenError::NoInterface(name.to_owned()))?;
         let index = interface.index;
@@ -55,7 +36,7 @@ impl Port {
         let at = receiving(medium, index);
         let receive = receiver(medium, index, at).map_err(kernel(format!("listen on {at}")))?;
         let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        if matches!(medium, Medium::Bcast { .. }) {
+        if matches!(medium, Udp::Bcast { .. }) {
             flags |= SendFlags::DONTROUTE;
         }
         Ok(Self { index, to, flags, send, receive })
@@ -63,7 +44,7 @@ impl Port {
 
     /// Whether the interface is still the one the sockets are bound to, and what is sent goes to
     /// the right address.
-    pub(super) fn is_current(&self, medium: &Medium, interfaces: &Interfaces) -> bool {
+    pub(super) fn is_current(&self, medium: &Udp, interfaces: &Interfaces) -> bool {
         interfaces.find(medium.interface()).is_some_and(|interface| {
             // An interface without a network now may get the same one back.
             interface.index == self.index && target(medium, interface).is_none_or(|to| to == self.to)
@@ -81,46 +62,46 @@ fn kernel(what: String) -> impl FnOnce(io::Error) -> OpenError {
 }
 
 /// Where heartbeats are sent to, if the interface has what that takes.
-fn target(medium: &Medium, interface: &Interface) -> Option<SocketAddr> {
+fn target(medium: &Udp, interface: &Interface) -> Option<SocketAddr> {
     let index = interface.index;
     Some(match medium {
-        Medium::Bcast { port, .. } => (interface.broadcast?, *port).into(),
-        Medium::Mcast { group, port, .. } => (*group, *port).into(),
-        Medium::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
-        Medium::Ucast { peer, port, .. } => (*peer, *port).into(),
-        Medium::Ucast6 { peer, port, .. } => SocketAddrV6::new(*peer, *port, 0, index).into(),
+        Udp::Bcast { port, .. } => (interface.broadcast?, *port).into(),
+        Udp::Mcast { group, port, .. } => (*group, *port).into(),
+        Udp::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
+        Udp::Ucast { peer, port, .. } => (*peer, *port).into(),
+        Udp::Ucast6 { peer, port, .. } => SocketAddrV6::new(*peer, *port, 0, index).into(),
     })
 }
 
 /// Where heartbeats are received.
-fn receiving(medium: &Medium, index: u32) -> SocketAddr {
+fn receiving(medium: &Udp, index: u32) -> SocketAddr {
     match medium {
-        Medium::Bcast { port, .. } | Medium::Ucast { port, .. } => (Ipv4Addr::UNSPECIFIED, *port).into(),
-        Medium::Ucast6 { port, .. } => (Ipv6Addr::UNSPECIFIED, *port).into(),
-        Medium::Mcast { group, port, .. } => (*group, *port).into(),
-        Medium::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
+        Udp::Bcast { port, .. } | Udp::Ucast { port, .. } => (Ipv4Addr::UNSPECIFIED, *port).into(),
+        Udp::Ucast6 { port, .. } => (Ipv6Addr::UNSPECIFIED, *port).into(),
+        Udp::Mcast { group, port, .. } => (*group, *port).into(),
+        Udp::Mcast6 { group, port, .. } => SocketAddrV6::new(*group, *port, 0, index).into(),
     }
 }
 
-fn bound(medium: &Medium, domain: Domain) -> io::Result<Socket> {
+fn bound(medium: &Udp, domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     socket.bind_device(Some(medium.interface().as_bytes()))?;
     Ok(socket)
 }
 
-fn domain(medium: &Medium) -> Domain {
+fn domain(medium: &Udp) -> Domain {
     match medium {
-        Medium::Bcast { .. } | Medium::Mcast { .. } | Medium::Ucast { .. } => Domain::IPV4,
-        Medium::Mcast6 { .. } | Medium::Ucast6 { .. } => Domain::IPV6,
+        Udp::Bcast { .. } | Udp::Mcast { .. } | Udp::Ucast { .. } => Domain::IPV4,
+        Udp::Mcast6 { .. } | Udp::Ucast6 { .. } => Domain::IPV6,
     }
 }
 
-fn sender(medium: &Medium, index: u32) -> io::Result<Socket> {
+fn sender(medium: &Udp, index: u32) -> io::Result<Socket> {
     let socket = bound(medium, domain(medium))?;
     match medium {
-        Medium::Bcast { .. } => socket.set_broadcast(true)?,
-        Medium::Ucast { .. } => socket.set_tos_v4(TOS_LOW_DELAY)?,
-        Medium::Mcast { ttl, loopback, .. } => {
+        Udp::Bcast { .. } => socket.set_broadcast(true)?,
+        Udp::Ucast { .. } => socket.set_tos_v4(TOS_LOW_DELAY)?,
+        Udp::Mcast { ttl, loopback, .. } => {
             rustix::net::sockopt::set_ip_multicast_if_with_ifindex(
                 &socket,
                 &Ipv4Addr::UNSPECIFIED,
@@ -130,17 +111,17 @@ fn sender(medium: &Medium, index: u32) -> io::Result<Socket> {
             socket.set_multicast_ttl_v4((*ttl).into())?;
             socket.set_multicast_loop_v4(*loopback)?;
         }
-        Medium::Mcast6 { hops, loopback, .. } => {
+        Udp::Mcast6 { hops, loopback, .. } => {
             socket.set_multicast_if_v6(index)?;
             socket.set_multicast_hops_v6((*hops).into())?;
             socket.set_multicast_loop_v6(*loopback)?;
         }
-        Medium::Ucast6 { .. } => {}
+        Udp::Ucast6 { .. } => {}
     }
     Ok(socket)
 }
 
-fn receiver(medium: &Medium, index: u32, at: SocketAddr) -> io::Result<UdpSocket> {
+fn receiver(medium: &Udp, index: u32, at: SocketAddr) -> io::Result<UdpSocket> {
     let socket = bound(medium, domain(medium))?;
     // Several media on one interface share the port. Unlike SO_REUSEADDR, which heartbeat sets
     // too, this shares it with our own user only.
@@ -151,9 +132,9 @@ fn receiver(medium: &Medium, index: u32, at: SocketAddr) -> io::Result<UdpSocket
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&at.into())?;
     match medium {
-        Medium::Mcast { group, .. } => socket.join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(index))?,
-        Medium::Mcast6 { group, .. } => socket.join_multicast_v6(group, index)?,
-        Medium::Bcast { .. } | Medium::Ucast { .. } | Medium::Ucast6 { .. } => {}
+        Udp::Mcast { group, .. } => socket.join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(index))?,
+        Udp::Mcast6 { group, .. } => socket.join_multicast_v6(group, index)?,
+        Udp::Bcast { .. } | Udp::Ucast { .. } | Udp::Ucast6 { .. } => {}
     }
     UdpSocket::from_std(socket.into())
 }

@@ -307,6 +307,17 @@ impl Keys {
         let signature = sign(&signed);
         frame::netstring_finish(signed, &signature)
     }
+
+    /// What another node sent, as classic text and one hop further on; `None` when its hops are used up, and for what
+    /// is not believed.
+    #[must_use]
+    pub fn pass_on(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+        let message = self.open(datagram).ok()?;
+        let hops = message.text("ttl")?.parse::<u32>().ok()?.checked_sub(1).filter(|&hops| hops > 0)?;
+        let strong = message.is_strong();
+        let message = message.into_inner().without(STRONG_FIELD).with("ttl", hops.to_string());
+        Some(self.seal(&message, Form::Classic, strong))
+    }
 }
 
 impl Format {
@@ -372,6 +383,28 @@ mod tests {
             assert_eq!(keys.seal(&message, Form::Usual, true), keys.seal(&message, Form::Usual, false));
             assert!(keys.open(&keys.seal(&message, Form::Usual, false)).unwrap().is_strong());
         }
+    }
+
+    #[test]
+    fn what_is_passed_on_has_a_hop_less_and_is_signed_as_before() {
+        let keys = rotation(2);
+        let message = Message::new("status").with("note", Value::Binary(vec![1])).with("ttl", "2").with("st", "up");
+        for strong in [true, false] {
+            let passed = keys.pass_on(&keys.seal(&message, Form::Usual, strong)).unwrap();
+            assert!(passed.starts_with(b">>>\n"));
+            let opened = keys.open(&passed).unwrap();
+            assert_eq!((opened.text("ttl"), opened.is_strong()), (Some("1"), strong));
+            assert_eq!(
+                opened.fields()[..4].iter().map(|f| &f.name[..]).collect::<Vec<_>>(),
+                ["t", "note", "ttl", "st"]
+            );
+            // The last hop.
+            assert_eq!(keys.pass_on(&passed), None);
+            // Whoever changes something on the way is found out.
+            let changed = String::from_utf8(passed).unwrap().replace("st=up", "st=ap");
+            assert_eq!(keys.pass_on(changed.as_bytes()), None);
+        }
+        assert_eq!(keys.pass_on(&keys.seal(&Message::new("status"), Form::Usual, true)), None);
     }
 
     #[test]

@@ -159,6 +159,11 @@ impl Message {
         self
     }
 
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.fields.retain(|field| field.name != name);
+        self
+    }
+
     /// The fields in wire order.
     #[must_use]
     pub fn fields(&self) -> &[Field] {

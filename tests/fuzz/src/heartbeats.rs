@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use heartbeatd::core::{Action, Event, Files, Group, Heard, Identity, Node, Plan, Settings, Word};
 use heartbeatd::wire::frame::Envelope;
+use heartbeatd::wire::stream::Splitter;
 use heartbeatd::wire::{Form, Key, Keys, Message, Uuid};
 
 fn keys() -> Keys {
@@ -48,6 +49,30 @@ pub fn word(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(word) = text.parse::<Word>() {
         assert_eq!(word.to_string().parse(), Ok(word));
+    }
+}
+
+/// What comes over a serial line, in portions: the first byte says of which size. Nothing is invented, nothing is kept beyond
+/// the end, and how the bytes arrived makes no difference.
+pub fn serial_line(data: &[u8]) {
+    let Some((&size, bytes)) = data.split_first() else { return };
+    let cut = |portion: usize| {
+        let mut splitter = Splitter::new();
+        let mut pieces = Vec::new();
+        for some in bytes.chunks(portion) {
+            splitter.push(some);
+            pieces.extend(std::iter::from_fn(|| splitter.take()));
+        }
+        pieces.extend(splitter.finish());
+        pieces
+    };
+    let pieces = cut(usize::from(size) + 1);
+    assert_eq!(pieces, cut(bytes.len().max(1)));
+    assert!(pieces.iter().map(Vec::len).sum::<usize>() <= bytes.len());
+    let keys = keys();
+    for piece in pieces {
+        let _ = keys.open(&piece);
+        let _ = keys.pass_on(&piece);
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::directive::DIRECTIVES;
 use super::super::source::Source;
-use super::super::{Fence, GenerationMethod, HaCf, Medium, UuidFrom, check, hacf};
+use super::super::{Fence, GenerationMethod, HaCf, Line, Medium, Udp, UuidFrom, check, hacf};
 use super::{around, told};
 use crate::wire::Form;
 
@@ -64,18 +64,19 @@ env COLOUR=red
     assert_eq!(
         model.media,
         [
-            Medium::Ucast { interface: interface(), peer: Ipv4Addr::new(10, 99, 0, 2), port: 695 },
-            Medium::Bcast { interface: interface(), port: 695 },
-            Medium::Bcast { interface: "hb1".into(), port: 695 },
-            Medium::Mcast {
+            Udp::Ucast { interface: interface(), peer: Ipv4Addr::new(10, 99, 0, 2), port: 695 },
+            Udp::Bcast { interface: interface(), port: 695 },
+            Udp::Bcast { interface: "hb1".into(), port: 695 },
+            Udp::Mcast {
                 interface: interface(),
                 group: Ipv4Addr::new(239, 0, 0, 1),
                 port: 694,
                 ttl: 1,
                 loopback: false
             },
-            Medium::Ucast6 { interface: interface(), peer: "fe80::2".parse().unwrap(), port: 695 },
+            Udp::Ucast6 { interface: interface(), peer: "fe80::2".parse().unwrap(), port: 695 },
         ]
+        .map(Medium::Udp)
     );
     assert!(!model.auto_failback);
     assert_eq!((model.form, model.uuid, model.debug, model.ttl()), (Form::Bare, UuidFrom::NodeName, 1, 5));
@@ -170,7 +171,7 @@ fn udpport_acts_on_the_media_below_it() {
     let (model, found) = with("udpport 700\nbcast hb1");
     assert_eq!(found, ["4:9-12 udpport acts on the media below it only"]);
     let ports: Vec<_> =
-        model.unwrap().media.into_iter().map(|m| matches!(m, Medium::Bcast { port: 700, .. })).collect();
+        model.unwrap().media.into_iter().map(|m| matches!(m, Medium::Udp(Udp::Bcast { port: 700, .. }))).collect();
     assert_eq!(ports, [false, true]);
 }
 
@@ -199,11 +200,55 @@ fn the_facility_of_the_system_log_is_the_files() {
 }
 
 #[test]
-fn what_needs_a_device_is_refused_by_name() {
-    for line in ["serial /dev/ttyS0", "hbaping 1 2"] {
-        let (model, found) = with(line);
-        assert!(model.is_none() && found[0].contains("not available"), "{found:?}");
+fn baud_acts_on_the_serial_lines_below_it() {
+    let (model, found) = with("serial /dev/ttyS0\nbaud 115200\nserial /dev/ttyS1");
+    assert_eq!(found, ["5:6-12 baud acts on the serial lines below it only"]);
+    let line = |device: &str, baud| Medium::Serial(Line { device: device.into(), baud });
+    assert_eq!(model.unwrap().media[1..], [line("/dev/ttyS0", 19200), line("/dev/ttyS1", 115_200)]);
+    assert_eq!(with("baud 9600\nbaud 9600").1, ["! 5:6-10 a second baud"]);
+}
+
+#[test]
+fn every_speed_of_heartbeats_is_taken_and_no_other() {
+    for baud in ["9600", "19200", "38400", "57600", "115200", "230400", "460800"] {
+        assert_eq!(with(&format!("baud {baud}")).1, [""; 0], "{baud}");
     }
+    for baud in ["300", "4800", "921600", "0", "-1", "9600baud", "00"] {
+        let (model, found) = with(&format!("baud {baud}"));
+        assert!(model.is_none() && found[0].contains("is not the speed"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_device_that_is_missing_is_a_link_that_is_down_unless_nothing_else_is_there() {
+    let (model, found) = with("serial /dev/ttyUSB0 /dev/ttyS0");
+    assert_eq!(found, ["4:8-20 serial line \"/dev/ttyUSB0\" cannot be used now: entity not found"]);
+    assert_eq!(model.unwrap().media.len(), 3);
+    let alone = |media: &str| {
+        let (model, found) = parse(&format!("node lvs1 lvs2\nauto_failback on\n{media}"));
+        (model.is_some(), told(&found))
+    };
+    assert!(alone("serial /dev/ttyUSB0 /dev/ttyS0").0);
+    let (taken, found) = alone("serial /dev/ttyUSB0 /dev/ttyUSB1");
+    assert!(!taken && found.len() == 3, "{found:?}");
+    assert_eq!(found[2], "! 3:8-20 the only medium cannot be used");
+}
+
+#[test]
+fn a_line_too_slow_for_its_heartbeats_is_told() {
+    assert_eq!(with("serial /dev/ttyS0").1, [""; 0]);
+    let slow = |time| format!("4:8-18 a line of 19200 baud does not carry heartbeats every {time}");
+    assert_eq!(with("serial /dev/ttyS0\nkeepalive 200ms").1, [slow("200 ms")]);
+    assert_eq!(with("baud 115200\nserial /dev/ttyS0\nkeepalive 200ms").1, [""; 0]);
+    // Each passes on what it hears of the others.
+    assert_eq!(with("serial /dev/ttyS0\nkeepalive 500ms").1, [""; 0]);
+    assert_eq!(with("serial /dev/ttyS0\nkeepalive 500ms\nnode lvs3 lvs4").1, [slow("500 ms")]);
+}
+
+#[test]
+fn what_is_not_available_is_refused_by_name() {
+    let (model, found) = with("hbaping 1 2");
+    assert!(model.is_none() && found[0].contains("not available"), "{found:?}");
 }
 
 #[test]

@@ -90,7 +90,16 @@ const ROWS: &[Row] = &[
         Told("media below it", &["udpport_acts_on_the_media_below_it"]),
         &[("0", "not a number"), ("65536", "65535")],
     ),
-    row("baud", "9600", NoEffect("there are no serial lines"), &[]),
+    row(
+        "baud",
+        "9600",
+        Done(&["baud_acts_on_the_serial_lines_below_it", "a_line_is_raw_and_as_fast_as_the_file_says"]),
+        &[
+            ("300", "is not the speed of a serial line"),
+            ("fast", "is not the speed"),
+            ("9600 19200", "takes one value"),
+        ],
+    ),
     row("bcast", "hb1,hb2 hb3", Done(MEDIA), &[("averyverylonginterface", "cannot be an interface")]),
     row("udp", "hb1", Told("old name", MEDIA), &[("a/b", "cannot be an interface")]),
     row(
@@ -114,7 +123,16 @@ const ROWS: &[Row] = &[
         &[("hb0", "is missing"), ("hb0 nosuch", "cannot resolve"), ("hb0 fd00::1", "no IPv4 address")],
     ),
     row("ucast6", "hb0 fe80::2", Done(MEDIA), &[("hb0 10.0.0.1", "no IPv6 address")]),
-    row("serial", "/dev/ttyS0", Refused("serial lines are not available yet"), &[]),
+    row(
+        "serial",
+        "/dev/ttyS0,/dev/ttyS1",
+        Done(&["a_line_is_raw_and_as_fast_as_the_file_says", "two_heartbeatd_over_a_serial_line_only"]),
+        &[
+            ("ttyS0", "is not a device"),
+            ("/etc/passwd", "is not a serial line"),
+            ("/dev/ttyS0 /dev/ttyS0", "a second time"),
+        ],
+    ),
     row(
         "ping",
         "10.0.0.1 10.0.0.2",
