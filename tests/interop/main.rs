@@ -6,6 +6,7 @@ mod log;
 mod names;
 mod pair;
 mod serial;
+mod three;
 
 use std::time::Duration;
 
