@@ -36,6 +36,8 @@ use control::{Outcome, refuse};
 
 /// Datagrams taken before the timers are looked at again: a flood costs its share and no more.
 const BUDGET: usize = 64;
+/// How long the last messages may take to leave over a serial line: four of them at 9600 baud.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Interval of what is not urgent: media that wait for their interface, counts for the log.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -181,6 +183,7 @@ impl Driver {
         if let Some(watchdog) = self.watchdog {
             watchdog.close();
         }
+        self.media.drain(LAST_WORDS).await;
         self.helpers.stop().await;
     }
 

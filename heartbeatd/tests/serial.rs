@@ -221,6 +221,33 @@ fn what_a_line_has_not_taken_for_seconds_is_given_up_with_what_the_kernel_has() 
 }
 
 #[test]
+fn at_the_end_the_last_messages_leave_and_a_line_that_takes_nothing_keeps_nobody() {
+    run(async {
+        let mut cable = Cable::new();
+        let mut media = Media::new(&[medium(cable.device.to_str().unwrap())]);
+        opened(&mut media).await;
+        while media.links()[0].trouble().is_none() {
+            media.send(&packet(TEXT));
+        }
+        let newest = TEXT.replace("status", "newest");
+        media.send(&packet(&newest));
+        let begin = Instant::now();
+        media.drain(Duration::from_millis(100)).await;
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            while !text.ends_with(&newest) {
+                std::thread::sleep(Duration::from_millis(1));
+                text += &cable.read();
+            }
+        });
+        media.drain(Duration::from_secs(20)).await;
+        reader.join().unwrap();
+    });
+}
+
+#[test]
 fn a_device_that_is_pulled_out_is_a_link_that_is_down_and_works_again_when_it_is_back() {
     run(async {
         let folder = tempfile::tempdir().unwrap();

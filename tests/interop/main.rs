@@ -124,9 +124,7 @@ fn a_link_cut_and_healed(kinds: [Kind; 2]) -> Result<()> {
     let pair = Pair::running(kinds, &Setup::default())?;
     pair.cluster.cut(NODES[0], BEAT)?;
     for at in [0, 1] {
-        lab::wait_until(&format!("{} to have everything", NODES[at]), SOON, || {
-            pair.holds(at).is_ok_and(|held| held == "all")
-        })?;
+        pair.await_everything(at)?;
     }
     pair.cluster.heal(NODES[0], BEAT)?;
     pair.await_held(["local", "local"])?;
@@ -143,9 +141,7 @@ fn orderly_stops(kinds: [Kind; 2]) -> Result<()> {
         pair.stop(at)?;
         pair.await_owners([Some(other), Some(other)], SOON)?;
         // The original forgets to give back what it is still taking when its peer returns.
-        lab::wait_until(&format!("{} to have taken everything", NODES[other]), SOON, || {
-            pair.holds(other).is_ok_and(|held| held == "all")
-        })?;
+        pair.await_everything(other)?;
         pair.start(at)?;
         pair.await_held(["local", "local"])?;
     }

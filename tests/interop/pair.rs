@@ -253,6 +253,12 @@ impl Pair {
         self.await_owners([owner(["local", "foreign"]), owner(["foreign", "local"])], SOON)
     }
 
+    /// Waits until a node says that it holds everything: until then the original is still taking it.
+    pub fn await_everything(&self, at: usize) -> Result<()> {
+        let holds_all = || self.holds(at).is_ok_and(|held| held == "all");
+        lab::wait_until(&format!("{} to have everything", NODES[at]), SOON, holds_all).map(drop)
+    }
+
     pub fn await_stable(&self) -> Result<()> {
         for at in [0, 1] {
             wait_for(&format!("{} to be stable", NODES[at]), SOON, || {

@@ -29,6 +29,7 @@ pub fn serial_lines_only(kinds: [Kind; 2]) -> Result<()> {
         let other = 1 - victim;
         pair.crash(victim)?;
         pair.await_owners([Some(other), Some(other)], SOON)?;
+        pair.await_everything(other)?;
         pair.repair(victim)?;
         pair.start(victim)?;
         pair.await_held(["local", "local"])?;
@@ -36,6 +37,7 @@ pub fn serial_lines_only(kinds: [Kind; 2]) -> Result<()> {
     pair.await_link(TTY, "up")?;
     pair.stop(1)?;
     pair.await_owners([Some(0), Some(0)], SOON)?;
+    pair.await_everything(0)?;
     pair.finish_without_conflict(&DEATH)
 }
 

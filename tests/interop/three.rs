@@ -39,7 +39,7 @@ impl Three {
                 log = format!("logfile {LOG}\n");
             }
             let ha_cf = format!(
-                "{log}keepalive 200ms\nwarntime 1500ms\ndeadtime 2\ninitdead 4\n{media}\nauto_failback on\n\
+                "{log}keepalive 200ms\nwarntime 1500ms\ndeadtime 4\ninitdead 6\n{media}\nauto_failback on\n\
                  node lvs1 lvs2 lvs3\n"
             );
             node.write("/etc/ha.d/ha.cf", &ha_cf)?;
@@ -124,7 +124,7 @@ fn a_heartbeat_among_three_directors_is_told_and_nothing_is_taken_while_it_is_he
 
     // What an owner that dies leaves is the original's, if it takes it: ours does not compete for it.
     three.power_off(LVS1)?;
-    quiet(Duration::from_secs(8));
+    quiet(Duration::from_secs(10));
     assert_eq!(three.cluster.owners(&[NODES[LVS2]], VIPS[0]), [""; 0], "{}", three.logs());
     assert_eq!(three.cluster.owners(&NODES, VIPS[1]), ["lvs2"], "{}", three.logs());
     // And what nobody has is taken as soon as it is silent.
@@ -148,7 +148,7 @@ fn three_heartbeatd_in_a_ring_of_serial_lines() -> Result<()> {
     three.await_owners([LVS1, LVS2])?;
 
     three.ring[LVS3].cut(true);
-    quiet(Duration::from_secs(6));
+    quiet(Duration::from_secs(8));
     three.await_owners([LVS1, LVS2])?;
     for at in [LVS1, LVS2, LVS3] {
         assert!(!three.log(at).contains("is dead"), "{}", three.logs());

@@ -378,6 +378,16 @@ impl Media {
         others.filter_map(|(_, link)| link.send(packet)).collect()
     }
 
+    /// Lets what waits for serial lines leave before the end, of each for so long at most.
+    pub async fn drain(&mut self, limit: Duration) {
+        for link in &mut self.links {
+            if let State::Open(Port::Serial(port)) = &mut link.state {
+                // A line that takes nothing keeps nobody.
+                let _ = tokio::time::timeout(limit, port.drain()).await;
+            }
+        }
+    }
+
     /// Waits until something has arrived, or a line has room for what waits. May be dropped at any point: nothing is
     /// lost. With no open medium it waits for ever.
     pub async fn ready(&self) {

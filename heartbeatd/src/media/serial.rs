@@ -1,13 +1,15 @@
 //! Heartbeats over a serial line (spec/heartbeat.md 4.1).
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-use rustix::termios::{ControlModes, InputModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
+use rustix::termios::{
+    ControlModes, InputModes, OptionalActions, QueueSelector, tcdrain, tcflush, tcgetattr, tcsetattr,
+};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::error::OpenError;
@@ -183,6 +185,19 @@ impl Port {
         // What the kernel has taken would be the first to arrive when the line works again.
         tcflush(&self.writer, QueueSelector::OFlush)?;
         Ok(Left { sent, dropped: self.outbox.clear() })
+    }
+
+    /// Waits until everything has left, which may be for ever.
+    pub(super) async fn drain(&mut self) {
+        while self.outbox.next().is_some() {
+            if self.writer.writable().await.is_err() || self.flush().is_err() {
+                return;
+            }
+        }
+        // The last of it is in the kernel still.
+        if let Ok(line) = self.writer.as_fd().try_clone_to_owned() {
+            let _ = tokio::task::spawn_blocking(move || tcdrain(line)).await;
+        }
     }
 
     /// Whether there is something to read, or room for what waits. Wakes the task later if not.
