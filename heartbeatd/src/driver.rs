@@ -134,7 +134,7 @@ impl Driver {
         let mut this = Self {
             link_of: link_of(&config),
             helpers: Helpers::new(&config.ha_cf.helpers),
-            fencer: Fencer::new(config.ha_cf.fences.clone(), config.ha_cf.peer(), now),
+            fencer: Fencer::new(&config.ha_cf.fences, config.ha_cf.others(), now),
             media: Media::new(&config.ha_cf.media),
             keys: config.keys,
             form: config.ha_cf.form,
@@ -308,8 +308,8 @@ impl Driver {
                 Action::Acquire { group, why } => self.groups.acquire(group, why),
                 Action::Release { group, why } => self.groups.release(group, why),
                 Action::Announce { group } => self.groups.announce(group, Instant::now()),
-                Action::Fence { attempt, .. } => self.fencer.fence(attempt),
-                Action::StopFencing => self.fencer.stop(),
+                Action::Fence { node, attempt } => self.fencer.fence(&node, attempt),
+                Action::StopFencing { node } => self.fencer.stop(&node),
                 Action::Serve(serving) => self.groups.serve(serving),
                 Action::SaveGeneration(generation) => {
                     if let Err(e) = self.store.save_generation(generation) {
@@ -351,7 +351,7 @@ impl Driver {
 
     fn note(&mut self, notice: &Notice) {
         match notice {
-            Notice::Fencing { .. } => self.fencer.begins(),
+            Notice::Fencing { node } => self.fencer.begins(node),
             Notice::CommunicationUp => self.helpers.start(),
             _ => {}
         }

@@ -37,7 +37,8 @@ fn agent(folder: &Path, name: &str, off: bool) -> Agent {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let options = vec![("ip".to_owned(), "10.0.0.9".to_owned()), ("password".to_owned(), "hush".to_owned())];
-    Agent { name: format!("fence_{name}"), program, off, options, patience: Duration::from_secs(20) }
+    let patience = Duration::from_secs(20);
+    Agent { name: format!("fence_{name}"), program, off, hosts: Vec::new(), plugs: Vec::new(), options, patience }
 }
 
 /// A program that is still open for writing in a child that another test is about to start is "busy".
@@ -118,18 +119,16 @@ fn one_that_reads_nothing_or_cannot_say_how_a_machine_is_is_taken_by_its_word() 
 fn devices_are_tried_in_their_order_until_one_has_done_it() {
     run(async |folder| {
         let device = |name: &str| Fence::Agent(agent(&folder, name, true));
-        let mut fencer =
-            Fencer::new(vec![device("fails"), Fence::Manual, device("good")], Some("lvs2"), Instant::now());
-        fencer.fence(1);
+        let mut fencer = Fencer::new(&[device("fails"), Fence::Manual, device("good")], ["lvs2"], Instant::now());
+        fencer.fence("lvs2", 1);
         // Another death: the end of the first attempt would say nothing of it.
-        fencer.fence(2);
+        fencer.fence("lvs2", 2);
         assert_eq!(fencer.ended().await, (2, true));
         assert!(folder.join("off").exists());
-        let mut fencer =
-            Fencer::new(vec![device("fails"), device("lies"), Fence::Manual], Some("lvs2"), Instant::now());
-        fencer.fence(7);
+        let mut fencer = Fencer::new(&[device("fails"), device("lies"), Fence::Manual], ["lvs2"], Instant::now());
+        fencer.fence("lvs2", 7);
         assert_eq!(fencer.ended().await, (7, false));
-        assert!(Fencer::new(vec![Fence::Manual], Some("lvs2"), Instant::now()).deadline().is_none());
+        assert!(Fencer::new(&[Fence::Manual], ["lvs2"], Instant::now()).deadline().is_none());
     });
 }
 
@@ -137,15 +136,15 @@ fn devices_are_tried_in_their_order_until_one_has_done_it() {
 fn an_attempt_that_is_stopped_starts_no_further_device_and_gives_no_answer() {
     run(async |folder| {
         let device = |name: &str| Fence::Agent(agent(&folder, name, true));
-        let mut fencer = Fencer::new(vec![device("hangs"), device("good")], Some("lvs2"), Instant::now());
+        let mut fencer = Fencer::new(&[device("hangs"), device("good")], ["lvs2"], Instant::now());
         for attempt in [1, 2] {
             _ = fs::remove_file(folder.join("child"));
-            fencer.fence(attempt);
+            fencer.fence("lvs2", attempt);
             // What it writes last.
             while !fs::read_to_string(folder.join("child")).is_ok_and(|pid| pid.ends_with('\n')) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            fencer.stop();
+            fencer.stop("lvs2");
             // Long before its patience is at an end.
             for file in ["pid", "child"] {
                 is_killed(&folder, file).await;

@@ -17,12 +17,17 @@
 //! 5. **A planned switch leaves no gap**: a group that may overlap is let go when the other
 //!    has its address, not before.
 //! 6. **A node that was stopped for longer than deadtime lets go before it speaks.**
+//!
+//! And what concerns fencing and maintenance ([`fencing`]).
+
+mod fencing;
 
 use std::ops::Range;
 
 use heartbeatd::core::{GroupId, Node, State, Why};
 
 use crate::profile::{MOST_NODES, MS, Profile, S, Time};
+use fencing::Fencing;
 
 /// More groups than any profile has.
 pub const MOST_GROUPS: usize = 4;
@@ -33,6 +38,8 @@ pub struct Sight {
     pub owns: [[bool; MOST_GROUPS]; MOST_NODES],
     pub states: [[Option<State>; MOST_GROUPS]; MOST_NODES],
     pub runs: [bool; MOST_NODES],
+    /// Takes nothing before somebody is known to be off, or before the end of maintenance.
+    pub hindered: [bool; MOST_NODES],
 }
 
 #[derive(Debug, Clone, Default)]
@@ -103,6 +110,7 @@ pub struct Check {
     failed_at: Option<Time>,
     failed_start: bool,
     fault: Option<String>,
+    fencing: Fencing,
     pub planned: u64,
     pub longest_overlap: Time,
     pub longest_gap: Time,
@@ -122,6 +130,7 @@ impl Check {
             failed_at: None,
             failed_start: false,
             fault: None,
+            fencing: Fencing::new(profile),
             planned: 0,
             longest_overlap: 0,
             longest_gap: 0,
@@ -140,7 +149,8 @@ impl Check {
         self.disturbed = now;
     }
 
-    pub fn operator(&mut self, now: Time) {
+    pub fn operator(&mut self, node: usize, now: Time) {
+        self.fencing.asked(node, now);
         self.operator = Some(now);
         self.any_operator = true;
     }
@@ -158,6 +168,7 @@ impl Check {
         let forgetful = self.sides[node].forgetful;
         self.sides[node] = Side { started: Some(now), forgetful, ..Side::default() };
         self.sides.iter_mut().for_each(|side| side.heard[node] = None);
+        self.fencing.starts(node);
     }
 
     fn nodes(&self) -> Range<usize> {
@@ -218,7 +229,9 @@ impl Check {
     pub fn resumes(&mut self, node: usize, now: Time, core: Option<&Node>) {
         let side = &mut self.sides[node];
         side.excuses = true;
-        let slept = side.asleep.take().map_or(0, |since| now - since);
+        let since = side.asleep.take().unwrap_or(now);
+        let slept = now - since;
+        self.fencing.slept(node, since, now);
         let held = |core: &Node, group| matches!(core.state(GroupId(group)), Some(State::Held | State::Offering));
         let holds = core.is_some_and(|core| (0..self.groups.len()).any(|group| held(core, group)));
         side.muzzled = holds && slept > self.profile.deadtime;
@@ -277,6 +290,10 @@ impl Check {
         let side = &mut self.sides[to];
         side.newest[from] = (generation, seq);
         side.heard[from] = Some(now);
+        if believed {
+            self.fencing.heard(to, from, now);
+        }
+        let side = &mut self.sides[to];
         if is_status && believed {
             side.said[from] = Some(said);
         }
@@ -321,6 +338,7 @@ impl Check {
         for other in self.others(node) {
             self.acquires_from(node, other, group, why, now, sight);
         }
+        self.check_acquire(node, group, why, now, sight);
         if self.others(node).any(|other| sight.states[other][group.0] == Some(State::Offering)) {
             self.groups[group.0].taker = Some(node);
         }
@@ -364,8 +382,9 @@ impl Check {
     }
 
     /// Rule 5.
-    pub fn releases(&mut self, node: usize, group: GroupId, why: Why, _now: Time, sight: &Sight) {
+    pub fn releases(&mut self, node: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
         self.sides[node].muzzled = false;
+        self.check_release(node, group, why, now);
         let overlaps = self.profile.groups[group.0].1;
         let planned = matches!(why, Why::Failback | Why::Standby | Why::Takeover);
         // The taker may have fallen asleep, died or begun a new life the moment after it said that it had it.
@@ -385,6 +404,7 @@ impl Check {
                 (self.sides[node].mutual[other], self.sides[other].mutual[node]) = (since, since);
             }
         }
+        self.fencing.observe(now, sight);
         for at in 0..self.groups.len() {
             for node in self.nodes() {
                 if sight.states[node][at] == Some(State::Offering) {
@@ -474,7 +494,9 @@ impl Check {
             let Some(active) = side.active.filter(|_| in_service) else { continue };
             let limit = limit + if side.excuses { keepalive } else { 0 };
             // What hangs fails later than now.
-            let waited = now.saturating_sub(since.max(active).max(self.disturbed).max(failed.unwrap_or(0)));
+            let hindered = self.fencing.hindered[node];
+            let waited =
+                now.saturating_sub(since.max(active).max(self.disturbed).max(failed.unwrap_or(0)).max(hindered));
             if failed.is_none() {
                 self.longest_gap = self.longest_gap.max(waited);
             }

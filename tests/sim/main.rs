@@ -1,10 +1,12 @@
 //! Clusters in virtual time.
 //!
 //! Most runs have two nodes and some have three. `SIM_SEED=144 cargo test -p lvs-tests --test sim -- --nocapture whatever` tells the story
-//! of one run; `SIM_SEEDS=1000000` runs more of them, `SIM_NODES=3` those of three nodes only.
+//! of one run; `SIM_SEEDS=1000000` runs more of them, `SIM_NODES=3` those of three nodes only, `2+fencing` and `3+fencing`
+//! those with devices and maintenance.
 
 mod chance;
 mod check;
+mod fencing;
 mod interop;
 mod old;
 mod profile;
@@ -19,12 +21,20 @@ use world::{Flaw, World};
 /// One run in so many has three nodes.
 const THREE_EVERY: u64 = 25;
 
+/// And of the rest one in so many has fencing devices or maintenance.
+const FENCED_EVERY: u64 = 5;
+
 /// Runs of the everyday test.
 const SEEDS: u64 = 100_000;
 
 /// What a seed of the everyday test stands for: most are pairs, which cost a fifth of three nodes.
 fn wild(seed: u64) -> Profile {
-    if seed.is_multiple_of(THREE_EVERY) { Profile::wild_three(seed) } else { Profile::wild(seed) }
+    match seed {
+        _ if seed.is_multiple_of(4 * THREE_EVERY) => Profile::fenced_three(seed),
+        _ if seed.is_multiple_of(THREE_EVERY) => Profile::wild_three(seed),
+        _ if seed.is_multiple_of(FENCED_EVERY) => Profile::fenced(seed),
+        _ => Profile::wild(seed),
+    }
 }
 
 fn run(seed: u64, profile: &Profile, flaw: Flaw, tell: bool) -> (World, Result<(), String>) {
@@ -87,6 +97,8 @@ fn whatever_happens_to_two_or_three_nodes_the_rules_hold() {
     let wild = match std::env::var("SIM_NODES").as_deref() {
         Ok("2") => Profile::wild,
         Ok("3") => Profile::wild_three,
+        Ok("2+fencing") => Profile::fenced,
+        Ok("3+fencing") => Profile::fenced_three,
         _ => wild,
     };
     let began = Instant::now();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use heartbeatd::core::{Files, Group, Plan, Settings, Which};
 
 use crate::chance::Chance;
+use crate::fencing::Devices;
 
 /// Microseconds since the run began.
 pub type Time = u64;
@@ -72,6 +73,10 @@ pub enum Disturbance {
     Stop { node: usize, back_after: Time, ready_after: Time },
     /// ldirectord goes away for a while.
     Unready { node: usize, length: Time },
+    /// The administrator begins or ends maintenance of a node.
+    Maintenance { node: usize, on: bool },
+    /// The administrator looks after every node that this one waits for, switches off what runs, and says so.
+    ConfirmDead { node: usize },
 }
 
 /// One run.
@@ -93,6 +98,8 @@ pub struct Profile {
     /// Percent of starts and stops that hang, where scripts run at all, and how long it takes until they are killed.
     pub hanging: u64,
     pub hang: Time,
+    /// What switches nodes off that are silent.
+    pub devices: Option<Devices>,
     pub auto_failback: Vec<bool>,
     /// Home and whether it may run on both for a moment, per group.
     pub groups: Vec<(usize, bool)>,
@@ -131,6 +138,7 @@ impl Profile {
             failing: *chance.pick(&[0, 0, 0, 10]),
             hanging: *chance.pick(&[0, 0, 0, 15]),
             hang: 4 * S,
+            devices: None,
             auto_failback: vec![chance.percent(60), chance.percent(60)],
             groups: vec![(0, true), (1, chance.percent(50))],
             start: vec![(0, 0), (0, 0)],
@@ -228,6 +236,7 @@ impl Profile {
             failing: 0,
             hanging: 0,
             hang: 0,
+            devices: None,
             auto_failback: vec![true, true],
             groups: vec![(0, true), (1, true)],
             start: vec![(0, 0), (50 * MS, 0)],
@@ -294,7 +303,7 @@ impl Profile {
             pings: Vec::new(),
             deadping: time(self.deadtime),
             ipfail: false,
-            fences: false,
+            fences: self.devices.is_some(),
             files: Files::default(),
             plan: Plan::new(self.groups.iter().enumerate().map(group).collect()).expect("every key is another"),
         }
@@ -303,7 +312,7 @@ impl Profile {
 
 impl Disturbance {
     /// What was drawn for a pair happens to this node of three; a cut on its way to another one, or on all its ways.
-    fn moves_to(&mut self, to: usize, other: usize, everywhere: bool) {
+    pub fn moves_to(&mut self, to: usize, other: usize, everywhere: bool) {
         match self {
             Self::Crash { node, .. }
             | Self::Pause { node, .. }
@@ -312,7 +321,9 @@ impl Disturbance {
             | Self::Standby { node, .. }
             | Self::Takeover { node, .. }
             | Self::Stop { node, .. }
-            | Self::Unready { node, .. } => *node = to,
+            | Self::Unready { node, .. }
+            | Self::Maintenance { node, .. }
+            | Self::ConfirmDead { node } => *node = to,
             Self::Cut { ways, .. } | Self::Flap { ways, .. } => {
                 let (there, back) = (ways[0][1], ways[1][0]);
                 *ways = if everywhere { around(to, there, back) } else { between(to, other, there, back) };
@@ -320,7 +331,7 @@ impl Disturbance {
         }
     }
 
-    fn any(chance: &mut Chance, deadtime: Time, forgetful: bool) -> Self {
+    pub fn any(chance: &mut Chance, deadtime: Time, forgetful: bool) -> Self {
         let node = usize::from(chance.percent(50));
         let which = *chance.pick(&[Which::All, Which::Local, Which::Foreign]);
         let back_after = 50 * MS + if chance.percent(50) { chance.below(deadtime) } else { chance.below(10 * S) };

@@ -5,6 +5,7 @@
 //! when their lease ends, and machines crash, stop for a while, and come back.
 
 mod faults;
+mod fencing;
 mod network;
 
 use std::cmp::Reverse;
@@ -19,6 +20,7 @@ use heartbeatd::wire::{Body, Uuid};
 use crate::chance::Chance;
 use crate::check::{Check, Sight};
 use crate::profile::{Disturbance, MOST_NODES, NAMES, Profile, S, Time, Ways};
+use fencing::Cut;
 
 /// Tickets of one node are so far apart.
 const TICKETS: u64 = 4;
@@ -48,6 +50,15 @@ pub enum Flaw {
     KeepsToItself,
     /// Nor does it tell whom it hears.
     EachForItself,
+    /// What is configured to switch nodes off is not gone by.
+    TakesUnfenced,
+    /// A device that nobody waits for any more goes on.
+    DeviceGoesOn,
+    /// No node is told that maintenance begins, or after a restart that it is in maintenance.
+    DeafToMaintenance,
+    ForgetsMaintenance,
+    /// No node is told that maintenance is over.
+    EndlessMaintenance,
 }
 
 /// What is in the queue.
@@ -89,6 +100,8 @@ enum Item {
     /// A lease ends: look who has what.
     Look,
     Disturb(Disturbance),
+    /// A device cuts the power of a machine.
+    SwitchOff(Cut),
     Ghost {
         node: usize,
         life: u32,
@@ -138,6 +151,10 @@ struct Machine {
     ready: bool,
     ready_after: Time,
     back_after: Option<(Time, Time)>,
+    /// Stored: it is in maintenance.
+    maintained: bool,
+    /// The devices at work for it: which node each is for, and the attempt.
+    at_work: Vec<(usize, u64)>,
     /// How far its clock is behind the world's ([`Flaw::HiddenPause`]), and ahead of it.
     behind: Time,
     ahead: Time,
@@ -279,6 +296,7 @@ impl World {
                 self.each_way(&ways, |cuts| *cuts -= 1);
             }
             Item::Disturb(what) => self.disturb(what),
+            Item::SwitchOff(cut) => self.switch_off(cut),
             Item::Ghost { node, life, heard } => {
                 if self.machines[node].life != life || self.machines[node].node.is_some() {
                     return;
@@ -297,6 +315,11 @@ impl World {
 
     /// Work ordered by the core has ended.
     fn done(&mut self, node: usize, event: Event) {
+        if let Event::Fenced { attempt, ok } = event
+            && !self.has_ended(node, attempt, ok)
+        {
+            return;
+        }
         if let Event::Acquired { group, ok: true } = event {
             self.machines[node].address[group.0] = Some(self.lease());
             self.observe();
@@ -403,11 +426,9 @@ impl World {
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
             Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
-            Action::Notice(_)
-            | Action::Serve(_)
-            | Action::Announce { .. }
-            | Action::Fence { .. }
-            | Action::StopFencing => {}
+            Action::Notice(_) | Action::Serve(_) | Action::Announce { .. } => {}
+            Action::Fence { node: other, attempt } => self.fence(node, &other, attempt),
+            Action::StopFencing { node: other } => self.stop_fencing(node, &other),
             Action::Answer { ticket, .. } => {
                 assert!(self.tickets.remove(&ticket).is_some(), "{ticket:?} answered twice");
             }
@@ -432,6 +453,7 @@ impl World {
         if self.flaw == Flaw::FailsBackAnyway {
             settings.auto_failback = true;
         }
+        settings.fences &= self.flaw != Flaw::TakesUnfenced;
         if self.flaw == Flaw::NeverOverlaps {
             let cold =
                 settings.plan.iter().map(|(_, group)| heartbeatd::core::Group { overlaps: false, ..group.clone() });
@@ -451,10 +473,12 @@ impl World {
         machine.address.iter_mut().for_each(|address| *address = None);
         let me = Identity { name: NAMES[node].into(), uuid: Uuid([machine.uuid; 16]), generation: machine.generation };
         let now = self.base + Duration::from_micros(self.now);
+        machine.at_work.clear();
         machine.node = Some(Node::new(settings, me, now, seed));
         let (life, ready_after) = (machine.life, machine.ready_after);
         self.tell(|| format!("-- {} starts", NAMES[node]));
         self.check.starts(node, self.now);
+        self.tell_maintenance(node);
         self.push(self.now + ready_after, Item::Ready { node, life, ready: true });
         self.turn(node, Node::start);
         if self.flaw == Flaw::ForgedReady {
@@ -507,6 +531,7 @@ impl World {
         let mut sight = Sight::default();
         for node in self.nodes() {
             sight.runs[node] = self.runs(node);
+            sight.hindered[node] = self.is_hindered(node);
         }
         for (node, machine) in self.machines.iter().enumerate() {
             for (group, end) in machine.address.iter().enumerate() {
@@ -540,7 +565,7 @@ fn told(action: &Action) -> String {
         | Action::Announce { .. }
         | Action::Serve(_)
         | Action::Fence { .. }
-        | Action::StopFencing
+        | Action::StopFencing { .. }
         | Action::SaveGeneration(_)
         | Action::Answer { .. }
         | Action::Stopped => format!("{action:?}"),

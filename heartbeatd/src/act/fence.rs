@@ -1,4 +1,4 @@
-//! The other node is switched off, by the devices of ha.cf in their order (spec/heartbeat.md 7.4).
+//! A node is switched off, by the devices of ha.cf in their order (spec/heartbeat.md 7.4).
 //!
 //! A fence agent reads what to do from its standard input, a line `KEY=VALUE` each, and ends with 0 when it is done. One
 //! that takes too long is killed with everything it started; one that says that a machine is off is asked whether it is.
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::script::{Group, Output};
 use crate::config::{Agent, Fence};
@@ -98,17 +98,12 @@ async fn succeed(agent: &Agent, action: &'static str, node: &str) -> Result<(), 
     }
 }
 
-/// Which key names the machine, and its value, where the file has none.
-fn target(agent: &Agent) -> bool {
-    !agent.options.iter().any(|(key, _)| matches!(key.as_str(), "plug" | "port"))
-}
-
 async fn run(agent: &Agent, action: &'static str, node: &str) -> Result<ExitStatus, FenceError> {
     let spawn = |source| FenceError::Spawn { name: agent.name.clone(), source };
     let (mut output, writer) = Output::new(format!("{} {action}", agent.name)).map_err(spawn)?;
     let mut told = format!("action={action}\nnodename={node}\n");
-    if target(agent) {
-        told.push_str(&format!("plug={node}\n"));
+    if let Some(plug) = agent.plug(node) {
+        told.push_str(&format!("plug={plug}\n"));
     }
     agent.options.iter().for_each(|(key, value)| told.push_str(&format!("{key}={value}\n")));
     let mut child = Command::new(&agent.program)
@@ -147,39 +142,52 @@ async fn run(agent: &Agent, action: &'static str, node: &str) -> Result<ExitStat
 
 /// The devices of this node.
 pub struct Fencer {
-    devices: Vec<Fence>,
-    node: String,
-    /// The attempt under way, if there is one: dropped, it ends, and every program it has started is killed.
-    under_way: JoinSet<bool>,
-    /// Its number.
-    attempt: u64,
-    /// An administrator was asked.
-    asked: bool,
+    targets: Vec<Target>,
+    /// The attempts under way, and those that were stopped and have not ended yet: dropped, each ends, and every program
+    /// it has started is killed.
+    running: JoinSet<bool>,
     check_at: Option<Instant>,
 }
 
+/// Another node.
+struct Target {
+    node: String,
+    devices: Vec<Fence>,
+    under_way: Option<Attempt>,
+    /// An administrator was asked.
+    asked: bool,
+}
+
+struct Attempt {
+    number: u64,
+    task: AbortHandle,
+}
+
 impl Fencer {
-    /// The devices that switch `node` off.
+    /// The devices that switch these nodes off.
     #[must_use]
-    pub fn new(devices: Vec<Fence>, node: Option<&str>, now: Instant) -> Self {
+    pub fn new<'a>(devices: &[Fence], nodes: impl IntoIterator<Item = &'a str>, now: Instant) -> Self {
         let any = devices.iter().any(|device| matches!(device, Fence::Agent(_)));
-        Self {
-            devices,
-            node: node.unwrap_or_default().to_owned(),
-            under_way: JoinSet::new(),
-            attempt: 0,
+        let target = |node: &str| Target {
+            node: node.to_owned(),
+            devices: devices.iter().filter(|device| device.is_for(node)).cloned().collect(),
+            under_way: None,
             asked: false,
-            check_at: any.then_some(now),
-        }
+        };
+        Self { targets: nodes.into_iter().map(target).collect(), running: JoinSet::new(), check_at: any.then_some(now) }
     }
 
-    /// Begins the attempt with this number. An earlier one is stopped: it was for another death.
-    pub fn fence(&mut self, attempt: u64) {
-        self.stop();
-        self.attempt = attempt;
-        let (devices, node) = (self.devices.clone(), self.node.clone());
-        let ask = !std::mem::replace(&mut self.asked, true);
-        self.under_way.spawn(async move {
+    fn target(&mut self, node: &str) -> Option<&mut Target> {
+        self.targets.iter_mut().find(|target| target.node == node)
+    }
+
+    /// Begins the attempt with this number. An earlier one at the same node is stopped: it was for another death.
+    pub fn fence(&mut self, node: &str, number: u64) {
+        self.stop(node);
+        let Some(target) = self.targets.iter_mut().find(|target| target.node == node) else { return };
+        let (devices, node) = (target.devices.clone(), target.node.clone());
+        let ask = !std::mem::replace(&mut target.asked, true);
+        let task = self.running.spawn(async move {
             for device in &devices {
                 let Fence::Agent(agent) = device else { continue };
                 log::info!("Resetting node {node} with [{}]", agent.name);
@@ -196,30 +204,39 @@ impl Fencer {
             }
             false
         });
+        target.under_way = Some(Attempt { number, task });
     }
 
     /// Stops the attempt under way: its agent is killed with everything it started, no further device is tried, and there
     /// is no answer.
-    pub fn stop(&mut self) {
-        if self.under_way.is_empty() {
-            return;
+    pub fn stop(&mut self, node: &str) {
+        if let Some(attempt) = self.target(node).and_then(|target| target.under_way.take()) {
+            log::info!("The attempt to reset node {node} is stopped: nobody waits for it any more");
+            attempt.task.abort();
         }
-        log::info!("The attempt to reset node {} is stopped: nobody waits for it any more", self.node);
-        self.under_way = JoinSet::new();
     }
 
     /// Another death than the last one: an administrator is asked again.
-    pub fn begins(&mut self) {
-        self.asked = false;
+    pub fn begins(&mut self, node: &str) {
+        if let Some(target) = self.target(node) {
+            target.asked = false;
+        }
     }
 
-    /// The number of the attempt under way, and whether the node is off, when it has ended; never, when there is none.
-    /// Cancel-safe.
+    /// The number of an attempt, and whether the node is off, when it has ended; never, when there is none. Cancel-safe.
     pub async fn ended(&mut self) -> (u64, bool) {
-        match self.under_way.join_next().await {
-            // One that did not come to its end has switched nobody off.
-            Some(ok) => (self.attempt, ok.unwrap_or_default()),
-            None => std::future::pending().await,
+        loop {
+            let (id, ok) = match self.running.join_next_with_id().await {
+                Some(Ok(ended)) => ended,
+                // One that did not come to its end has switched nobody off.
+                Some(Err(e)) => (e.id(), false),
+                None => std::future::pending().await,
+            };
+            let is_this = |target: &&mut Target| target.under_way.as_ref().is_some_and(|each| each.task.id() == id);
+            let target = self.targets.iter_mut().find(is_this);
+            if let Some(attempt) = target.and_then(|target| target.under_way.take()) {
+                return (attempt.number, ok);
+            }
         }
     }
 
@@ -235,19 +252,21 @@ impl Fencer {
             return;
         }
         self.check_at = Some(now + CHECK_EVERY);
-        let (devices, node) = (self.devices.clone(), self.node.clone());
-        tokio::spawn(async move {
-            for device in &devices {
-                let Fence::Agent(agent) = device else { continue };
-                match check(agent, &node).await {
-                    Ok(()) => log::info!("STONITH device {} is operational", agent.name),
-                    Err(e) => log::error!(
-                        "STONITH device {} not operational! {node} could not be switched off: {}",
-                        agent.name,
-                        lvs::diag::chain(&e)
-                    ),
+        for Target { node, devices, .. } in &self.targets {
+            let (devices, node) = (devices.clone(), node.clone());
+            tokio::spawn(async move {
+                for device in &devices {
+                    let Fence::Agent(agent) = device else { continue };
+                    match check(agent, &node).await {
+                        Ok(()) => log::info!("STONITH device {} is operational", agent.name),
+                        Err(e) => log::error!(
+                            "STONITH device {} not operational! {node} could not be switched off: {}",
+                            agent.name,
+                            lvs::diag::chain(&e)
+                        ),
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 }

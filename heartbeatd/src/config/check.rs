@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Surroundings;
-use super::fence::Device;
+use super::fence::{Device, Fence};
 use super::hacf::{Failback, Written};
 use super::medium::Medium;
 use super::model::HaCf;
@@ -109,20 +109,24 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
 
     for host in written.devices.iter().filter_map(|device| device.host.as_ref()) {
         if !written.nodes.iter().any(|node| node.text == host.text.to_ascii_lowercase()) {
-            let help = "the node that may use the device, or * for both";
+            let help = "the node that may use the device, or * for all";
             source.error(&host.place, format!("{:?} is not a node", host.text), help);
         }
     }
     if written.nodes.len() > 2 {
         only_for_two(&written, source);
     }
+    check_hosts(&written, source);
     let local = local_node(&written, source, around);
+    if let Some(local) = &local {
+        check_cover(&written, local, source);
+    }
     if source.has_errors() {
         return None;
     }
     let local = local?;
-    let ours = |device: &Device| device.host.as_ref().is_none_or(|host| host.text.to_ascii_lowercase() == local);
-    let fences = written.devices.into_iter().filter(ours).map(|device| device.fence).collect();
+    let fences =
+        written.devices.into_iter().filter(|device| is_of(device, &local)).map(|device| device.fence).collect();
     Some(HaCf {
         local,
         fences,
@@ -180,9 +184,35 @@ fn only_for_two(written: &Written, source: &mut Source) {
         let help = "leave the line out: groups move when a node dies, cannot start them, or is told to give them";
         source.error(place, "ipfail compares two nodes, and there are more", help);
     }
-    if let Some(place) = &written.fenced_at {
-        let help = "leave the lines out, and keep what needs fencing (shared disks) on a cluster of two";
-        source.error(place, "fencing is for two nodes, and there are more", help);
+}
+
+/// Whether this node may use a device.
+fn is_of(device: &Device, local: &str) -> bool {
+    device.host.as_ref().is_none_or(|host| host.text.eq_ignore_ascii_case(local))
+}
+
+/// Which nodes a device switches off: of more than two it has to say so, since the one behind it may be any.
+fn check_hosts(written: &Written, source: &mut Source) {
+    for Device { fence, place, .. } in &written.devices {
+        let Fence::Agent(agent) = fence else { continue };
+        if let Some(host) = agent.hosts.iter().find(|host| !written.nodes.iter().any(|node| node.text == **host)) {
+            let help = "the nodes that the device switches off, as the node lines name them";
+            source.error(place, format!("{host:?} is not a node"), help);
+        } else if agent.hosts.is_empty() && written.nodes.len() > 2 {
+            let help = "name them: pcmk_host_list=lvs1,lvs2, or with their plugs pcmk_host_map=lvs1:1;lvs2:2";
+            source.error(place, "which of more than two nodes this device switches off is not said", help);
+        }
+    }
+}
+
+/// Whoever fences must be able to fence each of the others: what cannot be known to be off is never taken.
+fn check_cover(written: &Written, local: &str, source: &mut Source) {
+    let ours: Vec<&Device> = written.devices.iter().filter(|device| is_of(device, local)).collect();
+    let Some(Device { place, .. }) = ours.first() else { return };
+    let others = written.nodes.iter().filter(|node| node.text != local);
+    for node in others.filter(|node| !ours.iter().any(|device| device.fence.is_for(&node.text))) {
+        let help = "a device for each of the other nodes, or \"stonith_host * meatware\"";
+        source.error(place, format!("no device of this node switches {:?} off", node.text), help);
     }
 }
 

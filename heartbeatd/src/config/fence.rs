@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Surroundings;
 use super::medium::Mistake;
-use super::source::{Source, Word};
+use super::source::{Place, Source, Word};
 use super::value::{self, Wrong};
 
 /// Agents wait for a machine to go off, which takes its time.
@@ -35,10 +35,41 @@ pub struct Agent {
     pub program: PathBuf,
     /// Switch off, and not off and on again.
     pub off: bool,
+    /// The nodes that it switches off; empty: every one.
+    pub hosts: Vec<String>,
+    /// What a node is called there, where it has another name.
+    pub plugs: Vec<(String, String)>,
     /// What it is told besides what to do, among it secrets; in the order of the file.
     pub options: Vec<(String, String)>,
     /// How long one call may take.
     pub patience: Duration,
+}
+
+impl Fence {
+    /// Whether it is a way to have this node off.
+    #[must_use]
+    pub fn is_for(&self, node: &str) -> bool {
+        match self {
+            Self::Agent(agent) => agent.is_for(node),
+            Self::Manual => true,
+        }
+    }
+}
+
+impl Agent {
+    /// Whether it switches this node off.
+    #[must_use]
+    pub fn is_for(&self, node: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|host| host == node)
+    }
+
+    /// What the device calls a node; `None` where the parameters say so for every one.
+    #[must_use]
+    pub fn plug<'a>(&'a self, node: &'a str) -> Option<&'a str> {
+        let mapped = self.plugs.iter().find(|(host, _)| host == node).map(|(_, plug)| plug.as_str());
+        let fixed = self.options.iter().any(|(key, _)| matches!(key.as_str(), "plug" | "port"));
+        mapped.or((!fixed).then_some(node))
+    }
 }
 
 impl fmt::Debug for Agent {
@@ -52,9 +83,10 @@ impl fmt::Debug for Agent {
 /// A device and which node may use it.
 #[derive(Debug)]
 pub(super) struct Device {
-    /// `None`: both.
+    /// `None`: all.
     pub(super) host: Option<Word>,
     pub(super) fence: Fence,
+    pub(super) place: Place,
 }
 
 fn mistake<T>(word: &Word, message: impl Into<String>, help: &str) -> Result<T, Mistake> {
@@ -121,7 +153,7 @@ pub(super) fn read(
             source.warn(&word.place, format!("others than its owner may read this file, and with it {key}"), help);
         }
         let host = Some(host).filter(|host| host.text != "*").cloned();
-        return Ok(Device { host, fence });
+        return Ok(Device { host, fence, place: kind.place.clone() });
     }
     let [kind, file] = words else {
         let last = words.get(2).unwrap_or(&words[0]);
@@ -147,7 +179,7 @@ pub(super) fn read(
         .flat_map(str::split_whitespace)
         .map(|text| Word { text: text.to_owned(), place: file.place.clone() })
         .collect();
-    Ok(Device { host: None, fence: device(kind, &parameters, around)? })
+    Ok(Device { host: None, fence: device(kind, &parameters, around)?, place: kind.place.clone() })
 }
 
 fn device(kind: &Word, parameters: &[Word], around: &Surroundings) -> Result<Fence, Mistake> {
@@ -173,7 +205,15 @@ fn device(kind: &Word, parameters: &[Word], around: &Surroundings) -> Result<Fen
         let help = "the package fence-agents has the usual ones; a path is taken as well";
         return mistake(kind, format!("{:?} is not installed", kind.text), help);
     };
-    let mut agent = Agent { name: file_name.to_owned(), program, off: false, options: Vec::new(), patience: PATIENCE };
+    let mut agent = Agent {
+        name: file_name.to_owned(),
+        program,
+        off: false,
+        hosts: Vec::new(),
+        plugs: Vec::new(),
+        options: Vec::new(),
+        patience: PATIENCE,
+    };
     for word in parameters {
         let Some((key, value)) = word.text.split_once('=').filter(|(key, _)| is_key(key)) else {
             return mistake(word, "this parameter is not KEY=VALUE", "as on the agent's standard input: ip=10.0.0.9");
@@ -185,6 +225,17 @@ fn device(kind: &Word, parameters: &[Word], around: &Surroundings) -> Result<Fen
             ("agent_timeout", seconds) => {
                 let seconds = value::number(seconds, 1, MOST_PATIENCE).map_err(|wrong| (word.clone(), wrong))?;
                 agent.patience = Duration::from_secs(seconds.into());
+            }
+            ("pcmk_host_list", nodes) => agent.hosts.extend(nodes.to_ascii_lowercase().split(',').map(str::to_owned)),
+            ("pcmk_host_map", pairs) => {
+                for pair in pairs.split([';', ',']) {
+                    let Some((host, plug)) = pair.split_once(':') else {
+                        let help = "as in pcmk_host_map=lvs1:1;lvs2:2";
+                        return mistake(word, "the nodes and their plugs are not NODE:PLUG", help);
+                    };
+                    agent.hosts.push(host.to_ascii_lowercase());
+                    agent.plugs.push((host.to_ascii_lowercase(), plug.to_owned()));
+                }
             }
             (key, value) => agent.options.push((key.to_owned(), value.to_owned())),
         }

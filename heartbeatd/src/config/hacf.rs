@@ -43,7 +43,6 @@ pub(super) struct Written {
     pub(super) pings: Vec<(PingNode, Place)>,
     pub(super) deadping: Option<(Duration, Place)>,
     /// Where a fencing device is named first.
-    pub(super) fenced_at: Option<Place>,
     /// Where ipfail is asked for.
     pub(super) ipfail: Option<Place>,
     /// Programs to run, in the order of the file.
@@ -80,7 +79,6 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         media: Vec::new(),
         pings: Vec::new(),
         deadping: None,
-        fenced_at: None,
         ipfail: None,
         helpers: Vec::new(),
         devices: Vec::new(),
@@ -141,10 +139,7 @@ impl Written {
         }
         if matches!(directive.name, "stonith" | "stonith_host") {
             match fence::read(directive.name == "stonith_host", &words, source, around) {
-                Ok(device) => {
-                    self.fenced_at.get_or_insert_with(|| name.place.clone());
-                    self.devices.push(device);
-                }
+                Ok(device) => self.devices.push(device),
                 Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
             }
             return;

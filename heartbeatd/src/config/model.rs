@@ -50,7 +50,7 @@ pub struct HaCf {
     pub ipfail: bool,
     /// Programs that run while communication is up, started in this order.
     pub helpers: Vec<Helper>,
-    /// What switches the other node off when it is silent, tried in this order. Empty: its groups are taken at once.
+    /// What switches another node off when it is silent, tried in this order. Empty: its groups are taken at once.
     pub fences: Vec<Fence>,
     /// Groups go home when their node returns. `legacy` and no `auto_failback` at all mean this
     /// too: what heartbeat's old protocol does by itself (spec 6.8).
@@ -81,7 +81,12 @@ impl HaCf {
     /// The other node's name in a pair, the first other one where there are more; `None` in a cluster of one.
     #[must_use]
     pub fn peer(&self) -> Option<&str> {
-        self.nodes.iter().find(|node| **node != self.local).map(String::as_str)
+        self.others().next()
+    }
+
+    /// Every node but this one.
+    pub fn others(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(String::as_str).filter(|node| *node != self.local)
     }
 
     /// The field `ttl` of our messages (spec 4.6).

@@ -50,14 +50,6 @@ impl Decider {
         }
     }
 
-    /// The other node of a pair.
-    pub fn other(&self) -> &str {
-        match self {
-            Pair(pair) => pair.other(),
-            Many(_) => "",
-        }
-    }
-
     /// Whether what is heard of a node is to be told to the others.
     pub fn counts(&self, peer: usize) -> bool {
         match self {
@@ -126,10 +118,10 @@ impl Decider {
     }
 
     /// Attempts to switch a silent node off that is not yet known to be off.
-    pub fn unfenced(&self) -> Option<u32> {
+    pub fn unfenced(&self, peer: usize) -> Option<u32> {
         match self {
             Pair(pair) => pair.unfenced(),
-            Many(_) => None,
+            Many(many) => many.unfenced(peer),
         }
     }
 
@@ -165,14 +157,14 @@ impl Decider {
     pub fn peer_began(&mut self, peer: usize, fx: &mut Vec<Effect>) {
         match self {
             Pair(pair) => pair.peer_began(fx),
-            Many(many) => many.member_began(peer),
+            Many(many) => many.member_began(peer, fx),
         }
     }
 
     pub fn peer_returned(&mut self, peer: usize, old: bool, fx: &mut Vec<Effect>) {
         match self {
             Pair(pair) => pair.peer_returned(old, fx),
-            Many(many) => many.member_began(peer),
+            Many(many) => many.member_returned(peer, fx),
         }
     }
 
@@ -264,18 +256,17 @@ impl Decider {
         }
     }
 
-    /// Fencing is for pairs.
     pub fn fenced(&mut self, now: Instant, attempt: u64, ok: bool, fx: &mut Vec<Effect>) {
         match self {
             Pair(pair) => pair.fenced(now, attempt, ok, fx),
-            Many(_) => {}
+            Many(many) => many.fenced(now, attempt, ok, fx),
         }
     }
 
     pub fn confirm_dead(&mut self, now: Instant, node: &str, ticket: Ticket, fx: &mut Vec<Effect>) {
         match self {
             Pair(pair) => pair.confirm_dead(now, node, ticket, fx),
-            Many(_) => fx.push(Effect::Answer(ticket, Err(Refusal::NotUnfenced))),
+            Many(many) => many.confirm_dead(now, node, ticket, fx),
         }
     }
 

@@ -3,10 +3,13 @@
 
 use crate::wire::{Authentic, Body, Common, Header, Malformed, Message, Uuid};
 
-use super::takeover::Word;
+use super::takeover::{FencingWord, Word};
 
 /// The field of a `status` that carries a [`Word`]. heartbeat 3.0.6 ignores fields it does not know.
 pub const WORD_FIELD: &str = "hbd";
+
+/// The field for what is said there of nodes that are not heard ([`Word::fencing`]).
+const FENCING_FIELD: &str = "hbdf";
 
 /// An authentic message, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +29,11 @@ impl TryFrom<Authentic<Message>> for Heard {
     type Error = Malformed;
 
     fn try_from(message: Authentic<Message>) -> Result<Self, Malformed> {
-        let word = message.text(WORD_FIELD).and_then(|text| text.parse().ok());
+        let mut word: Option<Word> = message.text(WORD_FIELD).and_then(|text| text.parse().ok());
+        if let (Some(word), Some(text)) = (&mut word, message.text(FENCING_FIELD)) {
+            // One that cannot be read says nothing of anybody.
+            word.fencing = text.parse().unwrap_or_default();
+        }
         Ok(Self { header: message.header()?, body: message.body()?, word, strong: message.is_strong() })
     }
 }
@@ -61,6 +68,9 @@ impl Outgoing {
         let mut message = Message::from(&self.body);
         if let Some(word) = &self.word {
             message = message.with(WORD_FIELD, word.to_string());
+            if word.fencing != FencingWord::default() {
+                message = message.with(FENCING_FIELD, word.fencing.to_string());
+            }
         }
         message.complete(&Common {
             destuuid: self.destuuid,

@@ -55,7 +55,9 @@ pub use plan::{Group, GroupId, MAX_GROUPS, Plan, PlanError};
 pub use respawn::{Next, Respawn};
 pub use settings::{Identity, Settings};
 use takeover::Effect;
-pub use takeover::{Echo, Files, Refusal, Said, State, Ticket, Unreadable, Which, Why, Will, Word};
+pub use takeover::{
+    Awaited, Echo, FencingWord, Files, Refusal, Said, Silent, State, Ticket, Unreadable, Which, Why, Will, Word,
+};
 
 /// After `shutdone` statuses go on for that long, so that it is asked for again if it got lost (spec 6.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -106,14 +108,14 @@ pub enum Event {
         /// Comes back with the answer.
         ticket: Ticket,
     },
-    /// An attempt to switch the other node off has ended: the answer to [`Action::Fence`].
+    /// An attempt to switch a node off has ended: the answer to [`Action::Fence`].
     Fenced {
         /// The number it was ordered with; the end of an earlier one changes nothing.
         attempt: u64,
         /// It is off.
         ok: bool,
     },
-    /// The operator says that the other node is off. Answered by [`Action::Answer`].
+    /// The operator says that a node is off. Answered by [`Action::Answer`].
     ConfirmDead {
         /// Which.
         node: String,
@@ -175,7 +177,10 @@ pub enum Action {
         attempt: u64,
     },
     /// Stop the attempt under way at once, with every program of it: no further device may be started.
-    StopFencing,
+    StopFencing {
+        /// The node that was to be switched off.
+        node: String,
+    },
     /// Store the generation before anything is sent under it.
     SaveGeneration(u64),
     /// To the log and to watchers.
@@ -363,6 +368,12 @@ impl Node {
         self.takeover.is_maintained()
     }
 
+    /// Whether a silent node is not yet known to be off, so that nothing of it is taken.
+    #[must_use]
+    pub fn waits_for_fencing(&self) -> bool {
+        (0..self.membership.peers().len()).any(|at| self.takeover.unfenced(at).is_some())
+    }
+
     /// The generation of the present life.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -510,10 +521,8 @@ impl Node {
                 Effect::Acquire(group, why) => out.push(Action::Acquire { group, why }),
                 Effect::Release(group, why) => out.push(Action::Release { group, why }),
                 Effect::Announce(group) => out.push(Action::Announce { group }),
-                Effect::Fence(attempt) => {
-                    out.push(Action::Fence { node: self.takeover.other().to_owned(), attempt });
-                }
-                Effect::StopFencing => out.push(Action::StopFencing),
+                Effect::Fence { node, attempt } => out.push(Action::Fence { node, attempt }),
+                Effect::StopFencing { node } => out.push(Action::StopFencing { node }),
                 Effect::Serving(serving) => out.push(Action::Serve(serving)),
                 Effect::Note(notice) => out.push(Action::Notice(notice)),
                 Effect::Answer(ticket, result) => out.push(Action::Answer { ticket, result }),

@@ -40,6 +40,8 @@ pub enum Notice {
     NotFenced { node: String },
     Fencing { node: String },
     Fenced { node: String },
+    KnownOff { node: String, by: String },
+    MetNobody,
     FenceFailed { node: String },
     FencedButAlive { node: String },
     ConfirmedDead { node: String },
@@ -146,6 +148,7 @@ impl Notice {
             | N::Failback { .. }
             | N::Fencing { .. }
             | N::Fenced { .. }
+            | N::KnownOff { .. }
             | N::Ready
             | N::Restarting
             | N::ShuttingDown
@@ -157,6 +160,7 @@ impl Notice {
             | N::NothingTaken { .. }
             | N::NotFenced { .. }
             | N::ConfirmedDead { .. }
+            | N::MetNobody
             | N::LateHeartbeat { .. }
             | N::Lost { .. }
             | N::ResendOfUnsent { .. }
@@ -240,6 +244,11 @@ impl fmt::Display for Notice {
                 write!(f, "Resetting node {node}: nothing of it is taken before it is known to be off")
             }
             N::Fenced { node } => write!(f, "node {node} now reset."),
+            N::KnownOff { node, by } => write!(f, "node {node} is off, says {by}"),
+            N::MetNobody => f.write_str(
+                "no other node was heard since this one started: nothing is taken and nobody is switched off before one \
+                 is heard, or an administrator says of each that it is off (\"lvsctl confirm-dead NODE\")",
+            ),
             N::FenceFailed { node } => write!(f, "STONITH of {node} failed.  Retrying..."),
             N::FencedButAlive { node } => write!(
                 f,

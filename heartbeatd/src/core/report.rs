@@ -28,7 +28,7 @@ impl Node {
                     self.takeover.differing_files(at).into_iter().map(str::to_owned).collect()
                 }),
                 ping: false,
-                fencing: peer.and_then(|_| self.takeover.unfenced()),
+                fencing: at.and_then(|at| self.takeover.unfenced(at)),
                 maintenance: at.map_or(self.takeover.is_maintained(), |at| self.takeover.is_peer_maintained(at)),
             }
         });

@@ -72,6 +72,8 @@ impl World {
                 self.machines[node].back_after = Some((back_after, ready_after));
                 self.turn(node, |core, now| core.handle(now, Event::Stop));
             }
+            Disturbance::Maintenance { node, on } => self.maintain(node, on),
+            Disturbance::ConfirmDead { node } => self.confirm(node),
             Disturbance::Unready { node, length } => {
                 let life = self.machines[node].life;
                 self.push(self.now, Item::Ready { node, life, ready: false });
@@ -80,7 +82,7 @@ impl World {
         }
     }
 
-    fn loses(&mut self, node: usize, lost: Lost) {
+    pub(super) fn loses(&mut self, node: usize, lost: Lost) {
         let machine = &mut self.machines[node];
         match lost {
             Lost::Nothing => return,
@@ -129,7 +131,11 @@ impl World {
         if !self.runs(node) {
             return;
         }
-        self.check.operator(self.now);
+        self.check.operator(node, self.now);
+        self.order(node, event);
+    }
+
+    pub(super) fn order(&mut self, node: usize, event: impl FnOnce(Ticket) -> Event) {
         self.next_ticket += TICKETS;
         let ticket = Ticket(self.next_ticket + node as u64);
         self.tickets.insert(ticket, self.now);

@@ -403,9 +403,29 @@ fn what_is_for_two_nodes_is_refused_where_there_are_more() {
     let (model, found) = with("node lvs3\nrespawn hacluster /usr/lib/heartbeat/ipfail\nping 10.0.0.254");
     assert!(model.is_none());
     assert!(found.iter().any(|found| found.contains("ipfail compares two nodes, and there are more")), "{found:?}");
-    let (model, found) = with("node lvs3\nstonith_host * meatware lvs1 lvs2");
-    assert!(model.is_none());
-    assert!(found.iter().any(|found| found.contains("fencing is for two nodes, and there are more")), "{found:?}");
+}
+
+#[test]
+fn of_more_than_two_nodes_a_device_says_which_it_switches_off_and_each_other_node_has_one() {
+    for (lines, complaint) in [
+        ("stonith_host * fence_fake ip=10.0.0.9", "which of more than two nodes this device switches off is not said"),
+        ("stonith_host * fence_fake ip=10.0.0.9 pcmk_host_list=lvs2,lvs9", "\"lvs9\" is not a node"),
+        ("stonith_host * fence_fake ip=10.0.0.9 pcmk_host_list=lvs2", "no device of this node switches \"lvs3\" off"),
+        ("stonith_host * fence_fake ip=10.0.0.9 pcmk_host_map=lvs2", "not NODE:PLUG"),
+    ] {
+        let (model, found) = with(&format!("node lvs3\n{lines}"));
+        assert!(model.is_none() && found.iter().any(|found| found.contains(complaint)), "{lines}: {found:?}");
+    }
+    let (model, found) = with(
+        "node lvs3\nstonith_host * fence_fake ip=10.0.0.9 pcmk_host_list=lvs1,LVS2\n\
+         stonith_host lvs1 fence_fake ip=10.0.0.8 pcmk_host_map=lvs2:2;lvs3:3\nstonith_host lvs3 fence_fake pcmk_host_list=lvs1",
+    );
+    let fences = model.unwrap_or_else(|| panic!("{found:?}")).fences;
+    let [Fence::Agent(first), Fence::Agent(second)] = &fences[..] else { panic!("{fences:?}") };
+    assert_eq!((first.is_for("lvs2"), first.is_for("lvs3"), first.plug("lvs2")), (true, false, Some("lvs2")));
+    assert_eq!((second.plug("lvs2"), second.plug("lvs3")), (Some("2"), Some("3")));
+    let (model, found) = with("node lvs3\nstonith_host * meatware");
+    assert!(model.is_some(), "{found:?}");
 }
 
 proptest! {

@@ -15,9 +15,10 @@ impl Cluster {
         if member.view == View::Gone(Gone::Left) {
             return; // Its last words before it goes; only a new life counts.
         }
+        self.end_fencing(at, fx);
         let Some(word) = word else {
-            if member.view != View::Old {
-                fx.push(Effect::Note(Notice::OldAmongMany { node: member.name.clone() }));
+            if self.members[at].view != View::Old {
+                fx.push(Effect::Note(Notice::OldAmongMany { node: self.members[at].name.clone() }));
                 self.members[at].view = View::Old;
                 self.settle(now, fx);
             }
@@ -36,8 +37,9 @@ impl Cluster {
         }
         let before = self.differing_files(at);
         let member = &mut self.members[at];
-        member.life = Some(word.life);
+        (member.life, member.began) = (Some(word.life), false);
         member.view = View::Says(word);
+        self.met = true;
         let files = self.differing_files(at);
         if !files.is_empty() && files != before {
             fx.push(Effect::Note(Notice::FilesDiffer { node: self.members[at].name.clone(), files }));
@@ -49,10 +51,23 @@ impl Cluster {
         }
     }
 
-    /// A node lives a new life and has nothing of the old one.
-    pub fn member_began(&mut self, at: usize) {
+    /// A node lives a new life and has nothing of the old one. It is what a fenced node has.
+    pub fn member_began(&mut self, at: usize, fx: &mut Vec<Effect>) {
+        self.end_fencing(at, fx);
         if let Some(member) = self.members.get_mut(at) {
             member.view = View::Unknown;
+            (member.began, member.said_off) = (true, false);
+        }
+    }
+
+    /// A node that was given up is heard again in the same life.
+    pub fn member_returned(&mut self, at: usize, fx: &mut Vec<Effect>) {
+        self.end_fencing(at, fx);
+        if let Some(member) = self.members.get_mut(at) {
+            member.view = View::Unknown;
+            if std::mem::take(&mut member.said_off) {
+                fx.push(Effect::Note(Notice::FencedButAlive { node: member.name.clone() }));
+            }
         }
     }
 
@@ -64,7 +79,16 @@ impl Cluster {
             self.members[at].view = View::Gone(Gone::Dead);
             return;
         }
-        self.lose(now, at, Gone::Dead, fx);
+        if !self.is_fencing() || self.leaving {
+            return self.lose(now, at, Gone::Dead, fx);
+        }
+        if member.view != View::Unfenced {
+            self.begin_fencing(now, at, fx);
+        }
+        if self.active {
+            self.settle(now, fx);
+            self.tell(fx);
+        }
     }
 
     /// Anything but a status that a node said.
@@ -83,22 +107,31 @@ impl Cluster {
     fn lose(&mut self, now: Instant, at: usize, gone: Gone, fx: &mut Vec<Effect>) {
         let why = if gone == Gone::Left { Why::PeerLeft } else { Why::PeerDead };
         if let View::Says(word) = std::mem::replace(&mut self.members[at].view, View::Gone(gone)) {
-            for (share, tag) in self.shares.iter_mut().zip(self.plan.tags()) {
-                let said = word.groups.iter().find(|said| said.tag == *tag);
-                if said.is_some_and(|said| said.state != State::Free) {
-                    share.lost = Some(why);
-                    // It was sent away to a node that is no more.
-                    share.unit.away = false;
-                }
-            }
+            self.note_lost(&word, why);
         }
         if self.active {
             self.note_death(at, fx);
             self.settle(now, fx);
-            // The others wait to be told that we do not hear it any more either.
-            if !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
-                fx.push(Effect::Tell);
+            self.tell(fx);
+        }
+    }
+
+    /// What a node that is no more had.
+    pub(super) fn note_lost(&mut self, word: &Word, why: Why) {
+        for (share, tag) in self.shares.iter_mut().zip(self.plan.tags()) {
+            let said = word.groups.iter().find(|said| said.tag == *tag);
+            if said.is_some_and(|said| said.state != State::Free) {
+                share.lost = Some(why);
+                // It was sent away to a node that is no more.
+                share.unit.away = false;
             }
+        }
+    }
+
+    /// The others wait to be told that we do not hear a node any more either.
+    fn tell(&self, fx: &mut Vec<Effect>) {
+        if !fx.iter().any(|effect| matches!(effect, Effect::Tell)) {
+            fx.push(Effect::Tell);
         }
     }
 
@@ -108,7 +141,8 @@ impl Cluster {
         if self.maintenance {
             return fx.push(Effect::Note(Notice::NothingTaken { node }));
         }
-        if member.view == View::Gone(Gone::Dead) && !std::mem::replace(&mut self.told_unfenced, true) {
+        let is_fencing = self.is_fencing();
+        if member.view == View::Gone(Gone::Dead) && !is_fencing && !std::mem::replace(&mut self.told_unfenced, true) {
             fx.push(Effect::Note(Notice::NotFenced { node: node.clone() }));
         }
         if !self.leaving {
@@ -139,6 +173,6 @@ impl Cluster {
 fn member_word_changed(before: &View, word: &Word) -> bool {
     match before {
         View::Says(before) => substance(before) != substance(word),
-        View::Unknown | View::Old | View::Gone(_) => true,
+        View::Unknown | View::Old | View::Unfenced | View::Gone(_) => true,
     }
 }

@@ -9,18 +9,20 @@
 //! of two does. Which of two parts the clients reach, the nodes cannot know; when they hear each other again, all but one
 //! let go at once.
 
+mod fencing;
 mod members;
 mod requests;
 mod rules;
 mod settle;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Settings;
 use super::notice::Notice;
 use super::plan::{GroupId, Plan};
 use super::seldom::Seldom;
 use super::takeover::{Effect, Files, Gone, RETRY_AFTER, Refusal, Said, State, Switch, Unit, Why, Word};
+use fencing::Fencing;
 
 /// What is known of another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,8 @@ enum View {
     Old,
     /// Its last word.
     Says(Word),
+    /// Silent, and not yet known to be off: see [`fencing`].
+    Unfenced,
     Gone(Gone),
 }
 
@@ -41,15 +45,22 @@ struct Member {
     /// Its name in words.
     mark: u32,
     view: View,
+    /// Its place in ha.cf.
+    place: usize,
     /// Its last known life, that of a node that has left too.
     life: Option<u64>,
+    /// A life has begun of which nothing is known but that.
+    began: bool,
+    fencing: Option<Fencing>,
+    /// A device said that it was reset, and nothing was heard of it since.
+    said_off: bool,
 }
 
 impl Member {
     fn word(&self) -> Option<&Word> {
         match &self.view {
             View::Says(word) => Some(word),
-            View::Unknown | View::Old | View::Gone(_) => None,
+            View::Unknown | View::Old | View::Unfenced | View::Gone(_) => None,
         }
     }
 }
@@ -69,12 +80,23 @@ struct Share {
 pub(crate) struct Cluster {
     me: String,
     mark: u32,
+    /// Our place in ha.cf.
+    place: usize,
     life: u64,
     files: Files,
     /// The nodes of ha.cf.
     nodes: u32,
     plan: Plan,
     auto_failback: bool,
+    /// There are fencing devices.
+    fences: bool,
+    deadtime: Duration,
+    /// Attempts to switch somebody off since the program started.
+    attempts: u64,
+    /// When the next one begins.
+    fence_at: Option<Instant>,
+    /// Somebody was heard in our present life.
+    met: bool,
     shares: Vec<Share>,
     members: Vec<Member>,
     /// Communication is up.
@@ -109,16 +131,30 @@ impl Cluster {
             let rank = Plan::rank(group, &settings.nodes, me);
             Share { unit: Unit::new(rank == 0, group.overlaps), rank, to: None, lost: None }
         });
-        let others = settings.nodes.iter().filter(|name| *name != me);
-        let member =
-            |name: &String| Member { name: name.clone(), mark: Plan::mark(name), view: View::Unknown, life: None };
+        let others = settings.nodes.iter().enumerate().filter(|(_, name)| *name != me);
+        let member = |(place, name): (usize, &String)| Member {
+            name: name.clone(),
+            mark: Plan::mark(name),
+            view: View::Unknown,
+            place,
+            life: None,
+            began: false,
+            fencing: None,
+            said_off: false,
+        };
         Self {
             me: me.to_owned(),
             mark: Plan::mark(me),
+            place: settings.nodes.iter().position(|name| name == me).unwrap_or_default(),
             life: 0,
             files: settings.files,
             nodes: Plan::cluster_mark(&settings.nodes),
             auto_failback: settings.auto_failback,
+            fences: settings.fences,
+            deadtime: settings.deadtime,
+            attempts: 0,
+            fence_at: None,
+            met: false,
             shares: shares.collect(),
             members: others.map(member).collect(),
             plan: settings.plan.clone(),
@@ -148,8 +184,21 @@ impl Cluster {
             to: share.to.and_then(|to| self.members.get(to)).map(|member| member.mark),
         });
         let Self { active, ready, settled, maintenance, left, life, files, nodes, .. } = *self;
-        let (unsure, groups) = (self.is_unsure(), groups.collect());
-        Word { active, ready, settled, maintenance, left, unsure, life, files, nodes, groups, ..Word::default() }
+        let (unsure, groups, fencing) = (self.is_unsure(), groups.collect(), self.fencing_word());
+        Word {
+            active,
+            ready,
+            settled,
+            maintenance,
+            left,
+            unsure,
+            life,
+            files,
+            nodes,
+            groups,
+            fencing,
+            ..Word::default()
+        }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.
@@ -176,7 +225,7 @@ impl Cluster {
 
     /// Whether what we hear of this node is worth telling.
     pub fn counts(&self, at: usize) -> bool {
-        self.members.get(at).is_some_and(|member| !matches!(member.view, View::Gone(_)))
+        self.members.get(at).is_some_and(|member| !matches!(member.view, View::Unfenced | View::Gone(_)))
     }
 
     pub fn is_here(&self) -> bool {
@@ -219,12 +268,16 @@ impl Cluster {
     /// Whether nothing is being moved.
     pub fn is_stable(&self) -> bool {
         let quiet = |share: &Share| matches!(share.unit.state, State::Free | State::Held);
-        self.active && self.switch.is_none() && self.shares.iter().all(quiet)
+        let known = self.members.iter().all(|member| member.view != View::Unfenced);
+        self.active && known && self.switch.is_none() && self.shares.iter().all(quiet)
     }
 
     /// Our communication is up: from now on we take part.
     pub fn communication_up(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         self.active = true;
+        if self.is_fencing() && !self.met {
+            fx.push(Effect::Note(Notice::MetNobody));
+        }
         for at in 0..self.members.len() {
             self.note_death(at, fx);
         }
@@ -283,6 +336,9 @@ impl Cluster {
     pub fn set_maintenance(&mut self, now: Instant, on: bool, fx: &mut Vec<Effect>) {
         if std::mem::replace(&mut self.maintenance, on) != on {
             fx.push(Effect::Note(Notice::Maintenance { on }));
+            if on {
+                (0..self.members.len()).for_each(|at| self.interrupt_fencing(now, at, fx));
+            }
             self.settle(now, fx);
         }
     }
@@ -304,6 +360,7 @@ impl Cluster {
         }
         fx.push(Effect::Note(Notice::ShuttingDown));
         self.end_switch(Err(Refusal::Leaving), fx);
+        self.end_all_fencing(fx);
         for share in &mut self.shares {
             share.unit.want_until = None;
         }
@@ -314,6 +371,7 @@ impl Cluster {
     pub fn let_go(&mut self, fx: &mut Vec<Effect>) {
         self.letting_go = true;
         self.end_switch(Err(Refusal::Starting), fx);
+        self.end_all_fencing(fx);
         for at in 0..self.shares.len() {
             match self.shares[at].unit.state {
                 State::Held | State::Offering => self.release(GroupId(at), Why::Restart, fx),
@@ -332,8 +390,9 @@ impl Cluster {
         self.active = false;
         self.settled = false;
         self.told = None;
+        self.met = false;
         for member in &mut self.members {
-            member.view = View::Unknown;
+            (member.view, member.fencing) = (View::Unknown, None);
         }
         for Share { unit, to, lost, .. } in &mut self.shares {
             (*to, *lost) = (None, None);
@@ -352,7 +411,7 @@ impl Cluster {
     /// When [`tick`](Self::tick) next has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let units = self.shares.iter().flat_map(|Share { unit, .. }| unit.deadlines());
-        units.chain(self.switch.as_ref().map(|switch| switch.until)).min()
+        units.chain(self.switch.as_ref().map(|switch| switch.until)).chain(self.fence_at).min()
     }
 
     fn key(&self, id: GroupId) -> String {

@@ -73,6 +73,10 @@ impl Cluster {
         self.may_switch(which)?;
         let missing: Vec<GroupId> = self.chosen(which).filter(|id| self.state(*id) != Some(State::Held)).collect();
         let alone = self.is_alone();
+        let nowhere = missing.iter().any(|id| self.holder(*id).is_none());
+        if nowhere && self.members.iter().any(|member| member.view == View::Unfenced) {
+            return Err(Refusal::Unfenced);
+        }
         match (missing.is_empty(), self.ready || alone, self.has_old()) {
             (true, ..) => Err(Refusal::AlreadyHeld),
             (false, false, _) => Err(Refusal::NotReady),

@@ -12,6 +12,7 @@ use crate::core::takeover::{Effect, Gone, REPLY_WITHIN, Said, State, Why, Will, 
 impl Cluster {
     /// Brings everything to rest: applies the rules to each group until none moves.
     pub(super) fn settle(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        self.settle_fencing(now, fx);
         if !self.letting_go {
             self.shares.iter_mut().for_each(|share| share.unit.expire(now));
             // Each pass moves a group at most one state on; the longest way without help from outside is
@@ -165,7 +166,7 @@ impl Cluster {
     /// use, one that another still hears, or whoever else is in a cluster of other nodes.
     pub(super) fn is_unsure(&self) -> bool {
         let unknown = |member: &Member| match &member.view {
-            View::Unknown | View::Old => true,
+            View::Unknown | View::Old | View::Unfenced => true,
             View::Says(word) => word.is_of_others(self.nodes),
             View::Gone(_) => false,
         };
@@ -191,7 +192,7 @@ impl Cluster {
             let member = self.members.iter().find(|member| member.mark == mark);
             member.is_some_and(|member| match member.view {
                 View::Gone(Gone::Left) => member.life != Some(life),
-                View::Gone(Gone::Dead | Gone::Never) => true,
+                View::Unfenced | View::Gone(Gone::Dead | Gone::Never) => true,
                 View::Unknown | View::Old | View::Says(_) => false,
             })
         };
@@ -248,10 +249,11 @@ impl Cluster {
     fn case(&self, id: GroupId, target: Option<usize>) -> Option<Case> {
         let Share { unit, to, .. } = self.shares.get(id.0)?;
         let will = unit.will(self.leaving, self.maintenance);
-        // One that could not take it needs no telling: before it could, it has to be told that we have it.
+        // One that could not take it needs telling as well: it may be able to at the same moment as we are, as at the end of
+        // maintenance, and think the same of us.
         let told = |word: &Word| {
-            let out = self.said(word, id).is_none_or(|said| said.state == State::Free && said.will == Will::Unable);
-            out || unit.claim_told.is_some_and(|seq| self.has_heard(word, seq))
+            let knows_no_such_group = self.said(word, id).is_none();
+            knows_no_such_group || unit.claim_told.is_some_and(|seq| self.has_heard(word, seq))
         };
         let offerer = self.each_said(id).find(|(_, _, _, said)| said.state == State::Offering);
         let (taker, another) = match *to {

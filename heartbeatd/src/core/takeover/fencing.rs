@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Effect, Gone, Peer, Refusal, State, Takeover, Ticket};
+use super::{Effect, Gone, Peer, Refusal, State, Takeover, Ticket, Word};
 use crate::core::notice::Notice;
 use crate::wire::Body;
 
@@ -35,22 +35,37 @@ pub(super) struct Fencing {
     again_at: Option<Instant>,
 }
 
+fn has_something(word: &Word) -> bool {
+    word.groups.iter().any(|said| said.state != State::Free)
+}
+
 impl Takeover {
     /// The other node waits to be switched off, or for somebody to say that it is; attempts so far.
     pub fn unfenced(&self) -> Option<u32> {
         self.fencing.map(|fencing| fencing.tries)
     }
 
-    /// Whether a node that fell silent in that state may still have something in its hands. One that said last that it
-    /// has nothing does not need to be switched off, and one that was never heard does.
+    /// Whether a node that fell silent in that state may still have something in its hands, or may be about to take
+    /// something. One that said last that it has nothing does not need to be switched off if it knows that we have
+    /// something: it would have to switch us off first. One that was never heard does.
     pub(super) fn must_be_fenced(&self, before: &Peer) -> bool {
-        let has_something = match before {
+        let may_serve = match before {
             Peer::Unknown | Peer::Unfenced => true,
             Peer::Old => self.expects_legacy() || self.classic.other_may_hold(),
-            Peer::Ours(word) => word.groups.iter().any(|said| said.state != State::Free),
+            Peer::Ours(word) => has_something(word) || !self.is_known_to_have_something(word),
             Peer::Gone(_) => false,
         };
-        self.fences && !self.leaving && has_something
+        self.fences && !self.leaving && may_serve
+    }
+
+    /// Our word has left in the status with this number.
+    pub(super) fn note_told(&mut self, word: &Word, seq: u64) {
+        self.has_since = if has_something(word) { self.has_since.or(Some(seq)) } else { None };
+    }
+
+    fn is_known_to_have_something(&self, theirs: &Word) -> bool {
+        let heard = theirs.heard.filter(|(life, _)| *life == self.life).map(|(_, seq)| seq);
+        self.has_since.is_some_and(|since| heard >= Some(since))
     }
 
     pub(super) fn begin_fencing(&mut self, now: Instant, was_old: bool, fx: &mut Vec<Effect>) {
@@ -71,7 +86,7 @@ impl Takeover {
         if let Some(fencing) = &mut self.fencing
             && fencing.again_at.replace(now).is_none()
         {
-            fx.push(Effect::StopFencing);
+            fx.push(Effect::StopFencing { node: self.other.clone() });
         }
     }
 
@@ -85,7 +100,7 @@ impl Takeover {
     /// on would switch off a node that serves.
     pub(super) fn end_fencing(&mut self, fx: &mut Vec<Effect>) {
         if self.fencing.take().is_some_and(|fencing| fencing.again_at.is_none()) {
-            fx.push(Effect::StopFencing);
+            fx.push(Effect::StopFencing { node: self.other.clone() });
         }
     }
 
@@ -122,7 +137,7 @@ impl Takeover {
         let Some(fencing) = self.fencing.take() else { return };
         if by == By::Hand && fencing.again_at.is_none() {
             // Whoever said it may switch the node on again at any time.
-            fx.push(Effect::StopFencing);
+            fx.push(Effect::StopFencing { node: self.other.clone() });
         }
         let node = self.other.clone();
         self.said_off = by == By::Device;
@@ -149,7 +164,7 @@ impl Takeover {
             fencing.again_at = None;
             fencing.tries = fencing.tries.saturating_add(1);
             fencing.attempt = attempt;
-            fx.push(Effect::Fence(attempt));
+            fx.push(Effect::Fence { node: self.other.clone(), attempt });
         }
     }
 

@@ -17,6 +17,7 @@ mod native;
 mod peer;
 mod requests;
 mod settle;
+mod silent;
 mod unit;
 mod word;
 
@@ -33,6 +34,7 @@ use fencing::Fencing;
 use legacy::Legacy;
 pub use requests::{Refusal, Ticket, Which};
 pub(crate) use requests::{SWITCH_WITHIN, Switch, SwitchKind};
+pub use silent::{Awaited, FencingWord, Silent};
 pub(crate) use unit::Unit;
 pub use unit::{State, Why, Will};
 pub use word::{Echo, Files, Said, Unreadable, Word};
@@ -55,10 +57,15 @@ pub(crate) enum Effect {
     Announce(GroupId),
     /// Whether this node serves connections or stands by.
     Serving(bool),
-    /// Switch the other node off: the attempt with this number.
-    Fence(u64),
+    /// Switch a node off: the attempt with this number.
+    Fence {
+        node: String,
+        attempt: u64,
+    },
     /// Stop the attempt under way.
-    StopFencing,
+    StopFencing {
+        node: String,
+    },
     Note(Notice),
     Answer(Ticket, Result<(), Refusal>),
     /// Leaving, and nothing is left here.
@@ -106,6 +113,8 @@ pub(crate) struct Takeover {
     attempts: u64,
     /// A device said that the node was reset, and nothing was heard of it since.
     said_off: bool,
+    /// Number of the first of the statuses since which all have said that we have something.
+    has_since: Option<u64>,
     /// It was told that there is no fencing device.
     told_unfenced: bool,
     units: Vec<Unit>,
@@ -149,6 +158,7 @@ impl Takeover {
             fencing: None,
             attempts: 0,
             said_off: false,
+            has_since: None,
             told_unfenced: false,
             units,
             peer: if other.is_some() { Peer::Unknown } else { Peer::Gone(Gone::Never) },
@@ -190,6 +200,7 @@ impl Takeover {
                 unit.claim_told = Some(seq);
             }
         }
+        self.note_told(&word, seq);
         let word = Word { heard: None, ..word };
         let changed = self.told.as_ref() != Some(&word);
         self.told = Some(word);
@@ -358,6 +369,7 @@ impl Takeover {
         self.legacy.begin(false);
         self.unread.clear();
         self.told = None;
+        self.has_since = None;
         if self.peer != Peer::Gone(Gone::Never) {
             self.peer = Peer::Unknown;
         }

@@ -32,6 +32,7 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
+use super::silent::FencingWord;
 use super::unit::{State, Will};
 use crate::core::plan::MAX_GROUPS;
 
@@ -91,6 +92,8 @@ pub struct Word {
     pub nodes: u32,
     /// Every group of its haresources.
     pub groups: Vec<Said>,
+    /// What it says of nodes that it does not hear, in a field of its own; empty in a pair.
+    pub fencing: FencingWord,
 }
 
 impl Word {
@@ -277,7 +280,22 @@ impl FromStr for Word {
             None => (files, 0),
         };
         let (life, files, groups) = (hex(life)?, files.parse()?, groups?);
-        Ok(Self { active, ready, settled, maintenance, left, unsure, life, heard, echoes, files, nodes, groups })
+        let fencing = FencingWord::default();
+        Ok(Self {
+            active,
+            ready,
+            settled,
+            maintenance,
+            left,
+            unsure,
+            life,
+            heard,
+            echoes,
+            files,
+            nodes,
+            groups,
+            fencing,
+        })
     }
 }
 
@@ -316,7 +334,9 @@ mod tests {
             let heard = heard.filter(|_| echoes.is_empty());
             let [ha_cf, haresources, authkeys] = files;
             let files = Files { ha_cf, haresources, authkeys };
-            let word = Word { active, ready, settled, maintenance, left, unsure, life, heard, echoes, files, nodes, groups };
+            let fencing = FencingWord::default();
+            let word =
+                Word { active, ready, settled, maintenance, left, unsure, life, heard, echoes, files, nodes, groups, fencing };
             prop_assert_eq!(word.to_string().parse(), Ok(word));
         }
 

@@ -64,7 +64,7 @@ fn ends(bench: &mut Bench, ok: bool) {
 }
 
 fn is_stopped(bench: &Bench) -> bool {
-    bench.done.contains(&Action::StopFencing)
+    bench.done.contains(&Action::StopFencing { node: "node2".into() })
 }
 
 fn answers(bench: &Bench) -> Vec<Result<(), Refusal>> {
@@ -131,8 +131,13 @@ fn an_administrator_may_say_that_a_node_is_off_and_only_of_one_that_is_waited_fo
 #[test]
 fn a_node_that_said_that_it_has_nothing_or_that_it_leaves_is_not_fenced() {
     let mut bench = pair();
-    bench.peer.word = Some(word([State::Free, State::Free]));
-    bench.status(NodeStatus::Active);
+    // Our claim of the first group first, then that we have it.
+    for _ in 0..2 {
+        let heard = Some((bench.node.life(), bench.node.highest_sent()));
+        bench.peer.word = Some(Word { heard, ..word([State::Free, State::Free]) });
+        bench.status(NodeStatus::Active);
+    }
+    assert_eq!(bench.holds(), [true, false]);
     falls_silent(&mut bench);
     assert_eq!((attempts(&bench), bench.holds()), (0, [true, true]));
     let mut bench = pair();
@@ -140,6 +145,20 @@ fn a_node_that_said_that_it_has_nothing_or_that_it_leaves_is_not_fenced() {
     bench.says(Body::Shutdone);
     bench.wait(DEADTIME * 3);
     assert_eq!((attempts(&bench), bench.holds()), (0, [true, true]));
+}
+
+#[test]
+fn a_node_that_has_nothing_and_does_not_know_that_we_have_something_could_take_it_and_is_fenced() {
+    // It has heard nothing, what was said before we had anything, or something in an earlier life of ours.
+    for heard in [None, Some((0, 1)), Some((1, 1_000))] {
+        let mut bench = pair();
+        let life = bench.node.life();
+        let heard = heard.map(|(earlier, seq)| (life.wrapping_sub(earlier), seq));
+        bench.peer.word = Some(Word { heard, ..word([State::Free, State::Free]) });
+        bench.status(NodeStatus::Active);
+        falls_silent(&mut bench);
+        assert_eq!((attempts(&bench), bench.holds()), (1, [false, false]));
+    }
 }
 
 #[test]

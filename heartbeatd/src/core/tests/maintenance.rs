@@ -82,7 +82,7 @@ fn in_maintenance_nobody_is_switched_off() {
     assert_eq!(fences(&pair), 1);
     // An attempt that is under way is stopped.
     pair.happens(0, Event::Maintenance(true));
-    assert!(pair.has_done(0, &Action::StopFencing));
+    assert!(pair.has_done(0, &Action::StopFencing { node: "node2".into() }));
     pair.wait(ms(20_000));
     assert_eq!(fences(&pair), 1);
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod fencing;
+mod fencing_many;
 mod maintenance;
 mod many;
 mod membership;
