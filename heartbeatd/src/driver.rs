@@ -6,7 +6,7 @@
 
 mod control;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -99,6 +99,8 @@ pub struct Driver {
     housekeeping: Instant,
     /// Addresses that have gone since the last turn.
     gone: Vec<Address>,
+    /// Interfaces without a carrier, by their index.
+    unplugged: BTreeSet<u32>,
     ready: bool,
     stopped: bool,
 }
@@ -158,6 +160,7 @@ impl Driver {
             load: load_average(),
             housekeeping: now,
             gone: Vec::new(),
+            unplugged: BTreeSet::new(),
             ready: false,
             stopped: false,
         };
@@ -170,6 +173,7 @@ impl Driver {
     /// Runs until the node has stopped in good order.
     pub async fn run(mut self) {
         self.refresh_media();
+        self.tell_reach();
         let actions = self.node.start(Instant::now());
         self.carry_out(actions);
         let ready = self.groups.is_ready();
@@ -310,6 +314,8 @@ impl Driver {
                 Action::Announce { group } => self.groups.announce(group, Instant::now()),
                 Action::Fence { node, attempt } => self.fencer.fence(&node, attempt),
                 Action::StopFencing { node } => self.fencer.stop(&node),
+                Action::Withhold { group } => self.groups.withhold(group),
+                Action::Restore { group } => self.groups.restore(group, Instant::now()),
                 Action::Serve(serving) => self.groups.serve(serving),
                 Action::SaveGeneration(generation) => {
                     if let Err(e) = self.store.save_generation(generation) {
@@ -402,7 +408,24 @@ impl Driver {
                 self.gone.push(state.address);
                 self.refresh_media();
             }
-            Ok(Link(_) | LinkGone(_) | Missed) => self.refresh_media(),
+            Ok(Link(link)) => {
+                self.refresh_media();
+                self.tell_reach();
+                if !link.running {
+                    self.unplugged.insert(link.index);
+                } else if self.unplugged.remove(&link.index) {
+                    self.happen(Event::CableBack);
+                }
+            }
+            Ok(LinkGone(link)) => {
+                self.unplugged.remove(&link.index);
+                self.refresh_media();
+                self.tell_reach();
+            }
+            Ok(Missed) => {
+                self.refresh_media();
+                self.tell_reach();
+            }
             Ok(watch::Event::Address(_)) => {}
             Err(e) => {
                 log::warn!("cannot hear about interfaces any more: {e}");
@@ -414,9 +437,17 @@ impl Driver {
         }
     }
 
+    /// Which groups somebody can reach here; told again and again, which changes nothing.
+    fn tell_reach(&mut self) {
+        for (group, reachable) in self.groups.reach() {
+            self.happen(Event::Reach { group, reachable });
+        }
+    }
+
     fn keep_house(&mut self, now: Instant) {
         self.housekeeping = now + HOUSEKEEPING;
         self.refresh_media();
+        self.tell_reach();
         self.load = load_average();
         if let Some(line) = self.refused.line(now) {
             log::warn!("{line}");

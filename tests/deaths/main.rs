@@ -4,6 +4,7 @@
 //! lease when the other node takes over.
 
 mod forms;
+mod heal;
 mod orders;
 mod three;
 

@@ -17,6 +17,8 @@
 //! 5. **A planned switch leaves no gap**: a group that may overlap is let go when the other
 //!    has its address, not before.
 //! 6. **A node that was stopped for longer than deadtime lets go before it speaks.**
+//! 7. **No client finds two owners when a cable is in again.** Where it was out for longer than deadtime, its node has
+//!    nothing that the other one had at that moment and keeps, unless a message was lost since or an operator wanted it.
 //!
 //! And what concerns fencing and maintenance ([`fencing`]).
 
@@ -97,10 +99,23 @@ struct Side {
     muzzled: bool,
 }
 
+/// A node's cable, whatever becomes of the node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cable {
+    out: Option<Time>,
+    /// When it was plugged in again after longer than deadtime, and how many messages had been lost by then.
+    back: Option<(Time, u64)>,
+    /// What others had as well when it was pulled.
+    shared: [[bool; MOST_GROUPS]; MOST_NODES],
+    /// What others had when it was plugged in, and have.
+    theirs: [[bool; MOST_GROUPS]; MOST_NODES],
+}
+
 pub struct Check {
     profile: Profile,
     groups: Vec<Group>,
     sides: Vec<Side>,
+    cables: [Cable; MOST_NODES],
     lost: u64,
     /// Until then recordings are sent, or the lives of a node are counted anew; `None` where neither ever was.
     doubtful_until: Option<Time>,
@@ -112,6 +127,8 @@ pub struct Check {
     fault: Option<String>,
     fencing: Fencing,
     pub planned: u64,
+    /// Cables that were plugged in again while another node had a group.
+    pub healed: u64,
     pub longest_overlap: Time,
     pub longest_gap: Time,
 }
@@ -122,6 +139,7 @@ impl Check {
             groups: vec![Group { none_since: Some(0), ..Group::default() }; profile.groups.len()],
             profile: profile.clone(),
             sides: vec![Side::default(); profile.nodes()],
+            cables: Default::default(),
             lost: 0,
             doubtful_until: None,
             disturbed: 0,
@@ -132,6 +150,7 @@ impl Check {
             fault: None,
             fencing: Fencing::new(profile),
             planned: 0,
+            healed: 0,
             longest_overlap: 0,
             longest_gap: 0,
         }
@@ -197,6 +216,33 @@ impl Check {
         self.doubtful_until = self.doubtful_until.max(Some(0));
         self.sides[node].forgetful = true;
         self.sides.iter_mut().for_each(|side| side.newest[node] = (0, 0));
+    }
+
+    pub fn unplugged(&mut self, node: usize, now: Time, sight: &Sight) {
+        let cable = &mut self.cables[node];
+        if cable.out.is_none() {
+            let both = |group: usize, other: usize| sight.owns[node][group] && sight.owns[other][group];
+            cable.shared = std::array::from_fn(|other| std::array::from_fn(|group| both(group, other)));
+        }
+        cable.out.get_or_insert(now);
+        cable.back = None;
+    }
+
+    pub fn plugged(&mut self, node: usize, now: Time, sight: &Sight) {
+        let out = self.cables[node].out.take();
+        // An operator may want a group where nobody can reach it, and then it has the later tenancy there.
+        let forced = out.is_some_and(|out| self.operator.is_some_and(|at| at + 15 * S > out));
+        // A recording is taken for what it is only when the answers in it are too old.
+        let forced = forced || self.doubtful_until.is_some_and(|until| now <= until + self.profile.deadtime);
+        let long = !forced && out.is_some_and(|out| now - out > self.profile.deadtime + self.profile.keepalive);
+        self.cables[node].back = long.then_some((now, self.lost));
+        self.cables[node].theirs = sight.owns;
+        // What both had before, after another cut, may be the one's whose cable it was.
+        let Cable { theirs, shared, .. } = &mut self.cables[node];
+        for (theirs, shared) in theirs.iter_mut().zip(shared) {
+            theirs.iter_mut().zip(shared).for_each(|(theirs, shared)| *theirs &= !*shared);
+        }
+        self.healed += u64::from(long && self.others(node).any(|other| sight.owns[other].contains(&true)));
     }
 
     pub fn active(&mut self, node: usize, now: Time) {
@@ -405,6 +451,7 @@ impl Check {
             }
         }
         self.fencing.observe(now, sight);
+        self.observe_cables(now, sight);
         for at in 0..self.groups.len() {
             for node in self.nodes() {
                 if sight.states[node][at] == Some(State::Offering) {
@@ -429,6 +476,36 @@ impl Check {
                 && since.is_some_and(|since| now > since + patience + self.profile.work.1)
             {
                 self.fails(format!("node{} does not become active", node + 1));
+            }
+        }
+    }
+
+    /// Rule 7.
+    fn observe_cables(&mut self, now: Time, sight: &Sight) {
+        for node in self.nodes() {
+            let cable = &mut self.cables[node];
+            // What another has let go of since may be taken, as ever.
+            for (theirs, owns) in cable.theirs.iter_mut().zip(&sight.owns) {
+                theirs.iter_mut().zip(owns).for_each(|(theirs, owns)| *theirs &= *owns);
+            }
+            let Cable { back: Some((back, lost)), theirs, .. } = *cable else { continue };
+            let sound = |node: usize| {
+                let side = &self.sides[node];
+                sight.runs[node] && side.active.is_some_and(|active| active < back) && !side.excuses && !side.forgetful
+            };
+            if lost != self.lost || now > back + 2 * self.profile.keepalive || !sound(node) {
+                continue;
+            }
+            for other in self.others(node).filter(|other| sound(*other)) {
+                for group in (0..self.groups.len()).filter(|group| theirs[other][*group]) {
+                    if sight.owns[node][group] && sight.states[other][group] == Some(State::Held) {
+                        self.fault.get_or_insert(format!(
+                            "node{} has group {group} again although its cable was out and node{} has it",
+                            node + 1,
+                            other + 1
+                        ));
+                    }
+                }
             }
         }
     }
@@ -490,7 +567,7 @@ impl Check {
         let limit = limit + if self.profile.nodes() > 2 { keepalive + 6 * delay.1 } else { 0 };
         for node in self.nodes() {
             let side = &self.sides[node];
-            let in_service = sight.runs[node] && side.stopping.is_none();
+            let in_service = sight.runs[node] && side.stopping.is_none() && self.cables[node].out.is_none();
             let Some(active) = side.active.filter(|_| in_service) else { continue };
             let limit = limit + if side.excuses { keepalive } else { 0 };
             // What hangs fails later than now.

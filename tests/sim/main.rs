@@ -181,6 +181,22 @@ fn without_waiting_for_the_echo_two_nodes_take_one_group() {
 }
 
 #[test]
+fn a_cable_that_is_in_again_shows_no_client_two_owners() {
+    let mut healed = 0;
+    for seed in 0..500 {
+        let (world, result) = run(seed, &Profile::unplugged(seed), Flaw::None, false);
+        assert_eq!(result, Ok(()), "seed {seed}");
+        healed += world.check.healed;
+    }
+    assert!(healed > 900, "only {healed} cables");
+}
+
+#[test]
+fn without_seeing_its_cable_a_node_has_what_another_has_when_it_is_in_again() {
+    is_noticed(Flaw::UnseenCable, "although its cable was out");
+}
+
+#[test]
 fn without_letting_go_in_a_conflict_both_keep_it() {
     is_noticed(Flaw::KeepsConflict, "none lets go");
 }

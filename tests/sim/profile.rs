@@ -46,7 +46,7 @@ fn between(one: usize, other: usize, there: bool, back: bool) -> Ways {
 }
 
 /// Every way to and from a node.
-fn around(node: usize, out: bool, back: bool) -> Ways {
+pub fn around(node: usize, out: bool, back: bool) -> Ways {
     std::array::from_fn(|from| std::array::from_fn(|to| from != to && (from == node && out || to == node && back)))
 }
 
@@ -61,6 +61,8 @@ pub enum Disturbance {
     ClockLeap { node: usize, by: Time },
     /// Nothing gets from some nodes to others.
     Cut { ways: Ways, length: Time },
+    /// A node's own cable is pulled: it sees that.
+    Unplug { node: usize, length: Time },
     /// A link that goes off and on again: so many cuts of the same length, with pauses as long between them.
     Flap { ways: Ways, length: Time, times: u64 },
     /// Somebody sends a node's last messages once more, one every keepalive.
@@ -196,6 +198,20 @@ impl Profile {
         }
     }
 
+    /// The cable of one of two nodes is out for long enough for the other one to have everything.
+    pub fn unplugged(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let node = usize::from(chance.percent(50));
+        let length = 1300 * MS + chance.below(2 * S);
+        let mut unplug = |nth: Time| (4 * S + nth * 5 * S + chance.below(S), Disturbance::Unplug { node, length });
+        Self {
+            delay: (100, 80 * MS),
+            disturbances: (0..2).map(&mut unplug).collect(),
+            auto_failback: vec![chance.percent(50); 2],
+            ..Self::calm()
+        }
+    }
+
     /// The first of three owners dies while it is heard by one of the others and by the third only through that one.
     pub fn heard_through_another(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
@@ -317,6 +333,7 @@ impl Disturbance {
             Self::Crash { node, .. }
             | Self::Pause { node, .. }
             | Self::ClockLeap { node, .. }
+            | Self::Unplug { node, .. }
             | Self::Replay { node }
             | Self::Standby { node, .. }
             | Self::Takeover { node, .. }
@@ -354,6 +371,7 @@ impl Disturbance {
             11 if !forgetful => Self::Replay { node },
             2 => Self::Pause { node, length: chance.below(deadtime) },
             3 => Self::Pause { node, length: deadtime + chance.below(3 * deadtime) },
+            4 if chance.percent(50) => Self::Unplug { node, length: chance.below(4 * deadtime) },
             4 => Self::Cut { ways: between(0, 1, true, true), length: chance.below(4 * deadtime) },
             5 => {
                 let one = chance.percent(50);

@@ -59,6 +59,8 @@ pub enum Flaw {
     ForgetsMaintenance,
     /// No node is told that maintenance is over.
     EndlessMaintenance,
+    /// No node is told that its cable is out.
+    UnseenCable,
 }
 
 /// What is in the queue.
@@ -96,6 +98,10 @@ enum Item {
     Heal {
         ways: Ways,
         nth: usize,
+    },
+    /// A node's cable is in again.
+    Plug {
+        node: usize,
     },
     /// A lease ends: look who has what.
     Look,
@@ -155,6 +161,8 @@ struct Machine {
     maintained: bool,
     /// The devices at work for it: which node each is for, and the attempt.
     at_work: Vec<(usize, u64)>,
+    /// How often its cable was pulled and not plugged in again yet.
+    unplugged: usize,
     /// How far its clock is behind the world's ([`Flaw::HiddenPause`]), and ahead of it.
     behind: Time,
     ahead: Time,
@@ -295,6 +303,7 @@ impl World {
                 self.check.disturbed(self.now);
                 self.each_way(&ways, |cuts| *cuts -= 1);
             }
+            Item::Plug { node } => self.plug(node),
             Item::Disturb(what) => self.disturb(what),
             Item::SwitchOff(cut) => self.switch_off(cut),
             Item::Ghost { node, life, heard } => {
@@ -423,6 +432,8 @@ impl World {
                 }
                 self.push(self.now + after, Item::Done { node, life, event: Event::Released { group, ok: !hangs } });
             }
+            Action::Withhold { group } => self.machines[node].address[group.0] = None,
+            Action::Restore { group } => self.machines[node].address[group.0] = Some(self.lease()),
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
             Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
@@ -480,6 +491,7 @@ impl World {
         self.check.starts(node, self.now);
         self.tell_maintenance(node);
         self.push(self.now + ready_after, Item::Ready { node, life, ready: true });
+        self.tell_reach(node);
         self.turn(node, Node::start);
         if self.flaw == Flaw::ForgedReady {
             self.turn(node, |core, now| core.handle(now, Event::Ready(true)));
@@ -523,6 +535,7 @@ impl World {
         for item in messages.into_iter().chain(rest) {
             self.process(item);
         }
+        self.tell_reach(node);
         self.turn(node, |core, now| core.tick(now));
         self.check.resumed(node);
     }
@@ -563,6 +576,8 @@ fn told(action: &Action) -> String {
         | Action::Acquire { .. }
         | Action::Release { .. }
         | Action::Announce { .. }
+        | Action::Withhold { .. }
+        | Action::Restore { .. }
         | Action::Serve(_)
         | Action::Fence { .. }
         | Action::StopFencing { .. }

@@ -3,7 +3,7 @@
 //! What is due when is decided in [`super::lease`] and [`super::announce`]; here it is done. All
 //! calls are short requests to the kernel, none waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -278,6 +278,30 @@ impl Vips {
                 Neighbourhood::default()
             }
         }
+    }
+
+    /// Those of the addresses that somebody could reach, were they on here: all but those whose interface has no carrier.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn plugged(&mut self, vips: &[&VipSpec]) -> Result<BTreeSet<IpAddr>, RequestError> {
+        let links = self.kernel.links()?;
+        let mut plugged = BTreeSet::new();
+        for vip in vips {
+            let link = match (&vip.interface, self.interface_of(vip.address)) {
+                (_, Some(index)) => links.iter().find(|link| link.index == index),
+                (Some(name), None) => links.iter().find(|link| link.name == *name),
+                (None, None) => {
+                    let cover = self.kernel.covering(vip.address)?;
+                    cover.and_then(|cover| links.iter().find(|link| link.index == cover.interface))
+                }
+            };
+            // One that is not there, or has no neighbours, has no cable either.
+            if link.is_none_or(|link| link.running || !link.resolves) {
+                plugged.insert(vip.address);
+            }
+        }
+        Ok(plugged)
     }
 
     /// The addresses we have put on.

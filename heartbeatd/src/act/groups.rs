@@ -4,6 +4,7 @@
 //! scripts run beside the loop, one at a time for each group. So a group without scripts is
 //! up when [`Groups::acquire`] returns, without a fork (DESIGN decision 4).
 
+mod cable;
 mod left;
 mod plan;
 

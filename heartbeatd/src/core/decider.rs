@@ -210,6 +210,21 @@ impl Decider {
         }
     }
 
+    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.set_cut_off(now, group, cut_off, fx),
+            Many(many) => many.set_cut_off(now, group, cut_off, fx),
+        }
+    }
+
+    /// Whether there may be somebody of whom nothing is known although others are heard.
+    pub fn is_unsure(&self) -> bool {
+        match self {
+            Pair(_) => false,
+            Many(many) => many.is_unsure(),
+        }
+    }
+
     pub fn is_maintained(&self) -> bool {
         match self {
             Pair(pair) => pair.is_maintained(),

@@ -23,6 +23,7 @@
 //!   With a lease shorter than deadtime by a keepalive, the address of a node that is stopped
 //!   is gone by the time the peer takes it.
 
+mod cable;
 mod cluster;
 mod decider;
 mod history;
@@ -45,6 +46,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Body, NodeStatus};
 
+use cable::{Cables, HAIL_EVERY};
 use decider::Decider;
 pub use history::{DEPTH, History};
 use ipfail::{Pings, Step};
@@ -92,6 +94,15 @@ pub enum Event {
     /// Whether this node could serve at once: its ldirectord has done a full round of
     /// checks. True from the start where no group needs ldirectord.
     Ready(bool),
+    /// Whether anybody can reach a group here: it has no address, or one on an interface with a carrier.
+    Reach {
+        /// Which.
+        group: GroupId,
+        /// Whether.
+        reachable: bool,
+    },
+    /// An interface has its carrier again.
+    CableBack,
     /// The ping node with this index of [`Settings::pings`] has answered.
     PingAnswered(usize),
     /// The operator gives groups to the other node. Answered by [`Action::Answer`].
@@ -166,6 +177,16 @@ pub enum Action {
         /// Which.
         group: GroupId,
     },
+    /// Take the group's addresses off for the time being, and nothing else: another node may be serving them.
+    Withhold {
+        /// Which.
+        group: GroupId,
+    },
+    /// Put them on again, and tell the neighbours.
+    Restore {
+        /// Which.
+        group: GroupId,
+    },
     /// Connections are served here (synchronisation daemon: master) or on the other node (backup).
     Serve(bool),
     /// Switch the node off; answered by [`Event::Fenced`], once, however long it takes, unless it is stopped. Nothing of
@@ -213,11 +234,14 @@ pub struct Node {
     membership: Membership,
     takeover: Decider,
     pings: Pings,
+    cables: Cables,
     phase: Phase,
     stopping: bool,
     /// Number of the status that first carried our present word, and repetitions left.
     word_since: u64,
     repeats: u32,
+    /// Statuses still to come in quick succession.
+    hails: u32,
     /// When we had asked to be called.
     planned: Instant,
     last_run: Instant,
@@ -231,7 +255,9 @@ impl Node {
         let takeover = Decider::new(&settings, &me.name);
         let Settings { pings, ipfail, auto_failback, deadping, keepalive, .. } = &settings;
         let pings = Pings::new(pings, *ipfail, *auto_failback, *deadping, *keepalive, now);
+        let cables = Cables::new(settings.plan.iter().count(), settings.keepalive, settings.deadtime);
         Self {
+            cables,
             membership: Membership::new(settings, me, now, seed),
             takeover,
             pings,
@@ -239,6 +265,7 @@ impl Node {
             stopping: false,
             word_since: 0,
             repeats: 0,
+            hails: 0,
             planned: now,
             last_run: now,
             longest_gap: Duration::ZERO,
@@ -278,6 +305,8 @@ impl Node {
                 self.pings.answered(now, index, &mut steps);
                 self.step(now, steps, &mut out);
             }
+            Event::Reach { group, reachable } => self.reach(now, group, reachable, &mut out),
+            Event::CableBack => self.hail(now, &mut out),
             Event::Ready(ready) => self.takeover.set_ready(now, ready, &mut fx),
             Event::Standby { which, ticket } => self.takeover.standby(now, which, ticket, &mut fx),
             Event::Takeover { which, ticket } => self.takeover.takeover(now, which, ticket, &mut fx),
@@ -328,8 +357,8 @@ impl Node {
     }
 
     /// The groups whose addresses are to be kept alive.
-    pub fn leases(&self) -> impl Iterator<Item = GroupId> + use<> {
-        self.takeover.leases().into_iter()
+    pub fn leases(&self) -> impl Iterator<Item = GroupId> {
+        self.takeover.leases().into_iter().filter(|group| !self.is_withheld(*group))
     }
 
     /// How this node stands to a group.
@@ -467,9 +496,14 @@ impl Node {
             self.repeats -= 1;
             self.membership.status_by(now + REPEAT_AFTER);
         }
+        self.hails = self.hails.saturating_sub(1);
+        if self.hails > 0 {
+            self.membership.status_by(now + HAIL_EVERY);
+        }
     }
 
     fn happen(&mut self, now: Instant, happened: Vec<Happening>, out: &mut Vec<Action>) {
+        let met_again = happened.iter().any(|happening| matches!(happening, Happening::Returned { .. }));
         for happening in happened {
             let mut fx = Vec::new();
             let mut steps = Vec::new();
@@ -508,6 +542,9 @@ impl Node {
             if self.phase == Phase::ComingBack {
                 return;
             }
+        }
+        if met_again {
+            self.tell_where_it_is(out);
         }
     }
 
@@ -557,7 +594,8 @@ impl Node {
         out.push(Action::Stopped);
     }
 
-    fn finish(&mut self, now: Instant, out: Vec<Action>) -> Vec<Action> {
+    fn finish(&mut self, now: Instant, mut out: Vec<Action>) -> Vec<Action> {
+        self.check_cables(now, &mut out);
         let latest = now + self.membership.settings().keepalive;
         self.planned = match self.phase {
             Phase::Running => self.next(),
@@ -570,6 +608,7 @@ impl Node {
 
     fn next(&self) -> Instant {
         let deadline = self.membership.deadline();
+        let deadline = self.cables.deadline().map_or(deadline, |cable| deadline.min(cable));
         let deadline = self.pings.deadline().map_or(deadline, |pings| deadline.min(pings));
         self.takeover.deadline().map_or(deadline, |other| deadline.min(other))
     }

@@ -87,6 +87,9 @@ pub enum Notice {
     Released { group: String },
     StopFailed { group: String },
     BothOwn { group: String, keeper: String },
+    CableOut { group: String },
+    Withheld { group: String },
+    Restored { group: String },
     WantsStandby { node: String, set: &'static str },
     WantsTakeover { node: String, set: &'static str },
     StandbyAccepted { node: String, set: &'static str },
@@ -151,6 +154,7 @@ impl Notice {
             | N::KnownOff { .. }
             | N::Ready
             | N::Restarting
+            | N::Restored { .. }
             | N::ShuttingDown
             | N::Relinquished
             | N::TakeoverCancelled
@@ -170,6 +174,8 @@ impl Notice {
             | N::FilesDiffer { .. }
             | N::NoAnswerToReqnodes { .. }
             | N::NotReady
+            | N::CableOut { .. }
+            | N::Withheld { .. }
             | N::StandbyNoReply
             | N::StandbyIgnored { .. }
             | N::SwitchCalledOff { .. }
@@ -364,6 +370,16 @@ impl fmt::Display for Notice {
             N::Released { group } => write!(f, "resource group {group} released"),
             N::StopFailed { group } => write!(f, "resource group {group} could not be stopped in good order"),
             N::BothOwn { group, keeper } => write!(f, "Both machines own {group}! {keeper} keeps it"),
+            N::CableOut { group } => {
+                write!(f, "no interface of {group} has a carrier: nobody can reach it here, so it is not taken now")
+            }
+            N::Withheld { group } => {
+                write!(
+                    f,
+                    "{group}: nobody is heard while its cable is out, so another may have it: its addresses are off until it is in again"
+                )
+            }
+            N::Restored { group } => write!(f, "{group}: its addresses are on again"),
             N::WantsStandby { node, set } => write!(f, "{node} wants to go standby [{set}]"),
             N::WantsTakeover { node, set } => write!(f, "{node} wants to take over [{set}]"),
             N::StandbyAccepted { node, set } => write!(f, "standby: {node} can take our {set} resources"),

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use heartbeatd::core::{Event, Heard, Plan, Ticket};
+use heartbeatd::core::{Event, GroupId, Heard, Plan, Ticket};
 
 use super::{Flaw, Item, TICKETS, World};
-use crate::profile::{Crash, Disturbance, Lost, MS, NAMES, Time};
+use crate::profile::{Crash, Disturbance, Lost, MS, NAMES, Time, around};
 
 impl World {
     pub(super) fn disturb(&mut self, what: Disturbance) {
@@ -58,6 +58,14 @@ impl World {
                 self.each_way(&ways, |cuts| *cuts += 1);
                 self.push(self.now + length, Item::Heal { ways, nth: self.nth_cut });
             }
+            Disturbance::Unplug { node, length } => {
+                self.each_way(&around(node, true, true), |cuts| *cuts += 1);
+                self.machines[node].unplugged += 1;
+                let sight = self.sight();
+                self.check.unplugged(node, self.now, &sight);
+                self.tell_reach(node);
+                self.push(self.now + length, Item::Plug { node });
+            }
             Disturbance::Standby { node, which } => {
                 self.ask(node, |ticket| Event::Standby { which, ticket });
             }
@@ -79,6 +87,33 @@ impl World {
                 self.push(self.now, Item::Ready { node, life, ready: false });
                 self.push(self.now + length, Item::Ready { node, life, ready: true });
             }
+        }
+    }
+
+    pub(super) fn plug(&mut self, node: usize) {
+        self.tell(|| format!("-- the cable of {} is in again", NAMES[node]));
+        self.check.disturbed(self.now);
+        self.each_way(&around(node, true, true), |cuts| *cuts -= 1);
+        self.machines[node].unplugged -= 1;
+        if self.machines[node].unplugged > 0 {
+            return;
+        }
+        let sight = self.sight();
+        self.check.plugged(node, self.now, &sight);
+        self.tell_reach(node);
+        if self.runs(node) && self.flaw != Flaw::UnseenCable {
+            self.turn(node, |core, now| core.handle(now, Event::CableBack));
+        }
+    }
+
+    /// Whether its cable is in, as its kernel says it.
+    pub(super) fn tell_reach(&mut self, node: usize) {
+        if !self.runs(node) || self.flaw == Flaw::UnseenCable {
+            return;
+        }
+        let reachable = self.machines[node].unplugged == 0;
+        for group in (0..self.profile.groups.len()).map(GroupId) {
+            self.turn(node, |core, now| core.handle(now, Event::Reach { group, reachable }));
         }
     }
 

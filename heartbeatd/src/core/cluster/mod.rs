@@ -347,6 +347,14 @@ impl Cluster {
         self.maintenance
     }
 
+    /// Whether nobody can reach the group here.
+    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
+        let Some(unit) = self.shares.get_mut(group.0).map(|share| &mut share.unit) else { return };
+        if std::mem::replace(&mut unit.cut_off, cut_off) != cut_off {
+            self.settle(now, fx);
+        }
+    }
+
     /// Our files have been read again.
     pub fn set_files(&mut self, now: Instant, files: Files, fx: &mut Vec<Effect>) {
         self.files = files;

@@ -13,8 +13,8 @@ impl Cluster {
     /// Brings everything to rest: applies the rules to each group until none moves.
     pub(super) fn settle(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         self.settle_fencing(now, fx);
+        self.shares.iter_mut().for_each(|share| share.unit.expire(now));
         if !self.letting_go {
-            self.shares.iter_mut().for_each(|share| share.unit.expire(now));
             // Each pass moves a group at most one state on; the longest way without help from outside is
             // Claiming → Free → Acquiring.
             for _ in 0..3 {
@@ -164,7 +164,7 @@ impl Cluster {
 
     /// Whether there may be somebody of whom nothing is known: one that was not heard yet or says nothing that we could
     /// use, one that another still hears, or whoever else is in a cluster of other nodes.
-    pub(super) fn is_unsure(&self) -> bool {
+    pub fn is_unsure(&self) -> bool {
         let unknown = |member: &Member| match &member.view {
             View::Unknown | View::Old | View::Unfenced => true,
             View::Says(word) => word.is_of_others(self.nodes),

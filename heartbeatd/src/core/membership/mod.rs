@@ -147,6 +147,11 @@ impl Membership {
         self.sent.highest()
     }
 
+    /// When a node that lives last told how it stands to the groups.
+    pub fn last_account(&self) -> Option<Instant> {
+        self.peers.iter().filter(|peer| peer.liveness == Liveness::Alive).filter_map(|peer| peer.status_at).max()
+    }
+
     /// Life and number of the peer's last status that counted: what our word echoes.
     pub fn echo(&self, peer: usize) -> Option<(u64, u64)> {
         let peer = self.peers.get(peer)?;

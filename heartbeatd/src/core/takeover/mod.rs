@@ -322,6 +322,14 @@ impl Takeover {
         self.settle(now, fx);
     }
 
+    /// Whether nobody can reach the group here.
+    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
+        let Some(unit) = self.units.get_mut(group.0) else { return };
+        if std::mem::replace(&mut unit.cut_off, cut_off) != cut_off {
+            self.settle(now, fx);
+        }
+    }
+
     /// Our files have been read again.
     pub fn set_files(&mut self, now: Instant, files: Files, fx: &mut Vec<Effect>) {
         self.files = files;

@@ -9,8 +9,8 @@ use crate::core::plan::GroupId;
 impl Takeover {
     /// Brings everything to rest: applies the rules to each group until none moves.
     pub(super) fn settle(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        self.units.iter_mut().for_each(|unit| unit.expire(now));
         if !self.letting_go {
-            self.units.iter_mut().for_each(|unit| unit.expire(now));
             // Each pass moves a group at most one state on; the longest way without help
             // from outside is Claiming → Free → Acquiring.
             for _ in 0..3 {

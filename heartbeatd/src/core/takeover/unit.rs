@@ -24,7 +24,7 @@ pub enum State {
 /// How much a node wants a group that nobody holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Will {
-    /// It is leaving or in maintenance, or has just failed to start the group.
+    /// It is leaving or in maintenance, has just failed to start the group, or nobody can reach it there.
     Unable,
     /// Its operator sent the group away, or it failed to start it once: only if the other cannot.
     Reluctant,
@@ -91,6 +91,8 @@ pub(crate) struct Unit {
     pub failed: bool,
     /// Not tried again before.
     pub retry_at: Option<Instant>,
+    /// Nobody can reach it here, or could a moment ago: what seems to be nobody's may be another node's.
+    pub cut_off: bool,
     /// Both nodes held it and we keep it: announce once more when the other has let go.
     pub contested: bool,
 }
@@ -112,6 +114,7 @@ impl Unit {
             want_until: None,
             failed: false,
             retry_at: None,
+            cut_off: false,
             contested: false,
         }
     }
@@ -154,10 +157,11 @@ impl Unit {
         self.contested = false;
     }
 
-    /// It is not here, and what was asked for in an earlier life is over. Tenancies and failed starts are remembered.
+    /// It is not here, and what was asked for in an earlier life is over. Tenancies, failed starts and a cable that is out
+    /// are remembered.
     pub fn begin_life(&mut self) {
-        let Self { seen, failed, retry_at, .. } = *self;
-        *self = Self { seen, failed, retry_at, ..Self::new(self.home, self.overlaps) };
+        let Self { seen, failed, retry_at, cut_off, .. } = *self;
+        *self = Self { seen, failed, retry_at, cut_off, ..Self::new(self.home, self.overlaps) };
     }
 
     /// How much we want it now. In maintenance only what the operator asks for is taken.
@@ -166,7 +170,7 @@ impl Unit {
             Will::Unable
         } else if self.want_until.is_some() {
             Will::Wanting
-        } else if maintenance {
+        } else if maintenance || self.cut_off {
             Will::Unable
         } else if self.away || self.failed {
             Will::Reluctant

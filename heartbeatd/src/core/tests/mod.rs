@@ -1,5 +1,6 @@
 //! One node on a bench: the test plays the other node, the scripts and the clock.
 
+mod cable;
 mod faults;
 mod fencing;
 mod fencing_many;

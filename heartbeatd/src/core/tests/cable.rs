@@ -1,0 +1,114 @@
+//! A cable that is out and in again, between two heartbeatd.
+
+use super::stories::Pair;
+use super::*;
+
+fn reach(pair: &mut Pair, node: usize, reachable: bool) {
+    for group in [GroupId(0), GroupId(1)] {
+        pair.happens(node, Event::Reach { group, reachable });
+    }
+}
+
+fn pulled(pair: &mut Pair, node: usize) {
+    pair.cut = true;
+    reach(pair, node, false);
+}
+
+/// The link event comes first, and then what is said and heard.
+fn plugged(pair: &mut Pair, node: usize) {
+    pair.cut = false;
+    reach(pair, node, true);
+    pair.wait(ms(1));
+    pair.happens(node, Event::CableBack);
+}
+
+fn did(pair: &Pair, node: usize, which: impl Fn(&Action) -> bool) -> usize {
+    pair.done[node].iter().filter(|action| which(action)).count()
+}
+
+#[test]
+fn who_was_cut_off_lets_go_in_the_turn_in_which_its_cable_is_in_again_and_no_client_has_seen_it() {
+    let mut pair = Pair::running(Settings { auto_failback: false, ..settings() });
+    pulled(&mut pair, 0);
+    pair.wait(DEADTIME - KEEPALIVE);
+    assert!(pair.has_done(0, &Action::Withhold { group: GroupId(0) }));
+    assert!(!pair.nodes[0].leases().any(|group| group == GroupId(0)));
+    pair.wait(ms(5_000));
+    // It takes nothing that nobody can reach on it, so its tenancies are not the later ones.
+    assert_eq!(pair.holds(), [[true, false], [true, true]]);
+    pair.clear();
+    plugged(&mut pair, 0);
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
+    assert_eq!(did(&pair, 0, |action| matches!(action, Action::Restore { .. })), 0);
+    assert_eq!(did(&pair, 1, |action| matches!(action, Action::Release { .. } | Action::Withhold { .. })), 0);
+    pair.wait(ms(5_000));
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
+    assert_eq!(did(&pair, 0, |action| matches!(action, Action::Acquire { .. })), 0);
+}
+
+#[test]
+fn failback_after_a_cut_is_a_planned_switch() {
+    let mut pair = Pair::running(settings());
+    pulled(&mut pair, 0);
+    pair.wait(ms(5_000));
+    plugged(&mut pair, 0);
+    pair.wait(ms(1_000));
+    assert_eq!(pair.holds(), [[true, false], [false, true]]);
+    let planned = |action: &Action| matches!(action, Action::Acquire { why: crate::core::Why::Failback, .. });
+    assert_eq!(did(&pair, 0, planned), 1);
+}
+
+#[test]
+fn where_the_other_node_is_dead_the_addresses_are_on_again_a_keepalive_after_the_cable() {
+    let mut pair = Pair::running(settings());
+    pair.cut = true;
+    pair.wait(ms(3_000));
+    assert_eq!(pair.holds()[0], [true, true]);
+    reach(&mut pair, 0, false);
+    pair.wait(ms(3_000));
+    pair.clear();
+    reach(&mut pair, 0, true);
+    pair.happens(0, Event::CableBack);
+    pair.wait(KEEPALIVE - ms(1));
+    assert_eq!(did(&pair, 0, |action| matches!(action, Action::Restore { .. })), 0);
+    // So that one who hears it again lets go or answers as early as it can.
+    assert!(did(&pair, 0, |action| matches!(action, Action::Send(_))) >= 5);
+    pair.wait(ms(1));
+    assert_eq!(did(&pair, 0, |action| matches!(action, Action::Restore { .. })), 2);
+    assert_eq!(pair.holds()[0], [true, true]);
+}
+
+#[test]
+fn a_cable_without_heartbeats_moves_nothing_while_the_other_node_is_heard() {
+    let mut pair = Pair::running(settings());
+    reach(&mut pair, 0, false);
+    pair.wait(ms(5_000));
+    reach(&mut pair, 0, true);
+    pair.wait(ms(1_000));
+    let moves = |action: &Action| {
+        matches!(
+            action,
+            Action::Acquire { .. } | Action::Release { .. } | Action::Withhold { .. } | Action::Restore { .. }
+        )
+    };
+    assert_eq!([did(&pair, 0, moves), did(&pair, 1, moves)], [0, 0]);
+}
+
+#[test]
+fn who_keeps_a_group_after_a_partition_tells_the_neighbours_even_if_the_other_let_go_unheard() {
+    let mut pair = Pair::running(Settings { auto_failback: false, ..settings() });
+    pair.cut = true;
+    pair.wait(ms(3_000));
+    assert_eq!(pair.holds(), [[true, true], [true, true]]);
+    pair.clear();
+    pair.cut = false;
+    pair.wait(KEEPALIVE);
+    assert_eq!(pair.holds(), [[false, true], [true, false]]);
+    for group in [GroupId(0), GroupId(1)] {
+        let keeper = usize::from(!pair.holds()[0][group.0]);
+        // Of the first group node2 sees that node1 has it; of the second node1 hears only that node2 has let go.
+        let times = 1 + keeper;
+        assert_eq!(did(&pair, keeper, |action| *action == Action::Announce { group }), times);
+        assert_eq!(did(&pair, 1 - keeper, |action| *action == Action::Announce { group }), 0);
+    }
+}
