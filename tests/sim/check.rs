@@ -105,6 +105,8 @@ struct Cable {
     out: Option<Time>,
     /// When it was plugged in again after longer than deadtime, and how many messages had been lost by then.
     back: Option<(Time, u64)>,
+    /// When it was pulled: who has begun since has not heard which tenancy it was.
+    pulled: Time,
     /// What others had as well when it was pulled.
     shared: [[bool; MOST_GROUPS]; MOST_NODES],
     /// What others had when it was plugged in, and have.
@@ -236,6 +238,7 @@ impl Check {
         let forced = forced || self.doubtful_until.is_some_and(|until| now <= until + self.profile.deadtime);
         let long = !forced && out.is_some_and(|out| now - out > self.profile.deadtime + self.profile.keepalive);
         self.cables[node].back = long.then_some((now, self.lost));
+        self.cables[node].pulled = out.unwrap_or(now);
         self.cables[node].theirs = sight.owns;
         // What both had before, after another cut, may be the one's whose cable it was.
         let Cable { theirs, shared, .. } = &mut self.cables[node];
@@ -488,10 +491,13 @@ impl Check {
             for (theirs, owns) in cable.theirs.iter_mut().zip(&sight.owns) {
                 theirs.iter_mut().zip(owns).for_each(|(theirs, owns)| *theirs &= *owns);
             }
-            let Cable { back: Some((back, lost)), theirs, .. } = *cable else { continue };
+            let Cable { back: Some((back, lost)), pulled, theirs, .. } = *cable else { continue };
             let sound = |node: usize| {
                 let side = &self.sides[node];
-                sight.runs[node] && side.active.is_some_and(|active| active < back) && !side.excuses && !side.forgetful
+                sight.runs[node]
+                    && side.active.is_some_and(|active| active < pulled)
+                    && !side.excuses
+                    && !side.forgetful
             };
             if lost != self.lost || now > back + 2 * self.profile.keepalive || !sound(node) {
                 continue;
