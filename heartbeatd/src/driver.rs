@@ -167,6 +167,9 @@ impl Driver {
         if maintenance {
             this.happen(Event::Maintenance(true));
         }
+        for group in this.groups.left() {
+            this.happen(Event::Stopping { group });
+        }
         this
     }
 
@@ -222,6 +225,7 @@ impl Driver {
             Wake::Datagrams | Wake::Time => {}
             Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),
             Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
+            Wake::News(News::Stuck { group }) => self.happen(Event::Stuck { group }),
             Wake::News(News::Ready(ready)) => self.tell_ready(ready),
             Wake::News(News::Found(findings)) => self.found(findings),
             Wake::Fenced(attempt, ok) => self.happen(Event::Fenced { attempt, ok }),
@@ -316,6 +320,8 @@ impl Driver {
                 Action::StopFencing { node } => self.fencer.stop(&node),
                 Action::Withhold { group } => self.groups.withhold(group),
                 Action::Restore { group } => self.groups.restore(group, Instant::now()),
+                // Why, the core has told.
+                Action::Reboot { .. } => reboot(),
                 Action::Serve(serving) => self.groups.serve(serving),
                 Action::SaveGeneration(generation) => {
                     if let Err(e) = self.store.save_generation(generation) {
@@ -459,6 +465,10 @@ impl Driver {
 /// The peer takes over as soon as this node is silent, and is not kept waiting.
 fn failfast(program: &str) {
     log::error!("{program} has died and is failfast: rebooting this machine");
+    reboot();
+}
+
+fn reboot() {
     if let Err(e) = helper::reboot() {
         log::error!("cannot reboot: {e}");
     }

@@ -73,6 +73,12 @@ pub fn text(status: &Status) -> String {
         let holder = group.holder.as_deref().unwrap_or("nobody");
         let failed = group.failed.as_deref().map(|why| format!(", {why}")).unwrap_or_default();
         add(&mut out, format_args!("group {:<20} at {holder}, home {}{failed}", group.name, group.home));
+        if let Some(node) = &group.stuck {
+            add(
+                &mut out,
+                format_args!("  cannot be stopped on {node} and still runs there: no other node may start it"),
+            );
+        }
         for found in &group.duplicates {
             let others = found.also_at.join(" and ");
             add(&mut out, format_args!("  {} is also at {others}: two machines have it", found.address));

@@ -14,12 +14,12 @@ use lvs::daemon::signals::Signals;
 use lvs::ipc::{Greeting, Listen, Policy, Server, VERSION};
 use lvs::netlink::route;
 use lvs::netlink::watch::Watch;
-use lvs::settings::Settings;
+use lvs::settings::{Settings, StopFailure};
 
 use crate::act::groups::{self, Groups};
 use crate::act::identity::{Store, StoreError};
 use crate::act::watchdog::Watchdog;
-use crate::config::{self, Config, Loaded, Problem};
+use crate::config::{self, Config, HaCf, Loaded, Problem};
 use crate::core::{self, Identity, Node, PlanError};
 use crate::driver::{Driver, Parts, link_names};
 use crate::media::Pinger;
@@ -174,6 +174,7 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         deadping: ha_cf.deadping,
         ipfail: ha_cf.ipfail,
         fences: !ha_cf.fences.is_empty(),
+        stop_failure: stop_failure(settings, ha_cf),
         plan: groups::plan(&config)?,
         files: config::digests(&config),
     };
@@ -211,6 +212,20 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         maintenance,
         config,
     }))
+}
+
+/// Silence that nobody answers with a reset would have the group run twice.
+fn stop_failure(settings: &Settings, ha_cf: &HaCf) -> StopFailure {
+    match settings.heartbeatd.stop_failure {
+        StopFailure::Fence if ha_cf.fences.is_empty() => {
+            log::warn!(
+                "lvs.toml: stop_failure = \"fence\" is of no use, because ha.cf names no fencing device: a group that \
+                 cannot be stopped stays where it is"
+            );
+            StopFailure::Freeze
+        }
+        set => set,
+    }
 }
 
 const LEAST_PING: Duration = Duration::from_millis(50);

@@ -65,7 +65,16 @@ const FAULTS: &[(u32, &[&str])] = &[
             "an_address_stands_in_one_group_only_however_it_is_written",
         ],
     ),
-    (24, &["what_cannot_be_stopped_is_judged_by_its_status_in_the_end"]),
+    (
+        24,
+        &[
+            "what_cannot_be_stopped_is_judged_by_its_status_in_the_end",
+            "a_machine_reboots_only_if_it_is_to_and_somebody_takes_over",
+            "a_node_that_is_to_be_fenced_falls_silent_until_it_is_or_has_stopped_everything",
+            "an_old_heartbeat_is_told_that_it_is_held_here_and_not_to_go_on",
+            "what_still_runs_on_one_node_is_started_on_no_other",
+        ],
+    ),
     (25, &["a_peer_cannot_take_nodes_out_of_our_list"]),
     (26, &["a_medium_waits_for_its_interface_and_follows_it"]),
     (

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod announce;
+mod stop_failure;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::control::SOCKET_DIRECTORY;
 use crate::daemon::file;
 use crate::daemon::privilege::{self, User};
 use crate::diag::Diagnostic;
+pub use stop_failure::StopFailure;
 
 /// Where the settings are.
 pub const PATH: &str = "/etc/ha.d/lvs.toml";
@@ -92,6 +94,9 @@ pub enum IpvsAccess {
 pub struct Heartbeatd {
     /// How virtual addresses are announced.
     pub announce: announce::Announcements,
+    /// What is done about a resource group that cannot be stopped.
+    #[serde(rename = "stop_failure")]
+    pub stop_failure: StopFailure,
 }
 
 /// Settings of ldirectord that `ldirectord.cf` has no place for.

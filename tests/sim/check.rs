@@ -19,6 +19,8 @@
 //! 6. **A node that was stopped for longer than deadtime lets go before it speaks.**
 //! 7. **No client finds two owners when a cable is in again.** Where it was out for longer than deadtime, its node has
 //!    nothing that the other one had at that moment and keeps, unless a message was lost since or an operator wanted it.
+//! 8. **Nothing is started that still runs on a node which is heard**, because it could not be stopped there or because
+//!    an earlier life of the daemon has left it.
 //!
 //! And what concerns fencing and maintenance ([`fencing`]).
 
@@ -39,6 +41,8 @@ pub const MOST_GROUPS: usize = 4;
 pub struct Sight {
     pub owns: [[bool; MOST_GROUPS]; MOST_NODES],
     pub states: [[Option<State>; MOST_GROUPS]; MOST_NODES],
+    /// Whether scripts that must not run twice run.
+    pub scripts: [[bool; MOST_GROUPS]; MOST_NODES],
     pub runs: [bool; MOST_NODES],
     /// Takes nothing before somebody is known to be off, or before the end of maintenance.
     pub hindered: [bool; MOST_NODES],
@@ -274,7 +278,7 @@ impl Check {
         self.sides[node].asleep = Some(now);
     }
 
-    /// Rule 6 begins.
+    /// Rule 7 begins.
     pub fn resumes(&mut self, node: usize, now: Time, core: Option<&Node>) {
         let side = &mut self.sides[node];
         side.excuses = true;
@@ -289,7 +293,7 @@ impl Check {
         }
     }
 
-    /// Rule 6: everything that was here is on its way out.
+    /// Rule 7: everything that was here is on its way out.
     pub fn resumed(&mut self, node: usize) {
         if self.sides[node].muzzled {
             self.fails(format!("node{} was stopped for longer than deadtime and kept what it had", node + 1));
@@ -382,7 +386,7 @@ impl Check {
         !them.forgetful || (them.life.is_some() && self.sides[node].echoed[other] == them.life)
     }
 
-    /// Rules 1, 2 and 4, at the moment of decision.
+    /// Rules 1, 2, 4 and 6, at the moment of decision.
     pub fn acquires(&mut self, node: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
         for other in self.others(node) {
             self.acquires_from(node, other, group, why, now, sight);
@@ -401,6 +405,16 @@ impl Check {
         if has && !offered && self.linked(node, other, now, sight) {
             self.fails(format!(
                 "node{} takes group {} ({why:?}) although node{} has it, hears it and is heard",
+                node + 1,
+                group.0,
+                other + 1
+            ));
+        }
+        // What was given away in a partition may run on both until it is stopped.
+        let ours = sight.scripts[node][group.0];
+        if sight.scripts[other][group.0] && !ours && self.linked(node, other, now, sight) {
+            self.fails(format!(
+                "node{} starts group {} although it still runs on node{}",
                 node + 1,
                 group.0,
                 other + 1

@@ -222,6 +222,23 @@ fn without_noticing_a_pause_a_node_speaks_before_it_lets_go() {
 }
 
 #[test]
+fn what_still_runs_on_one_node_is_started_on_no_other() {
+    for seed in 0..2_000 {
+        assert_eq!(run(seed, &Profile::sticky(seed), Flaw::None, false).1, Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
+fn if_what_cannot_be_stopped_were_given_away_it_would_run_twice() {
+    is_noticed_in(Profile::sticky, Flaw::GivesWhatSticks, "although it still runs on");
+}
+
+#[test]
+fn if_what_an_earlier_life_has_left_were_not_told_it_would_run_twice() {
+    is_noticed_in(Profile::sticky, Flaw::ForgetsLeftovers, "although it still runs on");
+}
+
+#[test]
 fn without_overlap_a_planned_switch_leaves_a_gap() {
     is_noticed(Flaw::NeverOverlaps, "before the other has it");
 }

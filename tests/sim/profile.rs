@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use heartbeatd::core::{Files, Group, Plan, Settings, Which};
+use lvs::settings::StopFailure;
 
 use crate::chance::Chance;
 use crate::fencing::Devices;
@@ -102,6 +103,9 @@ pub struct Profile {
     pub hang: Time,
     /// What switches nodes off that are silent.
     pub devices: Option<Devices>,
+    /// Percent of stops after which something still runs, where scripts run at all.
+    pub sticking: u64,
+    pub stop_failure: StopFailure,
     pub auto_failback: Vec<bool>,
     /// Home and whether it may run on both for a moment, per group.
     pub groups: Vec<(usize, bool)>,
@@ -141,6 +145,8 @@ impl Profile {
             hanging: *chance.pick(&[0, 0, 0, 15]),
             hang: 4 * S,
             devices: None,
+            sticking: 0,
+            stop_failure: StopFailure::Freeze,
             auto_failback: vec![chance.percent(60), chance.percent(60)],
             groups: vec![(0, true), (1, chance.percent(50))],
             start: vec![(0, 0), (0, 0)],
@@ -163,6 +169,15 @@ impl Profile {
             profile.disturbances.push((at, what));
         }
         profile
+    }
+
+    /// The same with stops that fail; what stuck in the end is tried again a last time after the quiet has begun.
+    pub fn sticky(seed: u64) -> Self {
+        let mut chance = Chance::new(seed ^ 0x57c4);
+        let stop_failure = *chance.pick(&[StopFailure::Freeze, StopFailure::Freeze, StopFailure::Reboot]);
+        let mut profile = if chance.percent(25) { Self::wild_three(seed) } else { Self::wild(seed) };
+        profile.groups.iter_mut().for_each(|(_, overlaps)| *overlaps &= chance.percent(30));
+        Self { sticking: *chance.pick(&[10, 40, 80]), stop_failure, end: profile.end + 40 * S, ..profile }
     }
 
     /// The same with three nodes, whose links go separately.
@@ -253,6 +268,8 @@ impl Profile {
             hanging: 0,
             hang: 0,
             devices: None,
+            sticking: 0,
+            stop_failure: StopFailure::Freeze,
             auto_failback: vec![true, true],
             groups: vec![(0, true), (1, true)],
             start: vec![(0, 0), (50 * MS, 0)],
@@ -320,6 +337,7 @@ impl Profile {
             deadping: time(self.deadtime),
             ipfail: false,
             fences: self.devices.is_some(),
+            stop_failure: self.stop_failure,
             files: Files::default(),
             plan: Plan::new(self.groups.iter().enumerate().map(group).collect()).expect("every key is another"),
         }

@@ -7,6 +7,7 @@
 mod faults;
 mod fencing;
 mod network;
+mod scripts;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
@@ -19,7 +20,7 @@ use heartbeatd::wire::{Body, Uuid};
 
 use crate::chance::Chance;
 use crate::check::{Check, Sight};
-use crate::profile::{Disturbance, MOST_NODES, NAMES, Profile, S, Time, Ways};
+use crate::profile::{Crash, Disturbance, Lost, MOST_NODES, NAMES, Profile, S, Time, Ways};
 use fencing::Cut;
 
 /// Tickets of one node are so far apart.
@@ -61,6 +62,10 @@ pub enum Flaw {
     EndlessMaintenance,
     /// No node is told that its cable is out.
     UnseenCable,
+    /// What could not be stopped is told to have been.
+    GivesWhatSticks,
+    /// What an earlier life has left running is not told.
+    ForgetsLeftovers,
 }
 
 /// What is in the queue.
@@ -153,6 +158,8 @@ struct Machine {
     got: HashSet<(usize, u64, Option<u64>)>,
     /// When the lease of each group's address ends; `None` if it is not there.
     address: Vec<Option<Time>>,
+    /// Whether scripts of each group run.
+    scripts: Vec<bool>,
     tick_at: Time,
     ready: bool,
     ready_after: Time,
@@ -215,6 +222,7 @@ impl World {
             world.machines[node].generation = 1_000;
             world.machines[node].uuid = node as u8 + 1;
             world.machines[node].address = vec![None; world.profile.groups.len()];
+            world.machines[node].scripts = vec![false; world.profile.groups.len()];
             world.push(at, Item::Start { node });
         }
         for (at, what) in world.profile.disturbances.clone() {
@@ -329,6 +337,13 @@ impl World {
         {
             return;
         }
+        if let Event::Acquired { group, ok: false } | Event::Released { group, .. } = event {
+            self.machines[node].scripts[group.0] = false;
+        }
+        let event = match event {
+            Event::Stuck { group } if self.flaw == Flaw::GivesWhatSticks => Event::Released { group, ok: false },
+            other => other,
+        };
         if let Event::Acquired { group, ok: true } = event {
             self.machines[node].address[group.0] = Some(self.lease());
             self.observe();
@@ -417,7 +432,10 @@ impl World {
                 if !ok {
                     self.check.start_fails(if hangs { self.now + after } else { self.now });
                 }
-                self.push(self.now + after, Item::Done { node, life, event: Event::Acquired { group, ok } });
+                self.machines[node].scripts[group.0] = !self.profile.groups[group.0].1;
+                let stuck = !ok && self.sticks(group);
+                let event = if stuck { Event::Stuck { group } } else { Event::Acquired { group, ok } };
+                self.push(self.now + after, Item::Done { node, life, event });
             }
             Action::Release { group, why } => {
                 let sight = self.sight();
@@ -430,12 +448,19 @@ impl World {
                 if hangs {
                     self.check.start_fails(self.now + after);
                 }
-                self.push(self.now + after, Item::Done { node, life, event: Event::Released { group, ok: !hangs } });
+                let stuck = self.sticks(group);
+                let event = if stuck { Event::Stuck { group } } else { Event::Released { group, ok: !hangs } };
+                self.push(self.now + after, Item::Done { node, life, event });
             }
             Action::Withhold { group } => self.machines[node].address[group.0] = None,
             Action::Restore { group } => self.machines[node].address[group.0] = Some(self.lease()),
             Action::SaveGeneration(generation) => self.machines[node].generation = generation,
             Action::Notice(Notice::LocalStatus { status: "active" }) => self.check.active(node, self.now),
+            Action::Reboot { .. } => {
+                let (how, lost) = (Crash::Power, Lost::Nothing);
+                let crash = Disturbance::Crash { node, how, back_after: 2 * S, ready_after: S, lost };
+                self.push(self.now, Item::Disturb(crash));
+            }
             Action::Notice(Notice::Restarting) => self.check.restarts(node, self.now),
             Action::Notice(_) | Action::Serve(_) | Action::Announce { .. } => {}
             Action::Fence { node: other, attempt } => self.fence(node, &other, attempt),
@@ -445,13 +470,6 @@ impl World {
             }
             Action::Stopped => self.stopped(node),
         }
-    }
-
-    /// Whether a script of the group will have to be killed; one without scripts may overlap.
-    fn hangs(&mut self, group: GroupId) -> bool {
-        !self.profile.groups[group.0].1
-            && self.now < self.profile.quiet_from
-            && self.chance.percent(self.profile.hanging)
     }
 
     fn start(&mut self, node: usize) {
@@ -492,6 +510,10 @@ impl World {
         self.tell_maintenance(node);
         self.push(self.now + ready_after, Item::Ready { node, life, ready: true });
         self.tell_reach(node);
+        let groups = if self.flaw == Flaw::ForgetsLeftovers { 0 } else { self.profile.groups.len() };
+        for group in 0..groups {
+            self.stop_leftover(node, GroupId(group));
+        }
         self.turn(node, Node::start);
         if self.flaw == Flaw::ForgedReady {
             self.turn(node, |core, now| core.handle(now, Event::Ready(true)));
@@ -549,6 +571,7 @@ impl World {
         for (node, machine) in self.machines.iter().enumerate() {
             for (group, end) in machine.address.iter().enumerate() {
                 sight.owns[node][group] = end.is_some_and(|end| self.now < end);
+                sight.scripts[node][group] = machine.scripts[group];
                 sight.states[node][group] = machine.node.as_ref().and_then(|core| core.state(GroupId(group)));
             }
         }
@@ -581,6 +604,7 @@ fn told(action: &Action) -> String {
         | Action::Serve(_)
         | Action::Fence { .. }
         | Action::StopFencing { .. }
+        | Action::Reboot { .. }
         | Action::SaveGeneration(_)
         | Action::Answer { .. }
         | Action::Stopped => format!("{action:?}"),

@@ -53,6 +53,11 @@ pub enum News {
         /// Everything stopped in good order.
         ok: bool,
     },
+    /// A start or stop has ended, and a script that must not run twice still runs here.
+    Stuck {
+        /// Which group.
+        group: GroupId,
+    },
     /// An ldirectord has changed its standing: what [`Groups::is_ready`] is now.
     Ready(bool),
     /// Other machines answer for addresses that are here, or do no longer: for the log and for watchers.
@@ -73,6 +78,8 @@ struct Order {
     /// Resources already dealt with, in the direction of the order.
     done: usize,
     ok: bool,
+    /// Something that must not run twice could not be stopped.
+    stuck: bool,
     /// A start that failed, or was overtaken by a stop, stops what it had started.
     undoing: bool,
 }
@@ -204,6 +211,12 @@ impl Groups {
             }
         }
         self.order(id, Aim::Down);
+    }
+
+    /// The groups of which an earlier life has left something running: their stop is under way.
+    #[must_use]
+    pub fn left(&self) -> Vec<GroupId> {
+        self.leftovers.owners().map(GroupId).collect()
     }
 
     /// Announces the group's addresses.
@@ -390,7 +403,7 @@ impl Groups {
 
     fn order(&mut self, id: GroupId, aim: Aim) {
         let Some(running) = self.groups.get_mut(id.0) else { return };
-        running.orders.push_back(Order { aim, done: 0, ok: true, undoing: false });
+        running.orders.push_back(Order { aim, done: 0, ok: true, stuck: false, undoing: false });
         if running.orders.len() == 1 {
             self.go_on(id.0);
         }
@@ -483,13 +496,21 @@ impl Groups {
         if let Err(e) = &result {
             log::error!("{}", lvs::diag::chain(e));
         }
+        let still_runs = !up && matches!(result, Err(ScriptError::StillRunning { .. }));
         let Some(at) = group else {
-            self.leftovers.ended(&resource);
+            if let Some((at, stuck)) = self.leftovers.ended(&resource, still_runs) {
+                let (group, ok) = (GroupId(at), result.is_ok());
+                self.news.push_back(if stuck { News::Stuck { group } } else { News::Released { group, ok } });
+            }
             (0..self.groups.len()).for_each(|at| self.go_on(at));
             return;
         };
         if let Some(running) = self.groups.get_mut(at) {
             running.script_runs = false;
+            let stuck = still_runs && left::must_not_run_twice(&running.group, &resource);
+            if let Some(order) = running.orders.front_mut() {
+                order.stuck |= stuck;
+            }
         }
         if result.is_err() {
             self.failed(at);
@@ -535,6 +556,7 @@ impl Order {
     fn outcome(&self, group: GroupId) -> News {
         let ok = self.ok;
         match self.aim {
+            Aim::Up { .. } | Aim::Down if self.stuck => News::Stuck { group },
             Aim::Up { .. } => News::Acquired { group, ok },
             Aim::Down => News::Released { group, ok },
         }

@@ -58,18 +58,19 @@ impl Decider {
         }
     }
 
-    pub fn is_here(&self) -> bool {
-        match self {
-            Pair(pair) => pair.is_here(),
-            Many(many) => many.is_here(),
-        }
-    }
-
     /// Whether something is here, or is spoken of as if it were, that a node which was not run must give up.
     pub fn is_engaged(&self) -> bool {
         match self {
             Pair(pair) => pair.is_here() || pair.peer_is_old(),
             Many(many) => many.is_engaged(),
+        }
+    }
+
+    /// Whether a node that comes back as a new life has still to let go of something before.
+    pub fn is_letting_go(&self) -> bool {
+        match self {
+            Pair(pair) => pair.is_letting_go(),
+            Many(many) => many.is_letting_go(),
         }
     }
 
@@ -91,6 +92,14 @@ impl Decider {
         match self {
             Pair(pair) => pair.failed(group),
             Many(many) => many.failed(group),
+        }
+    }
+
+    /// The node where a group cannot be stopped.
+    pub fn stuck_at(&self, group: GroupId) -> Option<&str> {
+        match self {
+            Pair(pair) => pair.stuck_at(group),
+            Many(many) => many.stuck_at(group),
         }
     }
 
@@ -193,6 +202,27 @@ impl Decider {
         match self {
             Pair(pair) => pair.released(now, group, ok, fx),
             Many(many) => many.released(now, group, ok, fx),
+        }
+    }
+
+    pub fn stuck(&mut self, now: Instant, group: GroupId, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.stuck(now, group, fx),
+            Many(many) => many.stuck(now, group, fx),
+        }
+    }
+
+    pub fn stopping(&mut self, group: GroupId) {
+        match self {
+            Pair(pair) => pair.stopping(group),
+            Many(many) => many.stopping(group),
+        }
+    }
+
+    pub fn tick_stuck(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.tick_stuck(now, fx),
+            Many(many) => many.tick_stuck(now, fx),
         }
     }
 

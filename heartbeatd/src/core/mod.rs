@@ -17,7 +17,7 @@
 //!   waits in the sockets before the tick: the first call finds out that we were stopped and
 //!   says what to let go, and the next ones what the peer has done meanwhile.
 //! - [`Action::Acquire`] and [`Action::Release`] are answered by [`Event::Acquired`] and
-//!   [`Event::Released`] sooner or later, once each; a script that hangs is ended by the
+//!   [`Event::Released`], or by [`Event::Stuck`], sooner or later, once each; a script that hangs is ended by the
 //!   driver's time-out.
 //! - Addresses are leased: after each turn those of [`Node::leases`] are renewed, others never.
 //!   With a lease shorter than deadtime by a keepalive, the address of a node that is stopped
@@ -90,6 +90,18 @@ pub enum Event {
         group: GroupId,
         /// Every part stopped in good order.
         ok: bool,
+    },
+    /// The work of [`Action::Acquire`] or [`Action::Release`] has ended, but something of the group could not be stopped and
+    /// still runs here: it is given to nobody. In place of the two above.
+    Stuck {
+        /// Which.
+        group: GroupId,
+    },
+    /// An earlier life of this program has left something of the group running, which is being stopped: answered like
+    /// [`Action::Release`]. Comes before the start.
+    Stopping {
+        /// Which.
+        group: GroupId,
     },
     /// Whether this node could serve at once: its ldirectord has done a full round of
     /// checks. True from the start where no group needs ldirectord.
@@ -202,6 +214,12 @@ pub enum Action {
         /// The node that was to be switched off.
         node: String,
     },
+    /// Reboot this machine at once, without writing anything back: that group cannot be stopped, and another node is to
+    /// have it. Asked for again if the machine is still there.
+    Reboot {
+        /// Its name.
+        group: String,
+    },
     /// Store the generation before anything is sent under it.
     SaveGeneration(u64),
     /// To the log and to watchers.
@@ -300,6 +318,8 @@ impl Node {
         match event {
             Event::Acquired { group, ok } => self.takeover.acquired(now, group, ok, &mut fx),
             Event::Released { group, ok } => self.takeover.released(now, group, ok, &mut fx),
+            Event::Stuck { group } => self.takeover.stuck(now, group, &mut fx),
+            Event::Stopping { group } => self.takeover.stopping(group),
             Event::PingAnswered(index) => {
                 let mut steps = Vec::new();
                 self.pings.answered(now, index, &mut steps);
@@ -340,7 +360,12 @@ impl Node {
                 self.pings.tick(now, &mut steps);
                 self.step(now, steps, &mut out);
             }
-            Phase::ComingBack | Phase::Stopped => {}
+            Phase::ComingBack => {
+                let mut fx = Vec::new();
+                self.takeover.tick_stuck(now, &mut fx);
+                self.carry_out(now, fx, &mut out);
+            }
+            Phase::Stopped => {}
         }
         if let Phase::Leaving { until } = self.phase
             && until <= now
@@ -573,9 +598,10 @@ impl Node {
                     }
                 }
                 Effect::ComeBack => self.come_back(now, out),
+                Effect::Reboot(group) => out.push(Action::Reboot { group }),
             }
         }
-        if self.phase == Phase::ComingBack && !self.takeover.is_here() {
+        if self.phase == Phase::ComingBack && !self.takeover.is_letting_go() {
             if self.stopping {
                 self.stopped(out);
             } else {

@@ -86,6 +86,11 @@ pub enum Notice {
     GivingUp { group: String, why: Why },
     Released { group: String },
     StopFailed { group: String },
+    Stuck { group: String, again_s: u64 },
+    Unstuck { group: String },
+    PeerStuck { group: String, node: String },
+    StuckReboots { group: String },
+    StuckIsFenced { group: String },
     BothOwn { group: String, keeper: String },
     CableOut { group: String },
     Withheld { group: String },
@@ -139,6 +144,7 @@ impl Notice {
             | N::Started { .. }
             | N::GivingUp { .. }
             | N::Released { .. }
+            | N::Unstuck { .. }
             | N::WantsStandby { .. }
             | N::WantsTakeover { .. }
             | N::StandbyAccepted { .. }
@@ -201,6 +207,10 @@ impl Notice {
             | N::PeerReturned { .. }
             | N::Paused { .. }
             | N::StartFailed { .. }
+            | N::Stuck { .. }
+            | N::PeerStuck { .. }
+            | N::StuckReboots { .. }
+            | N::StuckIsFenced { .. }
             | N::BothOwn { .. } => Level::Crit,
         }
     }
@@ -218,6 +228,7 @@ fn why(why: Why) -> &'static str {
         Why::Conflict => "the other node keeps it",
         Why::Restart => "restart",
         Why::Failed => "it could not be started",
+        Why::Stuck => "once more, because it could not be stopped",
     }
 }
 
@@ -369,6 +380,29 @@ impl fmt::Display for Notice {
             N::GivingUp { group, why: reason } => write!(f, "Releasing resource group {group} ({})", why(*reason)),
             N::Released { group } => write!(f, "resource group {group} released"),
             N::StopFailed { group } => write!(f, "resource group {group} could not be stopped in good order"),
+            N::Stuck { group, again_s } => write!(
+                f,
+                "resource group {group} cannot be stopped and still runs here, so no other node may start it. It is tried \
+                 again in {again_s} s; \"lvsctl standby\" tries it at once"
+            ),
+            N::Unstuck { group } => {
+                write!(f, "resource group {group} has been stopped at last and may be started again")
+            }
+            N::PeerStuck { group, node } => write!(
+                f,
+                "resource group {group} cannot be stopped on {node} and still runs there: it is not started here before \
+                 {node} has stopped it"
+            ),
+            N::StuckReboots { group } => write!(
+                f,
+                "rebooting this machine (stop_failure in lvs.toml): resource group {group} cannot be stopped, and the \
+                 other node is to have it"
+            ),
+            N::StuckIsFenced { group } => write!(
+                f,
+                "letting go of the rest and falling silent, to be fenced by the other node (stop_failure in lvs.toml): \
+                 resource group {group} cannot be stopped"
+            ),
             N::BothOwn { group, keeper } => write!(f, "Both machines own {group}! {keeper} keeps it"),
             N::CableOut { group } => {
                 write!(f, "no interface of {group} has a carrier: nobody can reach it here, so it is not taken now")

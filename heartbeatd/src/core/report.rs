@@ -51,6 +51,7 @@ impl Node {
                 holder: holder.map(str::to_owned),
                 duplicates: Vec::new(),
                 failed: self.takeover.failed(id).then(|| "could not be started here".to_owned()),
+                stuck: self.takeover.stuck_at(id).map(str::to_owned),
             }
         });
         Status {

@@ -42,6 +42,8 @@ pub struct Settings {
     /// Whether there is a device that switches the other node off, or an administrator who does it: nothing of a silent
     /// node is taken before.
     pub fences: bool,
+    /// What is done about a group that cannot be stopped. `Fence` only where `fences` holds.
+    pub stop_failure: lvs::settings::StopFailure,
     /// haresources.
     pub plan: Plan,
     /// Digests of the files, for another heartbeatd to compare.

@@ -189,6 +189,9 @@ pub struct GroupStatus {
     /// Why it does not run here although it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// The node where it cannot be stopped and still runs, so that no other may start it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
 }
 
 /// An address of this node that another machine has as well.

@@ -20,6 +20,9 @@ impl World {
                     self.raise_ghost(node);
                 }
                 self.down(node);
+                if how == Crash::Power {
+                    self.machines[node].scripts.iter_mut().for_each(|runs| *runs = false);
+                }
                 if how != Crash::Unguarded {
                     self.machines[node].address.iter_mut().for_each(|address| *address = None);
                 }

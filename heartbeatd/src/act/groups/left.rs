@@ -1,5 +1,7 @@
 //! What an earlier life has left running, and who waits until it is stopped.
 
+use std::collections::BTreeSet;
+
 use super::super::script::{Call, Scripts};
 use super::super::started::{Left, Resource};
 use super::{Said, ScriptEnd};
@@ -7,7 +9,11 @@ use crate::config::{Group, ResourceKind};
 
 /// What has not been stopped yet, and whose it is; `None` where haresources has it no more.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers(Vec<(Resource, Option<usize>)>);
+pub(super) struct Leftovers {
+    left: Vec<(Resource, Option<usize>)>,
+    /// Groups of which something that must not run twice could not be stopped.
+    stuck: BTreeSet<usize>,
+}
 
 impl Leftovers {
     pub(super) fn new(left: &[Left], groups: &[&Group]) -> Self {
@@ -15,18 +21,35 @@ impl Leftovers {
             let has = |group: &Group| group.resources.iter().any(|resource| is(&resource.kind, left));
             groups.iter().position(|group| group.key() == left.group && has(group))
         };
-        Self(left.iter().map(|left| (left.resource.clone(), owner(&left.resource))).collect())
+        let left = left.iter().map(|left| (left.resource.clone(), owner(&left.resource)));
+        Self { left: left.collect(), stuck: BTreeSet::new() }
     }
 
     /// Whether the orders of this group wait: for its own, and for what may have belonged to any.
     pub(super) fn hold(&self, at: usize) -> bool {
-        self.0.iter().any(|(_, owner)| owner.is_none_or(|owner| owner == at))
+        self.left.iter().any(|(_, owner)| owner.is_none_or(|owner| owner == at))
     }
 
-    /// It was stopped, or could not be.
-    pub(super) fn ended(&mut self, resource: &Resource) {
-        self.0.retain(|(each, _)| each != resource);
+    /// The groups that have something of it.
+    pub(super) fn owners(&self) -> impl Iterator<Item = usize> + use<> {
+        let owners: BTreeSet<usize> = self.left.iter().filter_map(|(_, owner)| *owner).collect();
+        owners.into_iter()
     }
+
+    /// It was stopped, or could not be. If it was the last of its group: which one, and whether that is stuck.
+    pub(super) fn ended(&mut self, resource: &Resource, still_runs: bool) -> Option<(usize, bool)> {
+        let at = self.left.iter().position(|(each, _)| each == resource)?;
+        let owner = self.left.remove(at).1?;
+        if still_runs {
+            self.stuck.insert(owner);
+        }
+        (!self.owners().any(|other| other == owner)).then(|| (owner, self.stuck.remove(&owner)))
+    }
+}
+
+/// Whether it is a script of the group that two nodes must not run at once.
+pub(super) fn must_not_run_twice(group: &Group, resource: &Resource) -> bool {
+    group.resources.iter().any(|each| is(&each.kind, resource) && !each.kind.overlaps())
 }
 
 fn is(kind: &ResourceKind, left: &Resource) -> bool {
@@ -88,12 +111,32 @@ mod tests {
         let mut leftovers = Leftovers::new(&all, &groups.each_ref());
         let holds = |leftovers: &Leftovers| [0, 1, 2].map(|at| leftovers.hold(at));
         assert_eq!(holds(&leftovers), [true; 3]);
-        leftovers.ended(&all[1].resource);
+        assert_eq!(leftovers.owners().collect::<Vec<_>>(), [1]);
+        leftovers.ended(&all[1].resource, false);
         assert_eq!(holds(&leftovers), [true; 3]);
-        leftovers.ended(&all[2].resource);
+        leftovers.ended(&all[2].resource, false);
         assert_eq!(holds(&leftovers), [false, true, false]);
-        leftovers.ended(&all[0].resource);
+        leftovers.ended(&all[0].resource, false);
         assert_eq!(holds(&leftovers), [false; 3]);
+    }
+
+    #[test]
+    fn a_group_is_let_go_when_its_last_is_stopped_and_stuck_if_one_of_them_was_not() {
+        let groups = [group(&["a", "b"]), group(&["c"])];
+        let all = [left("a", "b"), left("a", "a"), left("c", "c")];
+        let mut leftovers = Leftovers::new(&all, &groups.each_ref());
+        assert_eq!(leftovers.owners().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(leftovers.ended(&all[0].resource, true), None);
+        assert_eq!(leftovers.ended(&all[2].resource, false), Some((1, false)));
+        assert_eq!(leftovers.ended(&all[1].resource, false), Some((0, true)));
+        assert_eq!(leftovers.ended(&all[1].resource, false), None);
+    }
+
+    #[test]
+    fn what_may_run_on_two_nodes_is_not_what_a_group_sticks_at() {
+        let group = group(&["Filesystem", "MailTo"]);
+        let may_not = |name: &str| must_not_run_twice(&group, &left("Filesystem", name).resource);
+        assert_eq!(["Filesystem", "MailTo", "ldirectord"].map(may_not), [true, false, false]);
     }
 
     #[test]

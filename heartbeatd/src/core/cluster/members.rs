@@ -36,6 +36,7 @@ impl Cluster {
             }
         }
         let before = self.differing_files(at);
+        self.note_stuck(at, &word, fx);
         let member = &mut self.members[at];
         (member.life, member.began) = (Some(word.life), false);
         member.view = View::Says(word);

@@ -14,14 +14,17 @@ mod members;
 mod requests;
 mod rules;
 mod settle;
+mod stuck;
 
 use std::time::{Duration, Instant};
+
+use lvs::settings::StopFailure;
 
 use super::Settings;
 use super::notice::Notice;
 use super::plan::{GroupId, Plan};
 use super::seldom::Seldom;
-use super::takeover::{Effect, Files, Gone, RETRY_AFTER, Refusal, Said, State, Switch, Unit, Why, Word};
+use super::takeover::{Effect, Files, Gone, RETRY_AFTER, Refusal, Said, State, Switch, Unit, Why, Word, end_of_stop};
 use fencing::Fencing;
 
 /// What is known of another node.
@@ -108,6 +111,10 @@ pub(crate) struct Cluster {
     /// Nothing is taken or given but by an administrator.
     maintenance: bool,
     letting_go: bool,
+    /// What is done about a group that cannot be stopped.
+    stop_failure: StopFailure,
+    /// Nothing is said before such a group has been stopped, so that another node fences this one.
+    silenced: bool,
     serving: bool,
     left: bool,
     switch: Option<Switch>,
@@ -164,6 +171,8 @@ impl Cluster {
             leaving: false,
             maintenance: false,
             letting_go: false,
+            stop_failure: settings.stop_failure,
+            silenced: false,
             serving: false,
             left: false,
             switch: None,
@@ -267,7 +276,7 @@ impl Cluster {
 
     /// Whether nothing is being moved.
     pub fn is_stable(&self) -> bool {
-        let quiet = |share: &Share| matches!(share.unit.state, State::Free | State::Held);
+        let quiet = |share: &Share| matches!(share.unit.state, State::Free | State::Held | State::Stuck);
         let known = self.members.iter().all(|member| member.view != View::Unfenced);
         self.active && known && self.switch.is_none() && self.shares.iter().all(quiet)
     }
@@ -315,12 +324,8 @@ impl Cluster {
     pub fn released(&mut self, now: Instant, group: GroupId, ok: bool, fx: &mut Vec<Effect>) {
         let key = self.key(group);
         let Some(Share { unit, .. }) = self.shares.get_mut(group.0) else { return };
-        if unit.state != State::Releasing {
-            return;
-        }
-        unit.state = State::Free;
-        unit.give = None;
-        fx.push(Effect::Note(if ok { Notice::Released { group: key } } else { Notice::StopFailed { group: key } }));
+        let Some(was_stuck) = unit.stopped() else { return };
+        fx.push(Effect::Note(end_of_stop(key, ok, was_stuck)));
         self.settle(now, fx);
     }
 
@@ -384,7 +389,7 @@ impl Cluster {
             match self.shares[at].unit.state {
                 State::Held | State::Offering => self.release(GroupId(at), Why::Restart, fx),
                 State::Claiming => self.shares[at].unit.state = State::Free,
-                State::Free | State::Acquiring | State::Releasing => {}
+                State::Free | State::Acquiring | State::Releasing | State::Stuck => {}
             }
         }
         self.tell_serving(fx);
@@ -395,6 +400,7 @@ impl Cluster {
     pub fn begin_life(&mut self, life: u64) {
         self.life = life;
         self.letting_go = false;
+        self.silenced = false;
         self.active = false;
         self.settled = false;
         self.told = None;
@@ -413,6 +419,7 @@ impl Cluster {
         if self.switch.as_ref().is_some_and(|switch| switch.until <= now) {
             self.end_switch(Err(Refusal::NoReply), fx);
         }
+        self.tick_stuck(now, fx);
         self.settle(now, fx);
     }
 

@@ -26,13 +26,17 @@ impl Cluster {
                 unit.away = *rank < theirs;
             }
         }
+        for id in &groups {
+            self.stop_again(*id, fx);
+        }
         self.switch = Some(Switch { kind: SwitchKind::Give, ticket: Some(ticket), groups, until: now + SWITCH_WITHIN });
         self.settle(now, fx);
     }
 
     fn may_standby(&self, which: Which) -> Result<Vec<GroupId>, Refusal> {
         self.may_switch(which)?;
-        let held: Vec<GroupId> = self.chosen(which).filter(|id| self.state(*id) == Some(State::Held)).collect();
+        let here = |id: &GroupId| matches!(self.state(*id), Some(State::Held | State::Stuck));
+        let held: Vec<GroupId> = self.chosen(which).filter(here).collect();
         if held.is_empty() {
             return Err(Refusal::NothingHeld);
         }
@@ -72,6 +76,12 @@ impl Cluster {
     fn may_takeover(&self, which: Which) -> Result<Vec<GroupId>, Refusal> {
         self.may_switch(which)?;
         let missing: Vec<GroupId> = self.chosen(which).filter(|id| self.state(*id) != Some(State::Held)).collect();
+        if missing.iter().any(|id| self.state(*id) == Some(State::Stuck)) {
+            return Err(Refusal::Stuck);
+        }
+        if missing.iter().any(|id| self.is_stuck_elsewhere(*id)) {
+            return Err(Refusal::PeerStuck);
+        }
         let alone = self.is_alone();
         let nowhere = missing.iter().any(|id| self.holder(*id).is_none());
         if nowhere && self.members.iter().any(|member| member.view == View::Unfenced) {
@@ -128,7 +138,9 @@ impl Cluster {
                 let gone = |(id, state): (GroupId, State)| {
                     matches!(state, State::Releasing | State::Free) && self.holder(id).is_some()
                 };
-                if units().all(|(id, unit)| gone((id, unit.state))) {
+                if units().any(|(_, unit)| unit.is_stuck_for_now()) {
+                    Some(Err(Refusal::Stuck))
+                } else if units().all(|(id, unit)| gone((id, unit.state))) {
                     Some(Ok(()))
                 } else if units().any(|(_, unit)| unit.state == State::Held && unit.give.is_none()) {
                     Some(Err(Refusal::Failed))
@@ -139,6 +151,10 @@ impl Cluster {
             SwitchKind::Take => {
                 if units().all(|(_, unit)| unit.state == State::Held) {
                     Some(Ok(()))
+                } else if units().any(|(_, unit)| unit.state == State::Stuck) {
+                    Some(Err(Refusal::Failed))
+                } else if units().any(|(id, unit)| idle(unit.state) && self.is_stuck_elsewhere(id)) {
+                    Some(Err(Refusal::PeerStuck))
                 } else if units().any(|(_, unit)| idle(unit.state) && unit.failed) {
                     Some(Err(Refusal::Failed))
                 } else if units().any(|(_, unit)| idle(unit.state) && unit.want_until.is_none()) && !self.is_alone() {

@@ -23,7 +23,7 @@ pub(super) struct Others {
     pub doubted: bool,
     /// Every other is dead or has left.
     pub alone: bool,
-    /// Somebody has it, or its start or stop is under way there; an offer to us does not count.
+    /// Somebody has it, its start or stop is under way there, or it cannot be stopped; an offer to us does not count.
     pub busy: bool,
     /// Somebody starts it.
     pub acquiring: bool,
@@ -132,14 +132,14 @@ pub(super) fn step(us: State, others: &Others, case: &Case) -> Step {
         },
 
         // Their end is reported by whoever does the work.
-        State::Acquiring | State::Releasing => Step::Stay,
+        State::Acquiring | State::Releasing | State::Stuck => Step::Stay,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use State::{Acquiring, Claiming, Free, Held, Offering, Releasing};
+    use State::{Acquiring, Claiming, Free, Held, Offering, Releasing, Stuck};
 
     fn every_case() -> impl Iterator<Item = Case> {
         (0..1024u32).map(|bits| {
@@ -217,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn work_under_way_is_waited_for() {
+    fn work_under_way_is_waited_for_and_what_cannot_be_stopped_stays() {
         for case in every_case() {
             for others in all_others() {
-                for us in [Acquiring, Releasing] {
+                for us in [Acquiring, Releasing, Stuck] {
                     assert_eq!(step(us, &others, &case), Step::Stay);
                 }
             }

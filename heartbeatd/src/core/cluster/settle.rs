@@ -41,7 +41,7 @@ impl Cluster {
     /// One group, one step. Tells whether its state changed.
     fn step(&mut self, now: Instant, id: GroupId, fx: &mut Vec<Effect>) -> bool {
         // The end of work is reported by whoever does it.
-        if !self.active || matches!(self.state(id), Some(State::Acquiring | State::Releasing)) {
+        if !self.active || matches!(self.state(id), Some(State::Acquiring | State::Releasing | State::Stuck)) {
             return false;
         }
         self.consider_giving(now, id, fx);
@@ -147,6 +147,7 @@ impl Cluster {
                 }
                 State::Acquiring => (others.acquiring, others.busy) = (true, true),
                 State::Releasing => (others.releasing, others.busy) = (true, true),
+                State::Stuck => others.busy = true,
                 State::Held | State::Offering => {
                     others.held = true;
                     others.stronger |= said.term > unit.term || said.term == unit.term && before;
@@ -297,7 +298,8 @@ impl Cluster {
 
     fn check_settled(&mut self) {
         let in_hands = |(at, share): (usize, &Share)| {
-            matches!(share.unit.state, State::Held | State::Offering) || self.holder(GroupId(at)).is_some()
+            matches!(share.unit.state, State::Held | State::Offering | State::Stuck)
+                || self.holder(GroupId(at)).is_some()
         };
         self.settled |= self.active && self.shares.iter().enumerate().all(in_hands);
     }

@@ -9,6 +9,7 @@
 //! established and would give our groups back at once, and `other`, for as long as it waits.
 
 mod pending;
+mod stuck;
 
 use std::time::{Duration, Instant};
 
@@ -58,8 +59,8 @@ enum Standby {
     Not,
     /// We asked.
     Me { set: Bags, until: Instant },
-    /// It agreed; we release.
-    Releasing { set: Bags },
+    /// It agreed; we release, and it waits so long.
+    Releasing { set: Bags, until: Instant },
     /// Released and said so.
     Done { set: Bags, until: Instant },
     /// It asked; we answer when ready. `set` is the giver's.
@@ -211,6 +212,7 @@ impl Takeover {
                 if let Err(refusal) = self.classic_give(now, Bags::from(*hold).mirrored(), fx) {
                     let why = match refusal {
                         Refusal::PeerInFlux => "Other side is in flux",
+                        Refusal::Stuck => "A resource cannot be stopped here",
                         _ => "local resources in flux",
                     };
                     fx.push(Effect::Note(Notice::StandbyIgnored { phase: "takeover", node, why }));
@@ -338,7 +340,7 @@ impl Takeover {
             match self.units[at].state {
                 State::Held | State::Offering => self.release(GroupId(at), why, fx),
                 State::Acquiring => self.units[at].give = Some(why),
-                State::Free | State::Claiming | State::Releasing => {}
+                State::Free | State::Claiming | State::Releasing | State::Stuck => {}
             }
         }
     }
@@ -375,7 +377,7 @@ impl Takeover {
             ) => fx.push(ignored("Standby in progress")),
             (Phase::Other, Standby::Me { set: ours, .. }) => {
                 fx.push(Effect::Note(Notice::StandbyAccepted { node, set: ours.as_str() }));
-                self.classic.standby = Standby::Releasing { set: ours };
+                self.classic.standby = Standby::Releasing { set: ours, until: now + STANDBY_WITHIN };
                 self.classic.held = self.classic.held.without(ours);
                 self.classic_tell(now, false, Some("standby"), fx);
                 self.classic_release(ours, Why::Standby, fx);
@@ -419,6 +421,9 @@ impl Takeover {
         if self.classic.standby != Standby::Not || self.classic.stage != Stage::Stable || self.leaving {
             return Err(Refusal::Busy);
         }
+        if self.has_stuck(set) {
+            return Err(Refusal::Stuck);
+        }
         if !self.classic.other_stable {
             return Err(Refusal::PeerInFlux);
         }
@@ -456,7 +461,10 @@ impl Takeover {
             }
         }
         match self.classic.standby {
-            Standby::Releasing { set } => {
+            // What still runs here it must not start; that it is asked to wait, it was told.
+            Standby::Releasing { set, .. } if self.has_stuck(set) => {}
+            Standby::Releasing { set, .. } => {
+                self.classic_tell_freed(now, set, fx);
                 self.classic.standby = Standby::Done { set, until: now + STANDBY_WITHIN };
                 fx.push(Effect::Say(Body::AskResources { hold: Hold::from(set), phase: Phase::Done }));
                 fx.push(Effect::Note(Notice::StandbyGiven { set: set.as_str() }));
@@ -532,6 +540,7 @@ impl Takeover {
             | Standby::Other { .. }
             | Standby::Acquiring { .. } => {}
         }
+        self.classic_tick_stuck(now, fx);
         if due(self.classic.again_at) {
             self.classic.again_at = None;
             self.classic_give_pending(now, fx);

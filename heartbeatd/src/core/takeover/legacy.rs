@@ -117,6 +117,7 @@ impl Takeover {
                 self.legacy.owed.insert(id);
                 self.release(id, Why::Failback, fx);
             }
+            State::Stuck => self.legacy_answer(key, true, false, fx),
         }
     }
 
@@ -144,6 +145,12 @@ impl Takeover {
                     self.legacy_answer(&key, true, true, fx);
                 }
                 Some(State::Held | State::Offering) => self.release(id, Why::Failback, fx),
+                // It asks again, and has it when it can be stopped.
+                Some(State::Stuck) => {
+                    self.legacy.owed.remove(&id);
+                    let key = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
+                    self.legacy_answer(&key, true, false, fx);
+                }
                 Some(State::Acquiring | State::Releasing) | None => {}
             }
         }

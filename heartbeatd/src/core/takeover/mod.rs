@@ -18,10 +18,13 @@ mod peer;
 mod requests;
 mod settle;
 mod silent;
+mod stuck;
 mod unit;
 mod word;
 
 use std::time::{Duration, Instant};
+
+use lvs::settings::StopFailure;
 
 use crate::wire::Body;
 
@@ -35,6 +38,7 @@ use legacy::Legacy;
 pub use requests::{Refusal, Ticket, Which};
 pub(crate) use requests::{SWITCH_WITHIN, Switch, SwitchKind};
 pub use silent::{Awaited, FencingWord, Silent};
+pub(crate) use stuck::{end_of_stop, says_stuck};
 pub(crate) use unit::Unit;
 pub use unit::{State, Why, Will};
 pub use word::{Echo, Files, Said, Unreadable, Word};
@@ -70,8 +74,10 @@ pub(crate) enum Effect {
     Answer(Ticket, Result<(), Refusal>),
     /// Leaving, and nothing is left here.
     Left,
-    /// To be on the safe side with an old heartbeat, come back as a new life.
+    /// To be on the safe side with an old heartbeat, or to be fenced, come back as a new life.
     ComeBack,
+    /// Reboot this machine: that group cannot be stopped.
+    Reboot(String),
 }
 
 /// What is known of the other node.
@@ -129,6 +135,10 @@ pub(crate) struct Takeover {
     maintenance: bool,
     /// Everything is let go to come back as a new life.
     letting_go: bool,
+    /// What is done about a group that cannot be stopped.
+    stop_failure: StopFailure,
+    /// Nothing is said before such a group has been stopped, so that the other node fences this one.
+    silenced: bool,
     serving: bool,
     left: bool,
     switch: Option<Switch>,
@@ -168,6 +178,8 @@ impl Takeover {
             leaving: false,
             maintenance: false,
             letting_go: false,
+            stop_failure: settings.stop_failure,
+            silenced: false,
             serving: false,
             left: false,
             switch: None,
@@ -257,7 +269,7 @@ impl Takeover {
 
     /// Whether nothing is being moved.
     pub fn is_stable(&self) -> bool {
-        let quiet = |unit: &Unit| matches!(unit.state, State::Free | State::Held);
+        let quiet = |unit: &Unit| matches!(unit.state, State::Free | State::Held | State::Stuck);
         self.active
             && self.fencing.is_none()
             && self.units.iter().all(quiet)
@@ -300,14 +312,10 @@ impl Takeover {
     /// Stopping a group has ended. Whatever became of its scripts, its addresses are off.
     pub fn released(&mut self, now: Instant, group: GroupId, ok: bool, fx: &mut Vec<Effect>) {
         let Some(unit) = self.units.get_mut(group.0) else { return };
-        if unit.state != State::Releasing {
-            return;
-        }
-        unit.state = State::Free;
-        unit.give = None;
+        let Some(was_stuck) = unit.stopped() else { return };
         let key = self.plan.get(group).map(|group| group.key.clone()).unwrap_or_default();
-        let notice = if ok { Notice::Released { group: key } } else { Notice::StopFailed { group: key } };
-        fx.push(Effect::Note(notice));
+        fx.push(Effect::Note(end_of_stop(key, ok, was_stuck)));
+        self.classic_freed(now, group, fx);
         self.classic_worked(now, fx);
         self.settle(now, fx);
     }
@@ -360,7 +368,7 @@ impl Takeover {
             match self.units[at].state {
                 State::Held | State::Offering => self.release(GroupId(at), Why::Restart, fx),
                 State::Claiming => self.units[at].state = State::Free,
-                State::Free | State::Acquiring | State::Releasing => {}
+                State::Free | State::Acquiring | State::Releasing | State::Stuck => {}
             }
         }
         self.tell_serving(fx);
@@ -371,6 +379,7 @@ impl Takeover {
     pub fn begin_life(&mut self, life: u64) {
         self.life = life;
         self.letting_go = false;
+        self.silenced = false;
         self.active = false;
         self.settled = false;
         self.classic = Classic::default();
@@ -382,12 +391,14 @@ impl Takeover {
             self.peer = Peer::Unknown;
         }
         self.units.iter_mut().for_each(Unit::begin_life);
+        self.classic_begin_stuck();
     }
 
     /// What time brings.
     pub fn tick(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         self.expire_switch(now, fx);
         self.tick_fencing(now, fx);
+        self.tick_stuck(now, fx);
         self.classic_tick(now, fx);
         self.settle(now, fx);
     }
@@ -406,7 +417,7 @@ impl Takeover {
 
     fn check_settled(&mut self) {
         let in_hands = |(at, unit): (usize, &Unit)| {
-            matches!(unit.state, State::Held | State::Offering) || self.peer_holds(GroupId(at))
+            matches!(unit.state, State::Held | State::Offering | State::Stuck) || self.peer_holds(GroupId(at))
         };
         self.settled |= self.active && self.units.iter().enumerate().all(in_hands);
     }

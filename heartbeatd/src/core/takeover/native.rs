@@ -15,6 +15,7 @@
 //!   announced last, so the neighbours send to it, and the connections made since are in its
 //!   table. With equal tenancies, its home keeps it. The other lets go at once; failback, if
 //!   configured, then moves it like any planned switch.
+//! - **It cannot be stopped** where it was: nobody takes it before it has been.
 
 use super::unit::State;
 
@@ -82,13 +83,13 @@ pub(crate) enum Step {
 /// The table.
 pub(crate) fn step(us: State, other: Other, case: &Case) -> Step {
     use Other::{Gone, Says, Unknown};
-    use State::{Acquiring, Claiming, Free, Held, Offering, Releasing};
+    use State::{Acquiring, Claiming, Free, Held, Offering, Releasing, Stuck};
     let or_stay = |condition, step| if condition { step } else { Step::Stay };
     match (us, other) {
         (Free, Gone) => or_stay(case.able, Step::Acquire),
         (Free, Says(Free)) => or_stay(case.ours && case.able, Step::Claim),
         (Free, Says(Offering)) => or_stay(case.able && case.fit, Step::Acquire),
-        (Free, Unknown | Says(Claiming | Acquiring | Held | Releasing)) => Step::Stay,
+        (Free, Unknown | Says(Claiming | Acquiring | Held | Releasing | Stuck)) => Step::Stay,
 
         (Claiming, Gone) => {
             if case.able {
@@ -103,7 +104,7 @@ pub(crate) fn step(us: State, other: Other, case: &Case) -> Step {
             (true, false) => Step::Stay,
         },
         (Claiming, Says(Claiming)) => or_stay(!case.home, Step::Yield),
-        (Claiming, Unknown | Says(Acquiring | Held | Offering | Releasing)) => Step::Yield,
+        (Claiming, Unknown | Says(Acquiring | Held | Offering | Releasing | Stuck)) => Step::Yield,
 
         (Held, Unknown | Gone) => or_stay(case.leaving, Step::Release),
         (Held, Says(Free)) => match (case.give, case.other_able) {
@@ -125,8 +126,13 @@ pub(crate) fn step(us: State, other: Other, case: &Case) -> Step {
             }
         }
         (Held, Says(Releasing)) => Step::Stay,
+        (Held, Says(Stuck)) => match (case.give, case.leaving) {
+            (false, true | false) => Step::Stay,
+            (true, true) => Step::Release,
+            (true, false) => Step::CallOff,
+        },
 
-        (Offering, Unknown | Gone) => {
+        (Offering, Unknown | Gone | Says(Stuck)) => {
             if case.leaving {
                 Step::Release
             } else {
@@ -147,14 +153,14 @@ pub(crate) fn step(us: State, other: Other, case: &Case) -> Step {
         },
 
         // Their end is reported by whoever does the work.
-        (Acquiring | Releasing, Unknown | Gone | Says(_)) => Step::Stay,
+        (Acquiring | Releasing | Stuck, Unknown | Gone | Says(_)) => Step::Stay,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use State::{Acquiring, Claiming, Free, Held, Offering, Releasing};
+    use State::{Acquiring, Claiming, Free, Held, Offering, Releasing, Stuck};
 
     const PLAIN: Case = Case {
         ours: false,
@@ -169,7 +175,7 @@ mod tests {
         expired: false,
         leaving: false,
     };
-    const STATES: [State; 6] = [Free, Claiming, Acquiring, Held, Offering, Releasing];
+    const STATES: [State; 7] = [Free, Claiming, Acquiring, Held, Offering, Releasing, Stuck];
 
     fn every_case() -> impl Iterator<Item = Case> {
         (0..2048u32).map(|bits| {
@@ -235,6 +241,18 @@ mod tests {
             for them in STATES {
                 let step = step(Held, Other::Says(them), &case);
                 assert!(matches!(step, Step::Stay | Step::Contest), "{them:?} {case:?}: {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_stopped_stays_where_it_is_and_nobody_takes_it() {
+        for case in every_case() {
+            for other in others() {
+                assert_eq!(step(Stuck, other, &case), Step::Stay);
+            }
+            for us in [Free, Claiming] {
+                assert!(matches!(step(us, Other::Says(Stuck), &case), Step::Stay | Step::Yield), "{us:?} {case:?}");
             }
         }
     }

@@ -58,6 +58,7 @@ impl Takeover {
             }
         }
         let before = self.differing_files();
+        self.note_stuck(&word, fx);
         self.peer = Peer::Ours(word);
         let files = self.differing_files();
         if !files.is_empty() && files != before {
@@ -91,7 +92,7 @@ impl Takeover {
             match unit.state {
                 State::Claiming => unit.state = State::Free,
                 State::Offering => unit.state = State::Held,
-                State::Free | State::Acquiring | State::Held | State::Releasing => {}
+                State::Free | State::Acquiring | State::Held | State::Releasing | State::Stuck => {}
             }
             unit.give = None;
             unit.offer_until = None;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Effect, Gone, Peer, REPLY_WITHIN, State, Takeover, Why, Will};
+use super::{Effect, Gone, Peer, REPLY_WITHIN, State, Takeover, Why, Will, says_stuck};
 use crate::core::notice::Notice;
 use crate::core::plan::GroupId;
 use crate::wire::{Body, Hold};
@@ -36,6 +36,8 @@ impl Refusal {
             | Self::NoReply
             | Self::Unfenced
             | Self::NotUnfenced
+            | Self::Stuck
+            | Self::PeerStuck
             | Self::Failed => false,
         }
     }
@@ -126,6 +128,17 @@ pub enum Refusal {
     /// It is heard, or known to be off, or another.
     #[error("no node of that name waits to be fenced: only one that is silent can be said to be off")]
     NotUnfenced,
+    /// Something of it still runs here.
+    #[error(
+        "a resource cannot be stopped here and still runs, so no other node may start its group: \"lvsctl status\" names \
+         it, the log tells why. Stop it by hand; it is tried again by itself, and by \"lvsctl standby\" at once"
+    )]
+    Stuck,
+    /// Something of it still runs there.
+    #[error(
+        "a resource cannot be stopped on the other node and still runs there, so its group may not be started here: stop it there by hand"
+    )]
+    PeerStuck,
     /// It tried.
     #[error("they could not be started on the node that was to take them")]
     Failed,
@@ -192,6 +205,12 @@ impl Takeover {
             return Err(Refusal::Maintenance);
         }
         let groups = self.may_standby(which)?;
+        for id in &groups {
+            self.stop_again(*id, fx);
+        }
+        if self.peer == Peer::Old && groups.iter().any(|id| self.state(*id) == Some(State::Stuck)) {
+            return Err(Refusal::Stuck);
+        }
         let switch = Switch { kind: SwitchKind::Give, ticket, groups, until: now + SWITCH_WITHIN };
         if self.peer == Peer::Old {
             let bags = which.bags().ok_or(Refusal::OldPeer)?;
@@ -221,7 +240,8 @@ impl Takeover {
         if chosen().any(|id| matches!(self.state(id), Some(State::Acquiring | State::Releasing | State::Offering))) {
             return Err(Refusal::Busy);
         }
-        let held: Vec<GroupId> = chosen().filter(|id| self.state(*id) == Some(State::Held)).collect();
+        let here = |id: &GroupId| matches!(self.state(*id), Some(State::Held | State::Stuck));
+        let held: Vec<GroupId> = chosen().filter(here).collect();
         if held.is_empty() {
             return Err(Refusal::NothingHeld);
         }
@@ -273,6 +293,12 @@ impl Takeover {
             return Err(Refusal::Busy);
         }
         let missing: Vec<GroupId> = chosen().filter(|id| self.state(*id) != Some(State::Held)).collect();
+        if missing.iter().any(|id| self.state(*id) == Some(State::Stuck)) {
+            return Err(Refusal::Stuck);
+        }
+        if missing.iter().any(|id| says_stuck(self.said(*id))) {
+            return Err(Refusal::PeerStuck);
+        }
         match (&self.peer, missing.is_empty(), self.ready) {
             (_, true, _) => Err(Refusal::AlreadyHeld),
             (Peer::Unfenced, false, _) => Err(Refusal::Unfenced),
@@ -322,7 +348,9 @@ impl Takeover {
                 let gone = |(id, unit): (GroupId, &super::Unit)| {
                     matches!(unit.state, State::Releasing | State::Free) && self.peer_holds(id)
                 };
-                if units().all(gone) {
+                if units().any(|(_, unit)| unit.is_stuck_for_now()) {
+                    Some(Err(Refusal::Stuck))
+                } else if units().all(gone) {
                     Some(Ok(()))
                 } else if units().any(|(_, unit)| unit.state == State::Held && unit.give.is_none())
                     && self.peer != Peer::Old
@@ -336,6 +364,10 @@ impl Takeover {
                 let idle = |unit: &super::Unit| matches!(unit.state, State::Free | State::Claiming);
                 if units().all(|(_, unit)| unit.state == State::Held) {
                     Some(Ok(()))
+                } else if units().any(|(_, unit)| unit.state == State::Stuck) {
+                    Some(Err(Refusal::Failed))
+                } else if units().any(|(id, unit)| idle(unit) && says_stuck(self.said(id))) {
+                    Some(Err(Refusal::PeerStuck))
                 } else if units().any(|(_, unit)| idle(unit) && unit.failed) {
                     Some(Err(Refusal::Failed))
                 } else if units().any(|(_, unit)| idle(unit) && unit.want_until.is_none())

@@ -1,6 +1,12 @@
 //! One resource group as this node stands to it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use super::RETRY_AFTER;
+
+/// What could not be stopped is tried again after that long, then after twice as long, and so on.
+const STOP_AGAIN: Duration = Duration::from_secs(10);
+const STOP_AGAIN_LATEST: Duration = Duration::from_secs(300);
 
 /// How a node stands to a group. Told to another heartbeatd in every status; heartbeat
 /// 3.0.6 is told the sum over the groups of a home only (spec/heartbeat.md 6.1).
@@ -19,6 +25,8 @@ pub enum State {
     Offering,
     /// It is being stopped here.
     Releasing,
+    /// It could not be stopped here: something of it still runs, and nobody else may start it.
+    Stuck,
 }
 
 /// How much a node wants a group that nobody holds.
@@ -58,6 +66,8 @@ pub enum Why {
     Restart,
     /// It could not be started here.
     Failed,
+    /// It could not be stopped before, and is tried again.
+    Stuck,
 }
 
 /// One group.
@@ -95,6 +105,10 @@ pub(crate) struct Unit {
     pub cut_off: bool,
     /// Both nodes held it and we keep it: announce once more when the other has let go.
     pub contested: bool,
+    /// Stops that have failed in a row.
+    pub stops: u32,
+    /// When it is tried to stop it again; `None` while that is under way.
+    pub stop_at: Option<Instant>,
 }
 
 impl Unit {
@@ -116,6 +130,8 @@ impl Unit {
             retry_at: None,
             cut_off: false,
             contested: false,
+            stops: 0,
+            stop_at: None,
         }
     }
 
@@ -123,7 +139,7 @@ impl Unit {
     pub fn is_here(&self) -> bool {
         match self.state {
             State::Free | State::Claiming => false,
-            State::Acquiring | State::Held | State::Offering | State::Releasing => true,
+            State::Acquiring | State::Held | State::Offering | State::Releasing | State::Stuck => true,
         }
     }
 
@@ -131,7 +147,8 @@ impl Unit {
     pub fn deadlines(&self) -> impl Iterator<Item = Instant> + use<> {
         let idle = matches!(self.state, State::Free | State::Claiming);
         let offer = if self.state == State::Offering { self.offer_until } else { None };
-        [self.retry_at, offer, self.quiet_until, if idle { self.want_until } else { None }].into_iter().flatten()
+        let wish = if idle { self.want_until } else { None };
+        [self.retry_at, offer, self.quiet_until, wish, self.stop_at].into_iter().flatten()
     }
 
     /// Forgets what has run out.
@@ -157,11 +174,54 @@ impl Unit {
         self.contested = false;
     }
 
-    /// It is not here, and what was asked for in an earlier life is over. Tenancies, failed starts and a cable that is out
-    /// are remembered.
+    /// What was asked for in an earlier life is over. It is not here, unless it could not be stopped; tenancies, failed
+    /// starts and a cable that is out are remembered.
     pub fn begin_life(&mut self) {
-        let Self { seen, failed, retry_at, cut_off, .. } = *self;
-        *self = Self { seen, failed, retry_at, cut_off, ..Self::new(self.home, self.overlaps) };
+        let Self { seen, failed, retry_at, cut_off, stops, stop_at, term, .. } = *self;
+        let state = match self.state {
+            State::Releasing | State::Stuck => self.state,
+            State::Free | State::Claiming | State::Acquiring | State::Held | State::Offering => State::Free,
+        };
+        *self = Self { seen, failed, retry_at, cut_off, state, stops, stop_at, term, ..Self::new(self.home, self.overlaps) };
+    }
+
+    /// Its stop has ended, and nothing of it runs any more. Tells whether it was stuck before; `None` if no stop was under
+    /// way.
+    pub fn stopped(&mut self) -> Option<bool> {
+        let was_stuck = match self.state {
+            State::Releasing => false,
+            State::Stuck => true,
+            State::Free | State::Claiming | State::Acquiring | State::Held | State::Offering => return None,
+        };
+        self.state = State::Free;
+        self.give = None;
+        (self.stops, self.stop_at) = (0, None);
+        Some(was_stuck)
+    }
+
+    /// Its stop has ended, or the undoing of its start, and something of it still runs. Tells after how long it is tried
+    /// again; `None` if nothing was under way.
+    pub fn sticks(&mut self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Free | State::Claiming | State::Held | State::Offering => return None,
+            State::Acquiring => {
+                self.failed = true;
+                self.want_until = None;
+                self.retry_at = Some(now + RETRY_AFTER);
+            }
+            State::Releasing | State::Stuck => {}
+        }
+        let pause = (STOP_AGAIN * 2u32.saturating_pow(self.stops)).min(STOP_AGAIN_LATEST);
+        self.state = State::Stuck;
+        self.give = None;
+        self.stops = self.stops.saturating_add(1);
+        self.stop_at = Some(now + pause);
+        Some(pause)
+    }
+
+    /// Whether it could not be stopped, and that is not being tried again just now.
+    pub fn is_stuck_for_now(&self) -> bool {
+        self.state == State::Stuck && self.stop_at.is_some()
     }
 
     /// How much we want it now. In maintenance only what the operator asks for is taken.

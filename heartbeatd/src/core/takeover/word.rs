@@ -144,13 +144,14 @@ pub struct Unreadable;
 /// More nodes than any cluster has: what a word names beyond is skipped.
 const MOST_ECHOES: usize = 32;
 
-const STATES: [(State, char); 6] = [
+const STATES: [(State, char); 7] = [
     (State::Free, 'f'),
     (State::Claiming, 'c'),
     (State::Acquiring, 'a'),
     (State::Held, 'h'),
     (State::Offering, 'o'),
     (State::Releasing, 'r'),
+    (State::Stuck, 'x'),
 ];
 
 const WILLS: [(Will, char); 4] =

@@ -8,9 +8,12 @@ mod maintenance;
 mod many;
 mod membership;
 mod stories;
+mod stuck;
 mod traces;
 
 use std::time::{Duration, Instant};
+
+use lvs::settings::StopFailure;
 
 use super::{
     Action, Event, Files, Group, GroupId, Heard, Identity, Level, Node, Notice, Plan, Refusal, Settings, State, Ticket,
@@ -43,6 +46,7 @@ pub fn settings() -> Settings {
         deadping: DEADTIME,
         ipfail: false,
         fences: false,
+        stop_failure: StopFailure::Freeze,
         plan: Plan::new(vec![group("node1", "192.168.77.50/24/lan0"), group("node2", "LogRsc::c")]).unwrap(),
         files: Files { ha_cf: 1, haresources: 2, authkeys: 3 },
     }
