@@ -71,6 +71,8 @@ pub struct Parts {
 pub struct Driver {
     node: Node,
     media: Media,
+    /// One of them has been open.
+    listening: bool,
     /// Of each medium, which link of the core it belongs to.
     link_of: Vec<usize>,
     keys: Keys,
@@ -138,6 +140,7 @@ impl Driver {
             helpers: Helpers::new(&config.ha_cf.helpers),
             fencer: Fencer::new(&config.ha_cf.fences, config.ha_cf.others(), now),
             media: Media::new(&config.ha_cf.media),
+            listening: false,
             keys: config.keys,
             form: config.ha_cf.form,
             directory: config.directory,
@@ -177,6 +180,9 @@ impl Driver {
     pub async fn run(mut self) {
         self.refresh_media();
         self.tell_reach();
+        if !self.listening {
+            self.happen(Event::Listening(false));
+        }
         let actions = self.node.start(Instant::now());
         self.carry_out(actions);
         let ready = self.groups.is_ready();
@@ -401,7 +407,13 @@ impl Driver {
 
     fn refresh_media(&mut self) {
         match Interfaces::list(&mut self.kernel) {
-            Ok(interfaces) => log_media(self.media.refresh(&interfaces, Instant::now())),
+            Ok(interfaces) => {
+                log_media(self.media.refresh(&interfaces, Instant::now()));
+                if !self.listening && self.media.is_any_open() {
+                    self.listening = true;
+                    self.happen(Event::Listening(true));
+                }
+            }
             Err(e) => log::warn!("{}", lvs::diag::chain(&e)),
         }
     }

@@ -222,6 +222,7 @@ fn heartbeatd() -> ExitCode {
         Verb::Check => match start::check(&places) {
             Ok(loaded) => {
                 loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+                start::absent(&loaded.value).iter().for_each(|warning| eprintln!("{warning}"));
                 ExitCode::SUCCESS
             }
             Err(e) => refused(&e),

@@ -48,6 +48,11 @@ pub fn text(status: &Status) -> String {
     if status.maintenance {
         out.push_str("\nin maintenance: takes and gives nothing by itself");
     }
+    if status.deaf {
+        out.push_str(
+            "\nno medium of ha.cf has been open yet: it hears nothing, declares nobody dead and takes nothing",
+        );
+    }
     let many = status.nodes.iter().filter(|node| !node.ping).count() > 2;
     for node in &status.nodes {
         let maintenance = if node.maintenance { ", in maintenance" } else { "" };

@@ -101,6 +101,18 @@ pub fn check(places: &Places) -> Result<Loaded<Config>, StartError> {
     Ok(loaded)
 }
 
+/// What the files name and this machine does not have, for the administrator. Nothing where the kernel cannot be asked.
+#[must_use]
+pub fn absent(config: &Config) -> Vec<String> {
+    let links = route::Client::open()
+        .map_err(|e| e.to_string())
+        .and_then(|mut kernel| kernel.links().map_err(|e| lvs::diag::chain(&e)));
+    match links {
+        Ok(links) => config::absent(config, |name| links.iter().any(|link| link.name == name)),
+        Err(why) => vec![format!("cannot look which interfaces there are: {why}")],
+    }
+}
+
 fn settings(places: &Places) -> Result<Settings, daemon::StartError> {
     Ok(Settings::read(&places.config.join("lvs.toml"))?)
 }
@@ -124,6 +136,12 @@ pub fn run(places: &Places, background: Option<Readiness>, debug: bool) -> Resul
     // Fails only in a process that has a log already.
     let _ = logging::install("heartbeatd", sink, level);
     for warning in &warnings {
+        log::warn!("{warning}");
+        if background.is_some() {
+            eprintln!("{warning}");
+        }
+    }
+    for warning in absent(&config) {
         log::warn!("{warning}");
         if background.is_some() {
             eprintln!("{warning}");

@@ -76,7 +76,13 @@ const FAULTS: &[(u32, &[&str])] = &[
         ],
     ),
     (25, &["a_peer_cannot_take_nodes_out_of_our_list"]),
-    (26, &["a_medium_waits_for_its_interface_and_follows_it"]),
+    (
+        26,
+        &[
+            "a_medium_waits_for_its_interface_and_follows_it",
+            "a_node_without_any_open_medium_declares_nobody_dead_and_says_so",
+        ],
+    ),
     (
         27,
         &[

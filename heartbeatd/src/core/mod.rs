@@ -97,6 +97,9 @@ pub enum Event {
         /// Which.
         group: GroupId,
     },
+    /// Whether any medium has been open since the program started. Before the start where none is, and once when the first
+    /// one opens; until then nobody is declared dead and nothing is taken.
+    Listening(bool),
     /// An earlier life of this program has left something of the group running, which is being stopped: answered like
     /// [`Action::Release`]. Comes before the start.
     Stopping {
@@ -319,6 +322,7 @@ impl Node {
             Event::Acquired { group, ok } => self.takeover.acquired(now, group, ok, &mut fx),
             Event::Released { group, ok } => self.takeover.released(now, group, ok, &mut fx),
             Event::Stuck { group } => self.takeover.stuck(now, group, &mut fx),
+            Event::Listening(listening) => self.membership.set_listening(now, listening, &mut out),
             Event::Stopping { group } => self.takeover.stopping(group),
             Event::PingAnswered(index) => {
                 let mut steps = Vec::new();

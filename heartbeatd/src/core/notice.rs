@@ -68,6 +68,8 @@ pub enum Notice {
     NodesDiffer { node: String, theirs: Vec<String>, ours: Vec<String> },
     NoAnswerToReqnodes { node: String, seconds: u64 },
     CommunicationUp,
+    Deaf,
+    Listening,
     Protocol { node: String, heartbeatd: bool },
     PingCount { what: &'static str },
     PingGivesNothing { why: String },
@@ -134,6 +136,7 @@ impl Notice {
             | N::GaveUp { .. }
             | N::NoneMissing { .. }
             | N::CommunicationUp
+            | N::Listening
             | N::PingCount { .. }
             | N::Protocol { .. }
             | N::RemoteTransitionCompleted
@@ -210,6 +213,7 @@ impl Notice {
             | N::Stuck { .. }
             | N::PeerStuck { .. }
             | N::StuckReboots { .. }
+            | N::Deaf
             | N::StuckIsFenced { .. }
             | N::BothOwn { .. } => Level::Crit,
         }
@@ -342,6 +346,11 @@ impl fmt::Display for Notice {
                 write!(f, "{node} has not answered reqnodes for {seconds} s, going on with our own node list")
             }
             N::CommunicationUp => f.write_str("Comm_now_up(): updating status to active"),
+            N::Deaf => f.write_str(
+                "no medium of ha.cf is open, so no other node can be heard: nobody is declared dead and nothing is taken \
+                 before one is. \"heartbeatd status\" says what each waits for",
+            ),
+            N::Listening => f.write_str("the first medium is open: from now on nodes that are not heard are waited for"),
             N::Protocol { node, heartbeatd: true } => write!(f, "{node} is another heartbeatd"),
             N::Protocol { node, heartbeatd: false } => {
                 write!(f, "{node} is heartbeat 3.0.6 or older: using its protocol")

@@ -64,6 +64,7 @@ impl Node {
             refused: std::collections::BTreeMap::new(),
             ipfail: self.pings.acts(),
             maintenance: self.takeover.is_maintained(),
+            deaf: !self.membership.is_listening(),
         }
     }
 

@@ -366,6 +366,12 @@ impl Media {
         self.links.iter_mut().filter_map(|link| link.refresh(interfaces, now)).collect()
     }
 
+    /// Whether any is open.
+    #[must_use]
+    pub fn is_any_open(&self) -> bool {
+        self.links.iter().any(|link| matches!(link.state, State::Open(_)))
+    }
+
     /// Sends on every open medium, without ever waiting.
     pub fn send(&mut self, packet: &Packet) -> Vec<Notice> {
         self.links.iter_mut().filter_map(|link| link.send(packet)).collect()

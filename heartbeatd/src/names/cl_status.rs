@@ -312,6 +312,7 @@ mod tests {
             refused: std::collections::BTreeMap::new(),
             ipfail: true,
             maintenance: false,
+            deaf: false,
         }
     }
 

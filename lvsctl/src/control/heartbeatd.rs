@@ -109,6 +109,9 @@ pub struct Status {
     /// Whether this node is in maintenance.
     #[serde(default)]
     pub maintenance: bool,
+    /// None of its media has been open since it started, so it has heard nothing: it declares nobody dead and takes nothing.
+    #[serde(default)]
+    pub deaf: bool,
 }
 
 /// One node.

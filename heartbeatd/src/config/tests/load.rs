@@ -103,3 +103,26 @@ fn all_three_files_are_reported_in_one_run() {
     assert_eq!((found.len(), mistakes), (4, 3));
     assert!(problems(folder.path()).iter().any(|text| text.starts_with("cannot read") && text.contains("authkeys")));
 }
+
+#[test]
+fn an_interface_that_is_not_there_is_told_once_with_who_names_it() {
+    let folder = folder(0o600);
+    fs::write(
+        folder.path().join("haresources"),
+        "lvs1 192.168.60.200/24/eth0 IPaddr2::192.168.60.201/24/nosuch LVSSyncDaemonSwap::master::eth9\n",
+    )
+    .unwrap();
+    let config = load(folder.path()).unwrap().value;
+    let told = super::super::absent(&config, |name| name == "eth0");
+    let about =
+        |line: &String| line.split(": it ").next().map(|line| line.split(": nothing").next().unwrap().to_owned());
+    assert_eq!(
+        told.iter().filter_map(about).collect::<Vec<_>>(),
+        [
+            "ha.cf: \"bcast hb0\": there is no interface hb0 on this machine",
+            "haresources: \"IPaddr2::192.168.60.201/24/nosuch\": there is no interface nosuch on this machine",
+            "haresources: \"LVSSyncDaemonSwap::master::eth9\": there is no interface eth9 on this machine",
+        ]
+    );
+    assert!(super::super::absent(&config, |_| true).is_empty());
+}

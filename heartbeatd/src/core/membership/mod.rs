@@ -62,6 +62,9 @@ enum Communication {
     Up,
 }
 
+/// Without any medium that is told at most so often.
+const DEAF_AGAIN: Duration = Duration::from_secs(60);
+
 /// So many accounts are known by their numbers: those of two switches, and more than are lost in one go.
 const ACCOUNTS: usize = 16;
 
@@ -76,8 +79,11 @@ pub(crate) struct Membership {
     began_at: Instant,
     status: NodeStatus,
     communication: Communication,
-    /// Until then nodes that were never heard are waited for.
+    /// Until then nodes that were never heard are waited for, as long as that is in all.
     give_up_at: Instant,
+    patience: Duration,
+    /// A medium has been open since the program started: silence means something.
+    listening: bool,
     next_status: Instant,
     last_status: Option<Instant>,
     sent: History<Option<Instant>>,
@@ -98,6 +104,8 @@ impl Membership {
             .collect();
         Self {
             give_up_at: now + settings.initdead,
+            patience: settings.initdead,
+            listening: true,
             settings,
             mark: Plan::mark(&me.name),
             me,
@@ -173,12 +181,39 @@ impl Membership {
         self.status = NodeStatus::Init;
         self.communication = Communication::Waiting;
         self.give_up_at = now + patience;
+        self.patience = patience;
         self.next_status = now;
         self.last_status = None;
         self.sent = History::new();
         self.accounts.clear();
         self.account = None;
         self.peers.iter_mut().for_each(Peer::forget_our_life);
+    }
+
+    /// Whether any medium has been open since the program started. From the first one on nodes that are not heard are
+    /// waited for.
+    pub fn set_listening(&mut self, now: Instant, listening: bool, out: &mut Vec<Action>) {
+        if std::mem::replace(&mut self.listening, listening) == listening {
+            return;
+        }
+        self.give_up_at = now + self.patience;
+        if listening {
+            out.push(Action::Notice(Notice::Listening));
+        } else {
+            out.push(Action::Notice(Notice::Deaf));
+        }
+    }
+
+    pub fn is_listening(&self) -> bool {
+        self.listening
+    }
+
+    /// Told again as often as it would have been over.
+    fn note_deafness(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if !self.listening && self.give_up_at <= now {
+            self.give_up_at = now + self.patience.max(DEAF_AGAIN);
+            out.push(Action::Notice(Notice::Deaf));
+        }
     }
 
     pub fn set_status(&mut self, status: NodeStatus, out: &mut Vec<Action>) {
@@ -235,6 +270,7 @@ impl Membership {
     /// What time brings: deaths, requests for lost messages, `reqnodes`, our status.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Action>) -> Vec<Happening> {
         let mut happened = Vec::new();
+        self.note_deafness(now, out);
         for at in 0..self.peers.len() {
             self.check_links(now, at, out);
             self.ask_for_missing(now, at, out);
@@ -296,7 +332,7 @@ impl Membership {
     fn dies_at(&self, at: usize) -> Option<Instant> {
         let peer = self.peers.get(at)?;
         match peer.liveness {
-            Liveness::Unheard => Some(self.give_up_at),
+            Liveness::Unheard => self.listening.then_some(self.give_up_at),
             Liveness::Alive => peer.heard_at.map(|heard| heard + self.patience_with(peer)),
             Liveness::Dead => None,
         }

@@ -279,3 +279,27 @@ fn in_place_of_an_account_that_was_lost_the_present_one_is_sent() {
     let Body::Resource { hold: Hold::None, stable: Some(true), .. } = message.body else { panic!("{message:?}") };
     assert_eq!(message.seq, Some(first));
 }
+
+#[test]
+fn a_node_without_any_open_medium_declares_nobody_dead_and_says_so() {
+    let mut bench = Bench::new("node1", settings());
+    bench.peer.beats = false;
+    bench.happens(Event::Ready(true));
+    bench.happens(Event::Listening(false));
+    bench.start();
+    assert_eq!(bench.worst(), Some((Level::Crit, &Notice::Deaf)));
+    bench.wait(ms(3_100));
+    let told = |bench: &Bench| bench.done.iter().filter(|action| **action == Action::Notice(Notice::Deaf)).count();
+    assert_eq!(told(&bench), 2, "again when initdead would have been over");
+    bench.wait(ms(120_000));
+    assert_eq!(told(&bench), 4, "and once a minute from then on");
+    assert!(bench.node.report().deaf);
+    assert_eq!((bench.holds(), bench.node.report().nodes[1].status.as_str()), ([false, false], "init"));
+    // From here on silence means something.
+    bench.happens(Event::Listening(true));
+    bench.wait(ms(2_900));
+    assert_eq!(bench.holds(), [false, false]);
+    bench.wait(ms(200));
+    assert!(!bench.node.report().deaf);
+    assert_eq!(bench.holds(), [true, true]);
+}

@@ -26,12 +26,25 @@ macro_rules! line {
 }
 
 fn nodes(out: &mut String, status: &heartbeatd::Status) {
-    let heartbeatd::Status { node, holds, stable, nodes, groups, longest_gap_ms, refused, ipfail: _, maintenance } =
-        status;
+    let heartbeatd::Status {
+        node,
+        holds,
+        stable,
+        nodes,
+        groups,
+        longest_gap_ms,
+        refused,
+        ipfail: _,
+        maintenance,
+        deaf,
+    } = status;
     let moving = if *stable { "" } else { ", moving" };
     line!(out, "{node} holds {holds} groups{moving}");
     if *maintenance {
         line!(out, "  in maintenance: it keeps what it has, and takes and gives nothing by itself");
+    }
+    if *deaf {
+        line!(out, "  no medium of ha.cf has been open yet: it hears nothing, and takes nothing");
     }
     for NodeStatus { name, status, links, heartbeatd, ping, fencing, differs, maintenance } in nodes {
         let kind = match (ping, heartbeatd) {
