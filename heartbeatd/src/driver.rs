@@ -26,6 +26,7 @@ use crate::act::fence::Fencer;
 use crate::act::groups::{Groups, News};
 use crate::act::helper::{self, Helpers, RebootWanted};
 use crate::act::identity::{Store, StoreError};
+use crate::act::notify::Notifier;
 use crate::act::probe::Finding;
 use crate::act::watchdog::Watchdog;
 use crate::config::{Config, Loaded, Medium, Problem};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub groups: Groups,
     /// What resets the machine when the loop stands still.
     pub watchdog: Option<Watchdog>,
+    /// Who is told of changes.
+    pub notifier: Notifier,
     /// What asks the ping nodes.
     pub pinger: Pinger,
     /// The control socket.
@@ -84,6 +87,7 @@ pub struct Driver {
     fencer: Fencer,
     helpers: Helpers,
     watchdog: Option<Watchdog>,
+    notifier: Notifier,
     pinger: Pinger,
     server: Server<Request>,
     signals: Signals,
@@ -132,8 +136,20 @@ impl Driver {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, store, maintenance, groups, watchdog, pinger, server, signals, watch, kernel } =
-            parts;
+        let Parts {
+            node,
+            config,
+            store,
+            maintenance,
+            groups,
+            watchdog,
+            notifier,
+            pinger,
+            server,
+            signals,
+            watch,
+            kernel,
+        } = parts;
         let now = Instant::now();
         let mut this = Self {
             link_of: link_of(&config),
@@ -149,6 +165,7 @@ impl Driver {
             kernel,
             groups,
             watchdog,
+            notifier,
             pinger,
             server,
             signals,
@@ -198,6 +215,7 @@ impl Driver {
         }
         self.media.drain(LAST_WORDS).await;
         self.helpers.stop().await;
+        self.notifier.finish().await;
     }
 
     async fn wait(&mut self) -> Wake {
@@ -380,9 +398,10 @@ impl Driver {
         };
         log::log!(level, "{notice}");
         self.server.notify(notice);
+        self.notifier.note(notice);
     }
 
-    fn found(&self, findings: Vec<Finding>) {
+    fn found(&mut self, findings: Vec<Finding>) {
         for finding in findings {
             let level = match finding {
                 Finding::Duplicate { .. } => log::Level::Error,
@@ -390,6 +409,7 @@ impl Driver {
             };
             log::log!(level, "{finding}");
             self.server.notify(&finding);
+            self.notifier.found(&finding);
         }
     }
 

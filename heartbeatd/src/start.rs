@@ -18,6 +18,7 @@ use lvs::settings::{Settings, StopFailure};
 
 use crate::act::groups::{self, Groups};
 use crate::act::identity::{Store, StoreError};
+use crate::act::notify::Notifier;
 use crate::act::watchdog::Watchdog;
 use crate::config::{self, Config, HaCf, Loaded, Problem};
 use crate::core::{self, Identity, Node, PlanError};
@@ -218,6 +219,7 @@ async fn assemble(places: &Places, settings: &Settings, config: Config) -> Resul
         None => None,
     };
     Ok(Driver::new(Parts {
+        notifier: Notifier::start(settings.heartbeatd.notify.as_ref(), &ha_cf.local),
         groups,
         watch,
         kernel,

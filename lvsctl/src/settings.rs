@@ -12,6 +12,7 @@
 //! ```
 
 pub mod announce;
+pub mod notify;
 mod stop_failure;
 
 use std::io;
@@ -97,6 +98,8 @@ pub struct Heartbeatd {
     /// What is done about a resource group that cannot be stopped.
     #[serde(rename = "stop_failure")]
     pub stop_failure: StopFailure,
+    /// Who is told of each change.
+    pub notify: Option<notify::Notify>,
 }
 
 /// Settings of ldirectord that `ldirectord.cf` has no place for.
@@ -206,6 +209,7 @@ impl Settings {
 mod tests {
     use super::*;
     use std::fs;
+    use std::time::Duration;
     use tempfile::TempDir;
 
     fn read(text: &str) -> Result<Settings, SettingsError> {
@@ -227,6 +231,28 @@ mod tests {
         let settings = read("ipvs = \"direct\"\nsockets = \"/tmp/s\"\n[ldirectord]\nuser = \"lb\"\n").expect("good");
         assert_eq!((settings.ipvs, settings.sockets.to_str()), (IpvsAccess::Direct, Some("/tmp/s")));
         assert_eq!(settings.ldirectord.user.as_deref(), Some("lb"));
+    }
+
+    #[test]
+    fn what_heartbeatd_does_beside_its_files_is_off_unless_it_is_written() {
+        let heartbeatd = |text| read(text).map(|settings| settings.heartbeatd);
+        let off = heartbeatd("").expect("good");
+        assert_eq!((off.stop_failure, off.notify), (StopFailure::Freeze, None));
+        let text =
+            "[heartbeatd]\nstop_failure = \"reboot\"\n[heartbeatd.notify]\ncommand = \"/bin/tell\"\ntimeout = 2.5\n";
+        let on = heartbeatd(text).expect("good");
+        let notify = on.notify.expect("written");
+        assert_eq!(on.stop_failure, StopFailure::Reboot);
+        assert_eq!((notify.command.as_str(), notify.timeout), ("/bin/tell", Duration::from_millis(2500)));
+        for wrong in [
+            "[heartbeatd]\nstop_failure = \"hope\"\n",
+            "[heartbeatd.notify]\ntimeout = 1\n",
+            "[heartbeatd.notify]\ncommand = \"\"\n",
+            "[heartbeatd.notify]\ncommand = \"x\"\ntimeout = 0\n",
+            "[heartbeatd.notify]\ncommand = \"x\"\ntimeout = 1e300\n",
+        ] {
+            assert!(heartbeatd(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod helper;
 pub mod identity;
 pub mod ldirectord;
 pub mod lease;
+pub mod notify;
 pub mod probe;
 pub mod proclaim;
 pub mod repair;
