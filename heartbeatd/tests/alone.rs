@@ -33,7 +33,7 @@ impl Daemon {
         };
         fs::create_dir(folder.path().join("resource.d")).unwrap();
         write("nodeinfo", "lvs1\n", 0o644);
-        let times = "keepalive 200ms\ndeadtime 1\ninitdead 2\nauto_failback on\nenv HA_STOPRETRYMAX=1\n";
+        let times = "keepalive 200ms\ndeadtime 1\ninitdead 2\nauto_failback on\nenv STOPRETRYMAX=1\n";
         write("ha.cf", &format!("node lvs1 lvs2\n{medium}\n{times}"), 0o600);
         write("haresources", haresources, 0o644);
         write("authkeys", "auth 1\n1 sha1 x\n", 0o600);
