@@ -74,8 +74,8 @@ pub struct Parts {
 pub struct Driver {
     node: Node,
     media: Media,
-    /// One of them has been open.
-    listening: bool,
+    /// Whether one of them has been open; `None` before the core was told either.
+    listening: Option<bool>,
     /// Of each medium, which link of the core it belongs to.
     link_of: Vec<usize>,
     keys: Keys,
@@ -156,7 +156,7 @@ impl Driver {
             helpers: Helpers::new(&config.ha_cf.helpers),
             fencer: Fencer::new(&config.ha_cf.fences, config.ha_cf.others(), now),
             media: Media::new(&config.ha_cf.media),
-            listening: false,
+            listening: None,
             keys: config.keys,
             form: config.ha_cf.form,
             directory: config.directory,
@@ -197,9 +197,6 @@ impl Driver {
     pub async fn run(mut self) {
         self.refresh_media();
         self.tell_reach();
-        if !self.listening {
-            self.happen(Event::Listening(false));
-        }
         let actions = self.node.start(Instant::now());
         self.carry_out(actions);
         let ready = self.groups.is_ready();
@@ -427,14 +424,24 @@ impl Driver {
 
     fn refresh_media(&mut self) {
         match Interfaces::list(&mut self.kernel) {
-            Ok(interfaces) => {
-                log_media(self.media.refresh(&interfaces, Instant::now()));
-                if !self.listening && self.media.is_any_open() {
-                    self.listening = true;
-                    self.happen(Event::Listening(true));
-                }
-            }
+            Ok(interfaces) => log_media(self.media.refresh(&interfaces, Instant::now())),
             Err(e) => log::warn!("{}", lvs::diag::chain(&e)),
+        }
+        self.tell_listening();
+    }
+
+    /// Tells the core once that no medium is open, and once that the first is. A line that is being opened is waited for.
+    fn tell_listening(&mut self) {
+        let listening = if self.media.is_any_open() {
+            true
+        } else if self.media.is_any_opening() {
+            return;
+        } else {
+            false
+        };
+        if self.listening.is_none_or(|before| listening && !before) {
+            self.listening = Some(listening);
+            self.happen(Event::Listening(listening));
         }
     }
 

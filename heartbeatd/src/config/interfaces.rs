@@ -1,5 +1,6 @@
 //! Interfaces that the files name and this machine does not have: a warning and no error, because they may come later.
 
+use super::Medium;
 use super::model::{Config, ResourceKind};
 
 /// What to tell of each that is not among the machine's.
@@ -11,12 +12,13 @@ pub fn absent(config: &Config, exists: impl Fn(&str) -> bool) -> Vec<String> {
             told.push(line);
         }
     };
-    // A serial line is named by its path.
-    for medium in config.ha_cf.media.iter().filter(|medium| !medium.interface().starts_with('/')) {
-        if !exists(medium.interface()) {
+    for medium in &config.ha_cf.media {
+        let Medium::Udp(udp) = medium else { continue };
+        let interface = udp.interface();
+        if !exists(interface) {
             tell(format!(
-                "ha.cf: \"{medium}\": there is no interface {} on this machine: nothing is heard there before there is",
-                medium.interface()
+                "ha.cf: \"{medium}\": there is no interface {interface} on this machine: nothing is heard there before \
+                 there is"
             ));
         }
     }

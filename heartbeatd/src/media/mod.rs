@@ -372,6 +372,12 @@ impl Media {
         self.links.iter().any(|link| matches!(link.state, State::Open(_)))
     }
 
+    /// Whether any is being opened for the first time.
+    #[must_use]
+    pub fn is_any_opening(&self) -> bool {
+        self.links.iter().any(|link| matches!(link.state, State::Opening(_, None)))
+    }
+
     /// Sends on every open medium, without ever waiting.
     pub fn send(&mut self, packet: &Packet) -> Vec<Notice> {
         self.links.iter_mut().filter_map(|link| link.send(packet)).collect()

@@ -6,6 +6,7 @@ use heartbeatd::core::{Action, Event, Files, Group, Heard, Identity, Node, Plan,
 use heartbeatd::wire::frame::Envelope;
 use heartbeatd::wire::stream::Splitter;
 use heartbeatd::wire::{Form, Key, Keys, Message, Uuid};
+use lvs::settings::StopFailure;
 
 fn keys() -> Keys {
     Keys::new(1, [(1, Key::sha1(b"tiger")), (2, Key::md5(b"tiger")), (3, Key::crc())]).expect("key 1 is there")
@@ -96,6 +97,7 @@ fn member() -> Node {
         deadping: second,
         ipfail: true,
         fences: false,
+        stop_failure: StopFailure::Freeze,
         plan: Plan::new(plan).expect("two groups"),
         files: Files::default(),
     };

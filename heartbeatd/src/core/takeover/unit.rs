@@ -182,7 +182,17 @@ impl Unit {
             State::Releasing | State::Stuck => self.state,
             State::Free | State::Claiming | State::Acquiring | State::Held | State::Offering => State::Free,
         };
-        *self = Self { seen, failed, retry_at, cut_off, state, stops, stop_at, term, ..Self::new(self.home, self.overlaps) };
+        *self = Self {
+            seen,
+            failed,
+            retry_at,
+            cut_off,
+            state,
+            stops,
+            stop_at,
+            term,
+            ..Self::new(self.home, self.overlaps)
+        };
     }
 
     /// Its stop has ended, and nothing of it runs any more. Tells whether it was stuck before; `None` if no stop was under
