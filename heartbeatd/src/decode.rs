@@ -1,5 +1,4 @@
-//! `heartbeatd decode`: says what a captured datagram holds, or what went over a serial line, and whether it would be
-//! believed.
+//! `heartbeatd decode`: says what captured messages hold and whether they would be believed.
 //!
 //! Unlike [`Keys::open`] this goes on after a bad signature, because somebody who debugs wants
 //! to see what the packet says. What comes out is for reading only.
@@ -11,9 +10,16 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config;
-use crate::wire::frame::{CLASSIC_START, Envelope, NETSTRING_START};
-use crate::wire::stream::Splitter;
-use crate::wire::{Format, Keys, MAX_DATAGRAM, Message, Value};
+use crate::wire::capture::{self, Captured};
+use crate::wire::frame::{Envelope, RawField};
+use crate::wire::{Format, Keys, Refusal};
+
+/// More than any capture that people look at; a message has 256 KiB at most.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// Values of this type are no text, and neither are those of [`COMPRESSED`] (spec 4.4).
+const BINARY: u8 = 1;
+const COMPRESSED: u8 = 4;
 
 /// Says what captured heartbeat packets hold and whether they would be believed: one JSON object each.
 #[derive(Debug, clap::Args)]
@@ -21,8 +27,7 @@ pub struct Arguments {
     /// The keys to verify with.
     #[arg(long, value_name = "FILE", default_value = "/etc/ha.d/authkeys")]
     pub authkeys: PathBuf,
-    /// Files that hold one datagram each, or what was read from a serial line; - is the standard input, and so is none
-    /// at all.
+    /// Files with one message or several; - is the standard input, and so is none at all.
     #[arg(value_name = "PACKET")]
     pub packets: Vec<PathBuf>,
 }
@@ -56,67 +61,41 @@ pub fn command(arguments: &Arguments, out: &mut dyn Write, errors: &mut dyn Writ
     let packets = if arguments.packets.is_empty() { &standard_input[..] } else { &arguments.packets };
     let mut outcome = Outcome::AllValid;
     for path in packets {
-        let mut all_valid = true;
-        let mut tell = |datagram: &[u8]| {
-            let report = decode(&keys, datagram);
-            all_valid &= report.is_valid();
-            serde_json::to_writer(&mut *out, &report)?;
-            writeln!(out)
-        };
-        let input = open(path).map_err(Ended::Input).and_then(|mut input| read(&mut *input, &mut tell));
-        if !all_valid && outcome == Outcome::AllValid {
-            outcome = Outcome::Invalid;
-        }
-        match input {
-            Ok(()) => {}
-            Err(Ended::Output(e)) => return Err(e),
-            Err(Ended::Input(e)) => {
+        match read(path) {
+            Err(e) => {
                 writeln!(errors, "cannot read {}: {e}", path.display())?;
                 outcome = Outcome::Unreadable;
+            }
+            Ok(recording) => {
+                for report in decode(&keys, &recording) {
+                    serde_json::to_writer(&mut *out, &report)?;
+                    writeln!(out)?;
+                    if !report.is_valid() && outcome == Outcome::AllValid {
+                        outcome = Outcome::Invalid;
+                    }
+                }
             }
         }
     }
     Ok(outcome)
 }
 
-/// Why a file was not read to its end.
-enum Ended {
-    Input(io::Error),
-    Output(io::Error),
-}
-
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    Ok(if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) })
-}
-
-/// A datagram is one piece, whatever is in it. Anything else is taken for what went over a serial line, of any length,
-/// and there is at least one piece of it.
-fn read(input: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Ended> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One byte more than a datagram can have, so that what is longer is seen to be.
-    input.take(MAX_DATAGRAM as u64 + 1).read_to_end(&mut bytes).map_err(Ended::Input)?;
-    if bytes.starts_with(NETSTRING_START) || bytes.is_empty() {
-        return each(&bytes).map_err(Ended::Output);
+    // One byte more, so that what is longer is seen to be.
+    let limit = LARGEST + 1;
+    if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     }
-    let mut none = true;
-    let mut tell = |piece: &[u8]| {
-        none = false;
-        each(piece).map_err(Ended::Output)
-    };
-    let mut splitter = Splitter::new();
-    while !bytes.is_empty() {
-        splitter.push(&bytes);
-        while let Some(piece) = splitter.take() {
-            tell(&piece)?;
-        }
-        bytes.clear();
-        input.take(MAX_DATAGRAM as u64).read_to_end(&mut bytes).map_err(Ended::Input)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {} MiB", LARGEST >> 20)));
     }
-    splitter.finish().iter().try_for_each(|piece| tell(piece))?;
-    if none { each(&[]).map_err(Ended::Output) } else { Ok(()) }
+    Ok(bytes)
 }
 
-/// One datagram, for people and scripts: printed as one JSON object a line.
+/// One message, for people and scripts: printed as one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// `netstring`, `classic`, or null where the start is neither.
@@ -128,47 +107,54 @@ pub struct Report {
     /// The method of the key it names, if that key is known.
     pub method: Option<&'static str>,
     /// Index of the key it names.
-    pub key: Option<u8>,
-    /// Name and value in wire order, binary values as `0x` and hexadecimal.
+    pub key: Option<u64>,
+    /// Name and value in wire order up to a mistake; what is binary, or no UTF-8, as `0x` and hexadecimal.
     pub fields: Vec<(String, String)>,
 }
 
 impl Report {
-    /// Whether a daemon with these keys would believe it.
+    /// Whether it would be believed by who has these keys.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.reason.is_none()
     }
 }
 
-/// Looks at one datagram.
-#[must_use]
-pub fn decode(keys: &Keys, datagram: &[u8]) -> Report {
-    let format = match datagram.get(..4) {
-        Some(NETSTRING_START) => Some(Format::Netstring.name()),
-        Some(CLASSIC_START) => Some(Format::Classic.name()),
-        _ => None,
-    };
-    let envelope = Envelope::split(datagram);
-    let message = envelope.and_then(|envelope| envelope.fields());
-    let verified = envelope.and_then(|envelope| keys.verify(&envelope));
-    let key = envelope.and_then(|envelope| envelope.signature).ok().map(|signature| signature.index);
-    let reason = message.as_ref().err().or(verified.as_ref().err()).map(ToString::to_string);
+/// Looks at the messages of a recording; of nothing at all, too, which is none.
+pub fn decode(keys: &Keys, recording: &[u8]) -> impl Iterator<Item = Report> {
+    capture::messages(recording).map(|message| report(keys, message))
+}
+
+fn report(keys: &Keys, message: Captured) -> Report {
+    let Captured { format, fields, mistake, envelope, key } = message;
+    let refused = || envelope.and_then(|envelope| verify(keys, &envelope).err());
+    let reason = mistake.or_else(refused).map(|refusal| match (refusal, key) {
+        (Refusal::NoSuchKey, Some(key)) => format!("key index {key} unknown"),
+        (refusal, _) => refusal.to_string(),
+    });
+    let method = key.and_then(|key| keys.method(key.try_into().ok()?));
     Report {
-        format,
+        format: format.map(Format::name),
         verdict: if reason.is_none() { "valid" } else { "invalid" },
         reason,
-        method: key.and_then(|index| keys.method(index)).map(|method| method.name()),
+        method: method.map(|method| method.name()),
         key,
-        fields: message.as_ref().map(listed).unwrap_or_default(),
+        fields: fields.iter().map(shown).collect(),
     }
 }
 
-fn listed(message: &Message) -> Vec<(String, String)> {
+fn verify(keys: &Keys, envelope: &Envelope) -> Result<(), Refusal> {
+    let key = keys.verify(envelope)?;
+    // Of a message that only the daemon does not take nothing more is signed.
+    envelope.fields().map_or(Ok(()), |message| keys.verify_strong(&message, key).map(|_| ()))
+}
+
+fn shown(field: &RawField) -> (String, String) {
     let hex = |bytes: &[u8]| bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"));
-    let shown = |value: &Value| match value {
-        Value::Text(text) => text.clone(),
-        Value::Binary(bytes) | Value::Nested { bytes, .. } => hex(bytes),
+    let text = |bytes: &[u8]| str::from_utf8(bytes).map_or_else(|_| hex(bytes), str::to_owned);
+    let value = match field.kind {
+        BINARY | COMPRESSED => hex(&field.value),
+        _ => text(&field.value),
     };
-    message.fields().iter().map(|field| (field.name.clone(), shown(&field.value))).collect()
+    (text(field.name), value)
 }

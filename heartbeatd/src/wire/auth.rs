@@ -247,7 +247,7 @@ impl Keys {
     }
 
     /// Whether the message is signed with HMAC-SHA-256, or cannot be.
-    fn verify_strong(&self, message: &Message, index: u8) -> Result<bool, Refusal> {
+    pub(crate) fn verify_strong(&self, message: &Message, index: u8) -> Result<bool, Refusal> {
         let key = self.keys.get(&index).ok_or(Refusal::UnknownKey(index))?;
         if !key.is_helped() {
             return Ok(true);
@@ -274,16 +274,13 @@ impl Keys {
     /// Whether the signature is good; the index of its key.
     pub(crate) fn verify(&self, envelope: &Envelope) -> Result<u8, Refusal> {
         let signature = envelope.signature?;
-        let key = self.keys.get(&signature.index).ok_or(Refusal::UnknownKey(signature.index))?;
+        let index = u8::try_from(signature.index).map_err(|_| Refusal::NoSuchKey)?;
+        let key = self.keys.get(&index).ok_or(Refusal::UnknownKey(index))?;
         if key.method == Method::Crc && self.current_key().method != Method::Crc {
             return Err(Refusal::WeakMethod);
         }
         let digest = key.digest(envelope.signed);
-        if bool::from(digest.as_bytes().ct_eq(signature.digest)) {
-            Ok(signature.index)
-        } else {
-            Err(Refusal::DigestMismatch)
-        }
+        if bool::from(digest.as_bytes().ct_eq(signature.digest)) { Ok(index) } else { Err(Refusal::DigestMismatch) }
     }
 
     /// Signs a message with the current key; with HMAC-SHA-256 besides if it is to be `strong`. A field

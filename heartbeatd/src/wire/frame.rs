@@ -5,6 +5,8 @@
 //! and reads nothing else. [`Envelope::fields`] is for afterwards, when the signature is
 //! known to be good. Everything is bounded by the datagram.
 
+use std::borrow::Cow;
+
 use super::base64;
 use super::message::{Field, MAX_FIELDS, Message, Value};
 use super::{MAX_DATAGRAM, Refusal};
@@ -18,11 +20,23 @@ pub enum Format {
     Classic,
 }
 
+impl Format {
+    /// The format of what begins like this.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes.get(..START) {
+            Some(NETSTRING_START) => Some(Self::Netstring),
+            Some(CLASSIC_START) => Some(Self::Classic),
+            _ => None,
+        }
+    }
+}
+
 /// The signature as it stands in the datagram, not yet verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// Which key of authkeys.
-    pub index: u8,
+    /// Which key of authkeys; as written, there may be no such key.
+    pub index: u64,
     /// The digest in hexadecimal.
     pub digest: &'a [u8],
 }
@@ -38,7 +52,41 @@ pub struct Envelope<'a> {
     pub signed: &'a [u8],
     /// The signature, or why there is none.
     pub signature: Result<Signature<'a>, Refusal>,
-    content: &'a [u8],
+    /// Its fields, not yet read.
+    pub(super) content: &'a [u8],
+    /// How many bytes it has with its signature, or without where that is missing or cut.
+    pub(super) len: usize,
+}
+
+/// What is taken apart at most.
+pub(super) struct Limits {
+    /// Bytes of the whole, and of a field.
+    pub(super) bytes: usize,
+    pub(super) fields: usize,
+}
+
+impl Limits {
+    /// What the daemon listens to.
+    const DAEMON: Self = Self { bytes: MAX_DATAGRAM, fields: MAX_FIELDS };
+}
+
+/// Why bytes are no complete message, and how far they could be followed.
+pub(super) struct Broken {
+    pub(super) refusal: Refusal,
+    pub(super) format: Option<Format>,
+    /// Where the field begins that leads nowhere.
+    pub(super) at: usize,
+}
+
+/// A field as it stands, whatever its type and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawField<'a> {
+    /// The digit in front: heartbeat has 0 to 5.
+    pub(crate) kind: u8,
+    /// Not empty, without `=`.
+    pub(crate) name: &'a [u8],
+    /// As the sender had it: without the newlines and the base64 of classic text.
+    pub(crate) value: Cow<'a, [u8]>,
 }
 
 /// Begins a netstring message.
@@ -46,9 +94,15 @@ pub(crate) const NETSTRING_START: &[u8] = b"###\n";
 const NETSTRING_END: &[u8] = b"%%%\n";
 /// Begins a classic message.
 pub(crate) const CLASSIC_START: &[u8] = b">>>\n";
-const CLASSIC_END: &[u8] = b"<<<";
+/// How many bytes a message begins with that nothing else does.
+pub(super) const START: usize = CLASSIC_START.len();
+const CLASSIC_END: &[u8] = b"<<<\n";
+/// What the last line begins with.
+const CLASSIC_AUTH: &[u8] = b"auth=";
 /// Stands for a newline inside a classic value.
 const CLASSIC_NEWLINE: u8 = 0x13;
+/// heartbeat has no type above it (spec 4.4).
+pub(super) const HIGHEST_TYPE: u8 = 5;
 
 impl<'a> Envelope<'a> {
     /// Finds the signature and what it covers.
@@ -57,19 +111,27 @@ impl<'a> Envelope<'a> {
     /// The datagram is not a complete message. A missing or cut signature is no error
     /// here but stands in [`Self::signature`].
     pub fn split(datagram: &'a [u8]) -> Result<Self, Refusal> {
-        if datagram.len() > MAX_DATAGRAM {
-            return Err(Refusal::TooLong);
+        Self::split_within(datagram, &Limits::DAEMON).map_err(|broken| broken.refusal)
+    }
+
+    pub(super) fn split_within(datagram: &'a [u8], limits: &Limits) -> Result<Self, Broken> {
+        let format = Format::of(datagram);
+        if datagram.len() > limits.bytes {
+            return Err(Broken { refusal: Refusal::too_long(limits.bytes), format, at: 0 });
         }
-        if let Some(rest) = datagram.strip_prefix(NETSTRING_START) {
-            Self::split_netstring(datagram, rest)
-        } else if let Some(rest) = datagram.strip_prefix(CLASSIC_START) {
-            Self::split_classic(rest)
-        } else {
-            Err(Refusal::NotHeartbeat)
+        match format {
+            Some(Format::Netstring) => Self::split_netstring(datagram, limits),
+            Some(Format::Classic) => Self::split_classic(datagram, limits),
+            None => Err(Broken { refusal: Refusal::NotHeartbeat, format, at: 0 }),
         }
     }
 
-    fn split_netstring(datagram: &'a [u8], start: &'a [u8]) -> Result<Self, Refusal> {
+    fn split_netstring(datagram: &'a [u8], limits: &Limits) -> Result<Self, Broken> {
+        let broken = |rest: &[u8], refusal| {
+            let at = datagram.len() - rest.len();
+            Err(Broken { refusal, format: Some(Format::Netstring), at })
+        };
+        let start = &datagram[NETSTRING_START.len()..];
         let mut rest = start;
         let mut count = 0;
         let behind = loop {
@@ -77,42 +139,54 @@ impl<'a> Envelope<'a> {
                 break behind;
             }
             count += 1;
-            if count > MAX_FIELDS {
-                return Err(Refusal::TooManyFields);
+            if count > limits.fields {
+                return broken(rest, Refusal::TooManyFields);
             }
-            (_, rest) = netstring(rest)?;
+            match netstring(rest, limits.bytes) {
+                Ok((_, behind)) => rest = behind,
+                Err(_) if NETSTRING_END.starts_with(rest) => return broken(rest, Refusal::Truncated),
+                Err(refusal) => return broken(rest, refusal),
+            }
         };
         let signed = &datagram[..datagram.len() - behind.len()];
-        let signature = match netstring(behind) {
-            _ if behind.is_empty() => Err(Refusal::NoSignature),
-            Ok((text, _)) => signature(text),
-            Err(_) => Err(Refusal::SignatureCut),
+        let (signature, behind) = match netstring(behind, limits.bytes) {
+            _ if behind.is_empty() => (Err(Refusal::NoSignature), behind),
+            Ok((text, behind)) => (signature(text), behind),
+            Err(_) => (Err(Refusal::SignatureCut), behind),
         };
         let content = &start[..start.len() - rest.len()];
-        Ok(Self { format: Format::Netstring, signed, signature, content })
+        let len = datagram.len() - behind.len();
+        Ok(Self { format: Format::Netstring, signed, signature, content, len })
     }
 
-    fn split_classic(content: &'a [u8]) -> Result<Self, Refusal> {
-        let mut rest = content;
+    fn split_classic(datagram: &'a [u8], limits: &Limits) -> Result<Self, Broken> {
+        let start = &datagram[CLASSIC_START.len()..];
+        let mut rest = start;
         let mut last: &[u8] = b"";
         for count in 0.. {
-            if count > MAX_FIELDS {
-                return Err(Refusal::TooManyFields);
+            let broken = |refusal| Broken { refusal, format: Some(Format::Classic), at: datagram.len() - rest.len() };
+            if count > limits.fields {
+                return Err(broken(Refusal::TooManyFields));
             }
-            let end = rest.iter().position(|&b| b == b'\n').ok_or(Refusal::ClassicWithoutEnd)?;
-            let line = &rest[..end];
+            let end = rest.iter().position(|&b| b == b'\n').ok_or_else(|| broken(Refusal::ClassicWithoutEnd))?;
+            let (line, behind) = rest.split_at(end + 1);
             if line == CLASSIC_END {
                 break;
             }
-            last = line;
-            rest = &rest[end + 1..];
+            // Another message begins where this one should have ended.
+            if Format::of(line).is_some() {
+                return Err(broken(Refusal::ClassicWithoutEnd));
+            }
+            last = &line[..end];
+            rest = behind;
         }
-        let content = &content[..content.len() - rest.len()];
-        let (signed, signature) = match last.strip_prefix(b"auth=") {
+        let content = &start[..start.len() - rest.len()];
+        let len = datagram.len() - rest.len() + CLASSIC_END.len();
+        let (signed, signature) = match last.strip_prefix(CLASSIC_AUTH) {
             Some(text) => (&content[..content.len() - last.len() - 1], signature(text)),
             None => (content, Err(Refusal::NoSignature)),
         };
-        Ok(Self { format: Format::Classic, signed, signature, content })
+        Ok(Self { format: Format::Classic, signed, signature, content, len })
     }
 
     /// Reads the fields. To be believed they must have been verified first: see
@@ -121,31 +195,35 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// A field is not `(TYPE)NAME=VALUE` with a type heartbeat has.
     pub fn fields(&self) -> Result<Message, Refusal> {
-        let mut fields = Vec::new();
-        let mut rest = self.content;
-        while !rest.is_empty() {
-            let field;
-            (field, rest) = match self.format {
-                Format::Netstring => netstring(rest)?,
-                Format::Classic => line(rest),
-            };
-            fields.push(match self.format {
-                Format::Netstring => netstring_field(field)?,
-                Format::Classic => classic_field(field)?,
-            });
-        }
-        Ok(Message::from_fields(fields))
+        let fields = raw_fields(self.format, self.content).map(|field| Field::try_from(field?));
+        Ok(Message::from_fields(fields.collect::<Result<_, Refusal>>()?))
     }
 }
 
-/// `LEN:bytes,` at the start: the bytes, and what follows.
-fn netstring(bytes: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+/// The fields one after the other, as far as they can be told apart.
+pub(super) fn raw_fields(format: Format, mut content: &[u8]) -> impl Iterator<Item = Result<RawField<'_>, Refusal>> {
+    std::iter::from_fn(move || {
+        if content.is_empty() {
+            return None;
+        }
+        let (field, rest) = match format {
+            // How long a field may be was asked when the message was taken apart.
+            Format::Netstring => netstring(content, usize::MAX).unwrap_or_default(),
+            Format::Classic => line(content),
+        };
+        content = rest;
+        Some(raw_field(format, field))
+    })
+}
+
+/// `LEN:bytes,` at the start, of at most so many bytes: the bytes, and what follows.
+fn netstring(bytes: &[u8], most: usize) -> Result<(&[u8], &[u8]), Refusal> {
     let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
     let (number, rest) = bytes.split_at(digits);
     let mut len = 0usize;
     for digit in number {
-        len = len * 10 + usize::from(digit - b'0');
-        if len > MAX_DATAGRAM {
+        len = len.saturating_mul(10).saturating_add((digit - b'0').into());
+        if len > most {
             return Err(Refusal::LengthOverflow);
         }
     }
@@ -169,53 +247,70 @@ fn line(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// `INDEX DIGEST`
 fn signature(text: &[u8]) -> Result<Signature<'_>, Refusal> {
-    let cut = Refusal::SignatureCut;
-    let space = text.iter().position(|&b| b == b' ').ok_or(cut)?;
-    let index = std::str::from_utf8(&text[..space]).ok();
-    let index = index.filter(|index| !index.starts_with('+')).and_then(|index| index.parse().ok()).ok_or(cut)?;
-    Ok(Signature { index, digest: &text[space + 1..] })
+    let index = key_index(text).ok_or(Refusal::SignatureCut)?;
+    let digest = text.iter().position(|&b| b == b' ').map_or(&text[..0], |space| &text[space + 1..]);
+    Ok(Signature { index, digest })
 }
 
-/// The type number of `(TYPE)` at the start, and what follows.
+/// The number in front of the digest. Without the blank behind it more digits could follow.
+pub(super) fn key_index(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
+    (text.get(digits) == Some(&b' ')).then_some(number)
+}
+
+/// The key that a signature names which ends early; `behind` is what stands behind `%%%`.
+pub(super) fn key_of_cut(behind: &[u8]) -> Option<u64> {
+    let digits = behind.iter().take_while(|b| b.is_ascii_digit()).count();
+    key_index(behind[digits..].strip_prefix(b":")?)
+}
+
+/// The key that the last of these lines names, if it is the signature.
+pub(super) fn key_of_lines(content: &[u8]) -> Option<u64> {
+    let lines = content.strip_suffix(b"\n").unwrap_or(content);
+    key_index(lines.rsplit(|&b| b == b'\n').next()?.strip_prefix(CLASSIC_AUTH)?)
+}
+
+/// The type of `(TYPE)` at the start, and what follows.
 fn type_prefix(field: &[u8]) -> Result<(u8, &[u8]), Refusal> {
     match field {
-        [b'(', digit @ b'0'..=b'9', b')', rest @ ..] => match digit - b'0' {
-            kind @ 0..=5 => Ok((kind, rest)),
-            kind => Err(Refusal::UnknownType(kind)),
-        },
+        [b'(', digit @ b'0'..=b'9', b')', rest @ ..] => Ok((digit - b'0', rest)),
         _ => Err(Refusal::FieldWithoutType),
     }
 }
 
-fn name_and_value(field: &[u8]) -> Result<(String, &[u8]), Refusal> {
-    let equals = field.iter().position(|&b| b == b'=').ok_or(Refusal::FieldWithoutName)?;
-    let name = &field[..equals];
-    if name.is_empty() || name[0] == b'(' || !name.iter().all(u8::is_ascii_graphic) {
-        return Err(Refusal::FieldWithoutName);
+fn raw_field(format: Format, field: &[u8]) -> Result<RawField<'_>, Refusal> {
+    let (kind, field) = match format {
+        // Classic text leaves the type of a string out.
+        Format::Classic if !field.starts_with(b"(") => (0, field),
+        _ => type_prefix(field)?,
+    };
+    let equals = field.iter().position(|&b| b == b'=').filter(|&at| at > 0).ok_or(Refusal::FieldWithoutName)?;
+    let (name, bytes) = (&field[..equals], &field[equals + 1..]);
+    let value = match (format, kind) {
+        (Format::Classic, 0) => Cow::Owned(replace(bytes, CLASSIC_NEWLINE, b'\n')),
+        (Format::Classic, 1) => Cow::Owned(base64::decode(bytes).ok_or(Refusal::NotBase64)?),
+        _ => Cow::Borrowed(bytes),
+    };
+    Ok(RawField { kind, name, value })
+}
+
+impl TryFrom<RawField<'_>> for Field {
+    type Error = Refusal;
+
+    fn try_from(RawField { kind, name, value }: RawField<'_>) -> Result<Self, Refusal> {
+        // A name that could be read as something else in classic text is not taken.
+        if name.starts_with(b"(") || !name.iter().all(u8::is_ascii_graphic) {
+            return Err(Refusal::FieldWithoutName);
+        }
+        let value = match kind {
+            0 => Value::Text(String::from_utf8_lossy(&value).into_owned()),
+            1 => Value::Binary(value.into_owned()),
+            2..=HIGHEST_TYPE => Value::Nested { kind, bytes: value.into_owned() },
+            kind => return Err(Refusal::UnknownType(kind)),
+        };
+        Ok(Self { name: String::from_utf8_lossy(name).into_owned(), value })
     }
-    Ok((String::from_utf8_lossy(name).into_owned(), &field[equals + 1..]))
-}
-
-fn netstring_field(field: &[u8]) -> Result<Field, Refusal> {
-    let (kind, field) = type_prefix(field)?;
-    let (name, bytes) = name_and_value(field)?;
-    let value = match kind {
-        0 => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
-        1 => Value::Binary(bytes.to_vec()),
-        kind => Value::Nested { kind, bytes: bytes.to_vec() },
-    };
-    Ok(Field { name, value })
-}
-
-fn classic_field(field: &[u8]) -> Result<Field, Refusal> {
-    let (kind, field) = if field.starts_with(b"(") { type_prefix(field)? } else { (0, field) };
-    let (name, text) = name_and_value(field)?;
-    let value = match kind {
-        0 => Value::Text(String::from_utf8_lossy(&replace(text, CLASSIC_NEWLINE, b'\n')).into_owned()),
-        1 => Value::Binary(base64::decode(text).ok_or(Refusal::NotBase64)?),
-        kind => Value::Nested { kind, bytes: text.to_vec() },
-    };
-    Ok(Field { name, value })
 }
 
 fn replace(bytes: &[u8], old: u8, new: u8) -> Vec<u8> {
@@ -274,7 +369,7 @@ pub(super) fn classic_signed<'a>(fields: impl IntoIterator<Item = &'a Field>) ->
 
 /// Puts the frame and the signature around what [`classic_signed`] made.
 pub(super) fn classic_finish(signed: &[u8], signature: &str) -> Vec<u8> {
-    [CLASSIC_START, signed, b"auth=", signature.as_bytes(), b"\n", CLASSIC_END, b"\n"].concat()
+    [CLASSIC_START, signed, CLASSIC_AUTH, signature.as_bytes(), b"\n", CLASSIC_END].concat()
 }
 
 #[cfg(test)]
@@ -296,6 +391,7 @@ mod tests {
             (b"###\n7", Refusal::Truncated),
             (b"###\n7:(0)a=b", Refusal::Truncated),
             (b"###\n7:(0)a=bb", Refusal::Truncated),
+            (b"###\n6:(0)a=b,%%%", Refusal::Truncated),
             (b"###\n06:(0)a=b,", Refusal::WrongFieldLength),
             (b"###\n:(0)a=b,", Refusal::WrongFieldLength),
             (b"###\n-6:(0)a=b,", Refusal::WrongFieldLength),
@@ -311,9 +407,9 @@ mod tests {
     fn size_and_number_of_fields_are_bounded() {
         let many = [NETSTRING_START, &b"6:(0)a=b,".repeat(MAX_FIELDS + 1)].concat();
         assert_eq!(Envelope::split(&many), Err(Refusal::TooManyFields));
-        let lines = [CLASSIC_START, &b"a=b\n".repeat(MAX_FIELDS + 1), b"<<<\n"].concat();
+        let lines = [CLASSIC_START, &b"a=b\n".repeat(MAX_FIELDS + 1), CLASSIC_END].concat();
         assert_eq!(Envelope::split(&lines), Err(Refusal::TooManyFields));
-        assert_eq!(Envelope::split(&vec![b'#'; MAX_DATAGRAM + 1]), Err(Refusal::TooLong));
+        assert_eq!(Envelope::split(&vec![b'#'; MAX_DATAGRAM + 1]), Err(Refusal::TooLong(64)));
     }
 
     #[test]

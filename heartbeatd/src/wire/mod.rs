@@ -8,6 +8,7 @@
 pub mod auth;
 mod base64;
 mod body;
+pub(crate) mod capture;
 pub mod frame;
 mod message;
 mod refusal;

@@ -8,16 +8,16 @@ pub enum Refusal {
     /// Neither `###` nor `>>>` at the start.
     #[error("not a heartbeat message")]
     NotHeartbeat,
-    /// More than [`super::MAX_DATAGRAM`] bytes.
-    #[error("longer than 64 KiB")]
-    TooLong,
+    /// More KiB than are read.
+    #[error("longer than {0} KiB")]
+    TooLong(usize),
     /// A netstring message that ends inside a field or before `%%%`.
     #[error("truncated")]
     Truncated,
     /// A length prefix that does not lead to a comma, or is no number.
     #[error("wrong field length")]
     WrongFieldLength,
-    /// A length prefix above [`super::MAX_DATAGRAM`].
+    /// A length prefix above what is read at all.
     #[error("length overflow")]
     LengthOverflow,
     /// More than [`super::MAX_FIELDS`] fields.
@@ -35,6 +35,9 @@ pub enum Refusal {
     /// Signed with a key that our authkeys does not list.
     #[error("key index {0} unknown")]
     UnknownKey(u8),
+    /// The same with a number that no key has; it is not kept, so that nobody can make us count by it.
+    #[error("key index above 255")]
+    NoSuchKey,
     /// Signed with crc, a checksum without a secret, while our own key has one (spec 3).
     #[error("signed with crc, which is weaker than our own method")]
     WeakMethod,
@@ -53,4 +56,11 @@ pub enum Refusal {
     /// A binary value of a classic message that is not base64.
     #[error("binary value is not base64")]
     NotBase64,
+}
+
+impl Refusal {
+    /// More bytes than these.
+    pub(super) fn too_long(bytes: usize) -> Self {
+        Self::TooLong(bytes / 1024)
+    }
 }
