@@ -21,7 +21,7 @@ pub(super) fn shown(text: &str) -> String {
         let harmless = match words.as_slice() {
             [] => return String::new(),
             [auth, number, ..] if auth.text == "auth" && digits(number) => number,
-            [index, method, ..] if digits(index) && METHODS.contains(&method.text.as_str()) => method,
+            [index, method, ..] if digits(index) && METHODS.contains(&method.text.to_lowercase().as_str()) => method,
             // A secret may stand anywhere in a line that is not as it should be, a comment too.
             _ => return "...".to_owned(),
         };
@@ -34,12 +34,18 @@ pub(super) fn shown(text: &str) -> String {
 /// Reads the file; mistakes are noted in the source, which holds what [`shown`] made of `text`.
 pub(super) fn read(source: &mut Source, text: &str) -> Option<Keys> {
     let mut auth: Option<(u8, Place)> = None;
+    let mut selects = false;
     let mut keys: BTreeMap<u8, (Key, Place)> = BTreeMap::new();
     for (at, line) in text.lines().enumerate() {
         let words = Word::of_line(at + 1, line).split(char::is_whitespace);
         let Some(first) = words.first().filter(|word| !word.text.starts_with('#')) else { continue };
         let help = "\"auth NUMBER\" selects a key, \"NUMBER METHOD KEY\" is one; methods are crc, md5, sha1 and, between two heartbeatd, sha256";
         if first.text == "auth" {
+            selects = true;
+            if let [_, number, _, ..] = words.as_slice() {
+                let help = "one key signs; the others are believed as well";
+                source.warn(&number.place, "words behind the number do not count", help);
+            }
             let number = words.get(1).map(|word| (index(word), word.place.clone()));
             match number {
                 Some((Some(index), place)) if auth.is_none() => auth = Some((index, place)),
@@ -77,6 +83,10 @@ pub(super) fn read(source: &mut Source, text: &str) -> Option<Keys> {
                 keys.insert(index, (key, method.place.clone()));
             }
         }
+    }
+    if auth.is_none() && selects {
+        // What is wrong with the line is told.
+        return None;
     }
     choose(source, auth, keys)
 }
@@ -126,7 +136,7 @@ fn key(method: &Word, secret: Option<&Word>) -> Result<Key, (String, String)> {
             Err((format!("{name} needs a key"), format!("write it behind {name}, one word")))
         }
         // A word far from any method may be a secret in the wrong place.
-        _ => match nearest(name, METHODS) {
+        _ => match nearest(&name.to_lowercase(), METHODS) {
             Some(near) => Err((format!("unknown method {name:?}"), format!("did you mean {near:?}?"))),
             None => Err(("unknown method".into(), "crc, md5, sha1 or sha256".into())),
         },

@@ -8,7 +8,7 @@ use super::hacf::{Failback, Written};
 use super::medium::Medium;
 use super::model::HaCf;
 use super::source::Source;
-use super::value::shown;
+use super::value::{is_short_form, shown};
 
 const KEEPALIVE: Duration = Duration::from_secs(1);
 const DEADTIME: Duration = Duration::from_secs(30);
@@ -237,10 +237,7 @@ fn local_node(written: &Written, source: &mut Source, around: &Surroundings) -> 
         source.error(&end, "no nodes", format!("one line for each, such as \"node {name}\""));
         return None;
     };
-    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    // Two names with a domain each are two nodes, even with the same short form.
-    let alike = |node: &str| (node.contains('.') != name.contains('.')) && short(node) == short(&name);
-    let mut matches = written.nodes.iter().filter(|node| alike(&node.text));
+    let mut matches = written.nodes.iter().filter(|node| is_short_form(&node.text, &name));
     match (matches.next(), matches.next()) {
         (Some(node), None) => {
             let message =

@@ -21,9 +21,18 @@ fn short(text: &str) -> u32 {
     u32::from_be_bytes([a, b, c, d]).max(1)
 }
 
-/// Media and what belongs to one node only may differ.
+/// Media, watchdog, fencing devices and programs are a node's own and may differ.
 fn ha_cf(file: &HaCf) -> String {
-    let HaCf { nodes, keepalive, deadtime, warntime, initdead, auto_failback, ipfail, deadping, pings, .. } = file;
+    let HaCf { nodes, keepalive, deadtime, warntime, initdead, auto_failback, legacy, ipfail, deadping, pings, .. } =
+        file;
+    // With a heartbeat it is another protocol, so one file with it and one with "on" are two.
+    let auto_failback = if *legacy {
+        "legacy"
+    } else if *auto_failback {
+        "true"
+    } else {
+        "false"
+    };
     let mut nodes = nodes.clone();
     if nodes.len() <= 2 {
         // Of more nodes the order counts: it is that of the homes.
@@ -46,4 +55,29 @@ fn haresources(groups: &[Group]) -> String {
     let mut lines: Vec<String> = groups.iter().map(line).collect();
     lines.sort_unstable();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::config::tests::model;
+
+    #[test]
+    fn on_off_and_legacy_are_three_files() {
+        let digest = |failback: &str| short(&ha_cf(&model(&format!("{failback}\n"))));
+        let [on, off, legacy] = ["auto_failback on", "auto_failback off", "auto_failback legacy"].map(digest);
+        assert!(on != off && off != legacy && legacy != on);
+        // No line at all is legacy.
+        assert_eq!(digest(""), legacy);
+    }
+
+    #[test]
+    fn what_is_a_nodes_own_may_differ() {
+        let digest = |more: &str| short(&ha_cf(&model(&format!("auto_failback on\n{more}\n"))));
+        for own in ["bcast hb1", "watchdog /dev/watchdog", "stonith_host lvs2 meatware", "respawn root /usr/bin/true"] {
+            assert_eq!(digest(own), digest(""), "{own}");
+        }
+        assert_ne!(digest("keepalive 2"), digest(""));
+    }
 }

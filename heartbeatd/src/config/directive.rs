@@ -1,5 +1,9 @@
 //! Every directive of ha.cf and what becomes of it: the one place to look that up.
 
+use lvs::diag::nearest;
+
+use super::medium::Kind;
+
 /// What is done with a directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -117,6 +121,28 @@ pub(super) const DIRECTIVES: &[Directive] = &[
 /// The directive of that name; names are case-sensitive.
 pub(super) fn find(name: &str) -> Option<&'static Directive> {
     DIRECTIVES.iter().find(|directive| directive.name == name)
+}
+
+/// What to say of a line that begins with no directive, and what to write instead. What follows a `=` may be the
+/// password of a device, in a line that was meant to go on, and is not repeated.
+pub(super) fn unknown(word: &str) -> (String, String) {
+    let name = word.split('=').next().unwrap_or_default();
+    if name != word && find(name).is_some() {
+        return (format!("unknown directive \"{name}=\""), "write a blank instead of =".into());
+    }
+    let lower = name.to_lowercase();
+    let help = match nearest(&lower, DIRECTIVES.iter().map(|directive| directive.name)) {
+        Some(near) if near == lower => format!("did you mean {near:?}? Names are in lower case"),
+        Some(near) => format!("did you mean {near:?}?"),
+        None if matches!(name, "tipc" | "rds" | "openais") => format!("the media are {}", media().join(", ")),
+        None => "heartbeatd(8) has all of them".into(),
+    };
+    (format!("unknown directive {name:?}"), help)
+}
+
+fn media() -> Vec<&'static str> {
+    let directives = DIRECTIVES.iter().filter(|directive| matches!(directive.standing, Done));
+    directives.map(|directive| directive.name).filter(|name| *name != "udp" && Kind::of(name).is_some()).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Surroundings;
+use super::directive;
 use super::medium::Mistake;
 use super::source::{Place, Source, Word};
 use super::value::{self, Wrong};
@@ -109,7 +110,7 @@ pub(super) fn shown(line: &str) -> String {
         Some(_) => 2,
         None if directive.contains("stonith") => 2,
         // What was meant to go on with the line above.
-        None if first.split_once('=').is_some_and(|(key, _)| is_key(key)) => 0,
+        None if first.split_once('=').is_some_and(|(key, _)| is_key(key)) && !is_directive(first, line) => 0,
         None => return line.to_owned(),
     };
     let mut out = String::with_capacity(line.len());
@@ -123,6 +124,12 @@ pub(super) fn shown(line: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a line seems to be a directive with a `=` behind it, and nothing that could be a parameter of a device.
+fn is_directive(first: &str, line: &str) -> bool {
+    let name = first.split('=').next().unwrap_or_default();
+    directive::find(name).is_some() && line.matches('=').count() == 1
 }
 
 /// Whether a parameter of that name is likely to be a secret, and not the script that says it.

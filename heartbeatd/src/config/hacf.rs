@@ -23,6 +23,11 @@ const MOST_NODES: usize = 8;
 /// As many nodes as heartbeat has room for, less the two.
 const MOST_PINGS: usize = 98;
 
+/// Directives that take a time.
+const TIMES: [&str; 6] = ["keepalive", "deadtime", "warntime", "initdead", "deadping", "conn_logd_time"];
+/// Directives that heartbeat takes once.
+const ONCE: [&str; 2] = ["watchdog", "baud"];
+
 /// What `auto_failback` can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failback {
@@ -66,6 +71,8 @@ pub(super) struct Written {
     pub(super) missing_lines: usize,
     above: Above,
     baud_is_set: bool,
+    /// Of heartbeat's client socket, as `apiauth` names them.
+    clients: Vec<String>,
 }
 
 /// Reads the whole file; mistakes are noted in the source.
@@ -96,6 +103,7 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         missing_lines: 0,
         above: Above { port: around.port, baud: BAUD },
         baud_is_set: false,
+        clients: Vec::new(),
     };
     for line in source.lines() {
         if line.text.len() > LONGEST_LINE {
@@ -105,11 +113,8 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         let Some((name, rest)) = line.before('#').first_and_rest() else { continue };
         match directive::find(&name.text) {
             None => {
-                let names = directive::DIRECTIVES.iter().map(|directive| directive.name);
-                let help = lvs::diag::nearest(&name.text, names).map(|near| format!("did you mean {near:?}?"));
-                // What follows may be the password of a device, in a line that was meant to go on.
-                let shown = name.before('=').text;
-                source.error(&name.place, format!("unknown directive {shown:?}"), help);
+                let (message, help) = directive::unknown(&name.text);
+                source.error(&name.place, message, help);
             }
             Some(directive) => written.line(directive, &name, &rest, source, around),
         }
@@ -146,7 +151,7 @@ impl Written {
         }
         match directive.name {
             "respawn" | "failfast" => return self.helper(name, &words, source, around),
-            "apiauth" => return apiauth(name, &words, source, around),
+            "apiauth" => return self.apiauth(name, &words, source, around),
             _ => {}
         }
         if directive.takes == Takes::Line {
@@ -154,19 +159,22 @@ impl Written {
         }
         if directive.takes == Takes::Value {
             self.record(directive, rest);
-            let [value, more @ ..] = words.as_slice() else { return };
-            if let Some(next) = more.first() {
-                let help = match next.text.as_str() {
-                    "ms" | "us" | "usec" => {
-                        format!("write the unit directly behind the number: {}{}", value.text, next.text)
-                    }
-                    _ => "heartbeat would take the last one".into(),
-                };
-                return source.error(&next.place, format!("{} takes one value", name.text), help);
+            if let [value, next, ..] = words.as_slice() {
+                let is_time = TIMES.contains(&directive.name) && next.text.starts_with(|c: char| c.is_alphabetic());
+                let message = format!("{} takes one value", name.text);
+                if is_time {
+                    return source.error(&next.place, message, value::joined(&value.text, &next.text));
+                }
+                if ONCE.contains(&directive.name) {
+                    return source.error(&next.place, message, format!("write \"{} {}\"", name.text, value.text));
+                }
+                let last = words.last().unwrap_or(next);
+                let help = format!("write \"{} {}\"", name.text, last.text);
+                source.warn(&next.place, format!("{message}, and the last one counts"), help);
             }
         }
         for word in &words {
-            if let Err(Wrong { message, help }) = self.value(directive.name, word, source) {
+            if let Err(Wrong { message, help }) = self.value(directive.name, word, source, around) {
                 source.error(&word.place, message, help);
             }
         }
@@ -238,6 +246,10 @@ impl Written {
             return;
         }
         match helper::read(name.text == "failfast", words, around) {
+            Ok(helper) if helper.is_client() => {
+                let message = format!("{} is not started: {}", helper.program.display(), directive::API);
+                source.warn(&words[1].place, message, "it would end at once, again and again: leave the line out");
+            }
             Ok(_) if self.helpers.len() == MOST_HELPERS => {
                 source.error(&name.place, format!("more than {MOST_HELPERS} programs"), "start some from elsewhere");
             }
@@ -246,7 +258,7 @@ impl Written {
         }
     }
 
-    fn value(&mut self, name: &str, word: &Word, source: &mut Source) -> Result<(), Wrong> {
+    fn value(&mut self, name: &str, word: &Word, source: &mut Source, around: &Surroundings) -> Result<(), Wrong> {
         let text = word.text.as_str();
         let here = || word.place.clone();
         let no = |message: String, help: &str| Err(Wrong { message, help: Some(help.to_owned()) });
@@ -259,7 +271,11 @@ impl Written {
             "node" => self.node(word, source)?,
             "udpport" => {
                 // Within the bounds of a port.
-                self.above.port = value::number(text, 1, 65535)? as u16;
+                self.above.port = integer(word, 1, 65535, source)? as u16;
+                if let Some(service) = (around.service)(self.above.port) {
+                    let message = format!("UDP port {text} is reserved for the service {service:?}");
+                    source.warn(&word.place, message, "694 is heartbeat's own");
+                }
                 let has_port = |medium: &Medium| match medium {
                     Medium::Udp(Udp::Bcast { .. } | Udp::Ucast { .. } | Udp::Ucast6 { .. }) => true,
                     Medium::Udp(Udp::Mcast { .. } | Udp::Mcast6 { .. }) | Medium::Serial(_) => false,
@@ -292,10 +308,10 @@ impl Written {
                 self.failback = Some((if nice { Failback::Off } else { Failback::Legacy }, here()));
             }
             // Both fit in a byte by their bounds.
-            "hopfudge" => self.hopfudge = value::number(text, 0, 255)? as u8,
-            "debug" => self.debug = value::number(text, 0, 255)? as u8,
+            "hopfudge" => self.hopfudge = integer(word, 0, 255, source)? as u8,
+            "debug" => self.debug = integer(word, 0, 255, source)? as u8,
             "max_rexmit_delay" => {
-                self.max_rexmit_delay = Duration::from_millis(value::number(text, 1, 60_000)?.into());
+                self.max_rexmit_delay = Duration::from_millis(integer(word, 1, 60_000, source)?.into());
             }
             "hbgenmethod" => {
                 self.generation = match text {
@@ -319,9 +335,10 @@ impl Written {
                 }
             }
             "autojoin" if text == "none" => {}
-            "autojoin" => {
+            "autojoin" if matches!(text, "other" | "any") => {
                 return no("autojoin is for Pacemaker clusters".into(), "with haresources it must be none, or absent");
             }
+            "autojoin" => return no(format!("{text:?} is not none, other or any"), "write none, or leave it out"),
             "crm" | "pacemaker" if value::boolean(text) == Ok(false) => {}
             "crm" | "pacemaker" => {
                 return no(
@@ -335,7 +352,19 @@ impl Written {
             "watchdog" if !text.starts_with('/') => {
                 return no(format!("{text:?} is not a device"), "usually /dev/watchdog");
             }
-            "watchdog" => self.watchdog = Some(text.into()),
+            "watchdog" => {
+                let why = match (around.is_device)(Path::new(text)) {
+                    Ok(true) => None,
+                    Ok(false) => Some("it is no device".to_owned()),
+                    Err(e) => Some(e.to_string()),
+                };
+                if let Some(why) = why {
+                    let help =
+                        "heartbeatd does not start without it; its module may have to be loaded, such as softdog";
+                    source.warn(&word.place, format!("watchdog {text:?} cannot be used now: {why}"), help);
+                }
+                self.watchdog = Some(text.into());
+            }
             "logfacility" => match lvs::daemon::logging::facility(text) {
                 Some(_) => self.facility = Some(text.to_ascii_lowercase()),
                 None if text == "none" => {
@@ -347,9 +376,25 @@ impl Written {
                 Some((variable, value)) if !variable.is_empty() => self.export(variable, value),
                 _ => return no(format!("{text:?} is not NAME=VALUE"), "scripts will see it as HA_NAME"),
             },
-            _ => ignored(name, text)?,
+            _ => ignored(name, word, source)?,
         }
         Ok(())
+    }
+
+    /// What ipfail is allowed is built in; nobody else has a socket to use it on.
+    fn apiauth(&mut self, name: &Word, words: &[Word], source: &mut Source, around: &Surroundings) {
+        match helper::client(words, around) {
+            Ok(client) if self.clients.iter().any(|known| known == client) => {
+                source.error(&words[0].place, format!("apiauth {client} a second time"), "one line for each client");
+            }
+            Ok(client) => {
+                if client != "ipfail" {
+                    source.warn(&name.place, format!("apiauth {client} has no effect: {}", directive::API), None);
+                }
+                self.clients.push(client.to_owned());
+            }
+            Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
+        }
     }
 
     fn node(&mut self, word: &Word, source: &mut Source) -> Result<(), Wrong> {
@@ -372,17 +417,18 @@ impl Written {
     }
 }
 
-/// What ipfail is allowed is built in; nobody else has a socket to use it on.
-fn apiauth(name: &Word, words: &[Word], source: &mut Source, around: &Surroundings) {
-    match helper::client(words, around) {
-        Ok("ipfail") => {}
-        Ok(client) => source.warn(&name.place, format!("apiauth {client} has no effect: {}", directive::API), None),
-        Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
+/// A whole number as heartbeat takes it. That something behind it does not count is told.
+fn integer(word: &Word, least: u32, most: u32, source: &mut Source) -> Result<u32, Wrong> {
+    let (number, counts) = value::leading_number(&word.text, least, most)?;
+    if let Some(counts) = counts {
+        source.warn(&word.place, format!("{:?} counts as {counts}", word.text), "write the number alone");
     }
+    Ok(number)
 }
 
 /// The values of what has no effect, as strict as heartbeat is with them: a file that it refuses is not taken here either.
-fn ignored(name: &str, text: &str) -> Result<(), Wrong> {
+fn ignored(name: &str, word: &Word, source: &mut Source) -> Result<(), Wrong> {
+    let text = word.text.as_str();
     let no = |message: String, help: &str| Err(Wrong { message, help: Some(help.to_owned()) });
     match name {
         "use_logd"
@@ -393,9 +439,9 @@ fn ignored(name: &str, text: &str) -> Result<(), Wrong> {
         | "realtime"
         | "traditional_compression" => value::boolean(text).map(|_| ()),
         "conn_logd_time" => positive(text).map(|_| ()),
-        "rtprio" => value::number(text, 1, 99).map(|_| ()),
-        "compression_threshold" => value::number(text, 1, u32::MAX).map(|_| ()),
-        "memreserve" => value::number(text, 0, u32::MAX).map(|_| ()),
+        "rtprio" => integer(word, 1, 99, source).map(|_| ()),
+        "compression_threshold" => integer(word, 1, u32::MAX, source).map(|_| ()),
+        "memreserve" => integer(word, 0, u32::MAX, source).map(|_| ()),
         "compression" if !matches!(text, "zlib" | "bz2") => {
             no(format!("{text:?} is no compression method"), "zlib or bz2; or leave it out")
         }

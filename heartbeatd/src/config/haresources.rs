@@ -26,15 +26,8 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
         let Some((home, resources)) = line.split_first() else { continue };
         let mut homes: Vec<String> = Vec::new();
         for home in home.split_at_each(",") {
-            let name = home.text.to_ascii_lowercase();
-            if !nodes.is_empty() && !nodes.contains(&name) {
-                let near = lvs::diag::nearest(&name, nodes.iter().map(String::as_str));
-                let help = match near {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => format!("the nodes of ha.cf are {}", nodes.join(" and ")),
-                };
-                source.error(&home.place, format!("{:?} is not a node of ha.cf", home.text), help);
-            } else if homes.contains(&name) {
+            let name = node(&home, nodes, source);
+            if homes.contains(&name) {
                 source.error(&home.place, format!("{name:?} twice among the homes of a group"), None);
             }
             homes.push(name);
@@ -68,6 +61,26 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
         }
     }
     groups
+}
+
+/// The node of ha.cf that a word means: by its name, or by the short form of either (fault 27).
+fn node(word: &Word, nodes: &[String], source: &mut Source) -> String {
+    let name = word.text.to_ascii_lowercase();
+    if nodes.is_empty() || nodes.contains(&name) {
+        return name;
+    }
+    let mut matches = nodes.iter().filter(|node| value::is_short_form(node, &name));
+    if let (Some(node), None) = (matches.next(), matches.next()) {
+        let message = format!("{:?} is taken to be {node:?} of ha.cf", word.text);
+        source.warn(&word.place, message, "a heartbeat on the other node takes it for nobody: write the same name");
+        return node.clone();
+    }
+    let help = match lvs::diag::nearest(&name, nodes.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("the nodes of ha.cf are {}", nodes.join(" and ")),
+    };
+    source.error(&word.place, format!("{:?} is not a node of ha.cf", word.text), help);
+    name
 }
 
 /// The words of each line, continued over lines that end in a backslash.
@@ -135,8 +148,7 @@ fn mistake<T>(word: &Word, message: impl Into<String>, help: impl Into<String>) 
 
 fn resource(word: &Word) -> Result<ResourceKind, Mistake> {
     // An IPv6 address has "::" of its own.
-    let bare_v6 = word.before('/').text.parse::<Ipv6Addr>().is_ok();
-    if bare_v6 || !word.text.contains("::") && ip_like(&word.text) {
+    if is_ipv6(&word.text) || !word.text.contains("::") && ip_like(&word.text) {
         return vip(word).map(ResourceKind::Address);
     }
     // What IPv6addr is given is not to be taken apart either.
@@ -158,6 +170,10 @@ fn resource(word: &Word) -> Result<ResourceKind, Mistake> {
     match script.text.as_str() {
         "IPaddr" | "IPaddr2" => match args.as_slice() {
             [arg] => vip(arg).map(ResourceKind::Address),
+            _ if word.text.split_once("::").is_some_and(|(_, argument)| is_ipv6(argument)) => {
+                let message = format!("{} is for IPv4", script.text);
+                mistake(&script, message, "write IPv6addr, or the address alone")
+            }
             _ => mistake(&script, format!("{} takes one argument", script.text), "ADDRESS/BITS/INTERFACE/BROADCAST"),
         },
         "LVSSyncDaemonSwap" => sync_daemon(&script, &args),
@@ -175,6 +191,10 @@ fn resource(word: &Word) -> Result<ResourceKind, Mistake> {
             Ok(ResourceKind::Script { name: name.to_owned(), args: args.into_iter().map(|arg| arg.text).collect() })
         }
     }
+}
+
+fn is_ipv6(text: &str) -> bool {
+    text.split('/').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 /// The shell pattern `[0-9]*.[0-9]*.[0-9]*.[0-9]*`.

@@ -24,6 +24,30 @@ pub struct Helper {
     pub failfast: bool,
 }
 
+impl Helper {
+    /// Whether it is one of heartbeat's own programs that do nothing without its client socket. A program of the same
+    /// name from elsewhere is not.
+    pub(super) fn is_client(&self) -> bool {
+        let name = self.program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let folder = self.program.parent().and_then(|folder| folder.file_name());
+        folder.is_some_and(|folder| folder == "heartbeat")
+            && matches!(
+                name,
+                "api_test"
+                    | "attrd"
+                    | "ccm"
+                    | "ccm_testclient"
+                    | "cib"
+                    | "clmtest"
+                    | "crmd"
+                    | "dopd"
+                    | "hbagent"
+                    | "mgmtd"
+                    | "pingd"
+            )
+    }
+}
+
 fn mistake<T>(word: &Word, message: impl Into<String>, help: &str) -> Result<T, Mistake> {
     Err((word.clone(), Wrong { message: message.into(), help: Some(help.to_owned()) }))
 }

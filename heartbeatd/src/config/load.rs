@@ -17,6 +17,7 @@ use crate::wire::Keys;
 
 /// The registered port of heartbeat (IANA: ha-cluster).
 const PORT: u16 = 694;
+const SERVICE: &str = "ha-cluster";
 /// No file of an administrator is larger.
 pub(super) const LARGEST: u64 = 1024 * 1024;
 
@@ -65,17 +66,21 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let (node_name, name_from) = node_name(folder);
+    let services = file::read(Path::new("/etc/services"), LARGEST).unwrap_or_default();
     let has_script = |name: &str| crate::act::script::locate(folder, name).is_some();
     let around = Surroundings {
         node_name,
         name_from,
-        port: service_port(),
+        port: registered(&services, |(name, _)| name == SERVICE).map_or(PORT, |(_, port)| port),
         resolve: &resolve,
         user: &|name| privilege::user(name).map(|user| (user.uid, user.gid)),
         group: &|name| privilege::group(name).is_some(),
         program: &program,
         parameters: &parameters,
         is_device: &|path| Ok(fs::metadata(path)?.file_type().is_char_device()),
+        service: &|port| {
+            registered(&services, |(name, at)| at == port && name != SERVICE).map(|(name, _)| name.to_owned())
+        },
         has_script: &has_script,
     };
 
@@ -178,15 +183,13 @@ fn node_name(folder: &Path) -> (String, &'static str) {
     }
 }
 
-/// The port that /etc/services has for `ha-cluster`, else the registered one.
-fn service_port() -> u16 {
-    let services = file::read(Path::new("/etc/services"), LARGEST).unwrap_or_default();
-    let port = services.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next()? == "ha-cluster").then_some(())?;
-        words.next()?.strip_suffix("/udp")?.parse().ok()
+/// The first service over UDP in the text of /etc/services that is asked for, with its port.
+fn registered(services: &str, is_it: impl Fn((&str, u16)) -> bool) -> Option<(&str, u16)> {
+    let mut services = services.lines().filter_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        Some((words.next()?, words.next()?.strip_suffix("/udp")?.parse().ok()?))
     });
-    port.unwrap_or(PORT)
+    services.find(|service| is_it(*service))
 }
 
 /// Where fence agents and the like are installed.

@@ -53,6 +53,8 @@ pub struct Surroundings<'a> {
     pub parameters: &'a dyn Fn(&Path) -> io::Result<(String, bool)>,
     /// Whether there is a character device at a path, or something else; an error where nothing is.
     pub is_device: &'a dyn Fn(&Path) -> io::Result<bool>,
+    /// The service, other than heartbeat's, that a UDP port is registered for.
+    pub service: &'a dyn Fn(u16) -> Option<String>,
     /// Whether a resource script of that name is installed.
     pub has_script: &'a dyn Fn(&str) -> bool,
 }

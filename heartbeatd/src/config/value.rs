@@ -54,12 +54,45 @@ pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
     }
 }
 
-/// A whole number within bounds. Heartbeat ignores what follows the digits; here it is a mistake.
+/// A whole number within bounds, and nothing else.
 pub(super) fn number(text: &str, least: u32, most: u32) -> Result<u32, Wrong> {
     match text.parse::<u32>() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => wrong(format!("{text:?} is not a number from {least} to {most}"), "write it in decimal digits"),
     }
+}
+
+/// As C's `atoi` reads it, and heartbeat with it: what follows the digits does not count. The number, and the text it
+/// was taken for where something follows.
+pub(super) fn leading_number(text: &str, least: u32, most: u32) -> Result<(u32, Option<&str>), Wrong> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    match number(&text[..end], least, most) {
+        Ok(number) if end < text.len() => Ok((number, Some(&text[..end]))),
+        _ => number(text, least, most).map(|number| (number, None)),
+    }
+}
+
+/// What to write instead of a time whose unit stands apart.
+pub(super) fn joined(number: &str, unit: &str) -> String {
+    let times = |seconds: f64| match number.parse::<f64>() {
+        Ok(number) => format!("times are in seconds: write {}", number * seconds),
+        Err(_) => "times are in seconds".to_owned(),
+    };
+    match unit.to_ascii_lowercase().as_str() {
+        "ms" | "us" | "usec" => format!("write the unit directly behind the number: {number}{unit}"),
+        "msec" | "msecs" => format!("write the unit directly behind the number: {number}ms"),
+        "s" | "sec" | "secs" | "second" | "seconds" => times(1.0),
+        "m" | "min" | "mins" | "minute" | "minutes" => times(60.0),
+        "h" | "hour" | "hours" => times(3600.0),
+        _ => "a time is one word: seconds, or with ms or us directly behind the number".into(),
+    }
+}
+
+/// Whether two names are those of one host, of which only one has its domain. Two names with a domain each are two
+/// hosts, even with the same short form.
+pub(super) fn is_short_form(one: &str, other: &str) -> bool {
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    one.contains('.') != other.contains('.') && short(one) == short(other)
 }
 
 /// The same as people read it: 1500 ms is "1.5 s".
@@ -105,6 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_the_digits_of_a_number_does_not_count() {
+        assert_eq!(leading_number("700", 1, 65535), Ok((700, None)));
+        assert_eq!(leading_number("700x", 1, 65535), Ok((700, Some("700"))));
+        assert_eq!(leading_number("250ms", 1, 60_000), Ok((250, Some("250"))));
+        for text in ["x", "", "-1", "0x10", "70000x", "99999999999999999999"] {
+            assert!(leading_number(text, 1, 65535).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_that_stands_apart_is_told_how_to_be_written() {
+        assert_eq!(joined("500", "ms"), "write the unit directly behind the number: 500ms");
+        assert_eq!(joined("30", "s"), "times are in seconds: write 30");
+        assert_eq!(joined("2", "min"), "times are in seconds: write 120");
+        assert_eq!(joined("0.5", "hours"), "times are in seconds: write 1800");
+        assert_eq!(joined("x", "min"), "times are in seconds");
+        assert!(joined("2", "fortnights").starts_with("a time is one word"));
+    }
+
+    #[test]
     fn booleans_are_read_in_any_case() {
         for (text, value) in [("ON", true), ("Yes", true), ("y", true), ("1", true), ("False", false), ("n", false)] {
             assert_eq!(boolean(text), Ok(value));
@@ -118,6 +171,8 @@ mod tests {
             _ = time(&text);
             _ = boolean(&text);
             _ = number(&text, 0, 255);
+            _ = leading_number(&text, 0, 255);
+            _ = joined(&text, &text);
         }
     }
 }

@@ -63,6 +63,17 @@ fn a_file_must_select_a_key() {
 }
 
 #[test]
+fn what_is_wrong_with_a_line_is_told_once_and_with_what_was_meant() {
+    let (keys, found) = parse("auth 1 2\n1 sha1 x\n2 sha1 y\n");
+    assert_eq!((keys.unwrap().current(), told(&found)), (1, vec!["1:6-7 words behind the number do not count".into()]));
+    let (_, found) = parse("auth 1\n1 SHA1 TIGER\n");
+    assert_eq!(found[0].help.as_deref(), Some("did you mean \"sha1\"?"));
+    assert_eq!((found[0].source.as_str(), found[0].columns.clone()), ("1 SHA1 ...", 3..7));
+    assert_eq!(told(&parse("auth 16\n1 sha1 x\n").1), ["! 1:6-8 not the number of a key"]);
+    assert_eq!(told(&parse("auth 16\n16 sha1 x\n").1).len(), 2);
+}
+
+#[test]
 fn crc_is_told_to_be_no_protection() {
     let (keys, found) = parse("auth 1\n1 crc\n");
     assert!(keys.is_some());

@@ -185,6 +185,72 @@ fn what_is_written_for_the_protocol_is_what_the_core_is_told() {
 }
 
 #[test]
+fn what_heartbeat_takes_in_another_way_than_it_looks_is_taken_so_and_told() {
+    let table = [
+        ("keepalive 2 1", "4:13-14 keepalive takes one value, and the last one counts"),
+        ("debug 3,1", "4:9-10 debug takes one value, and the last one counts"),
+        ("debug 1x", "4:7-9 \"1x\" counts as 1"),
+        ("hopfudge 1/2", "4:10-13 \"1/2\" counts as 1"),
+        ("max_rexmit_delay 250ms", "4:18-23 \"250ms\" counts as 250"),
+        ("watchdog /nosuch", "4:10-17 watchdog \"/nosuch\" cannot be used now: entity not found"),
+        ("watchdog /etc/passwd", "4:10-21 watchdog \"/etc/passwd\" cannot be used now: it is no device"),
+    ];
+    for (line, warning) in table {
+        let (model, found) = with(line);
+        let model = model.unwrap_or_else(|| panic!("{line}: {found:?}"));
+        assert_eq!(found, [warning]);
+        assert_eq!((model.keepalive.as_secs(), model.max_rexmit_delay.as_millis(), model.ttl()), (1, 250, 3), "{line}");
+        assert_eq!(model.debug, u8::from(line.starts_with("debug")), "{line}");
+    }
+    // Every one of several values is heartbeat's to judge.
+    assert_eq!(with("keepalive 0 1").1.len(), 2);
+    assert!(with("keepalive 0 1").0.is_none());
+}
+
+#[test]
+fn a_port_that_belongs_to_another_service_is_told() {
+    let (model, found) = parse("node lvs1 lvs2\nauto_failback on\nudpport 53\nbcast hb0\n");
+    assert_eq!(told(&found), ["3:9-11 UDP port 53 is reserved for the service \"domain\""]);
+    assert_eq!(model.unwrap().media, [Medium::Bcast { interface: "hb0".into(), port: 53 }]);
+    let (model, found) = parse("node lvs1 lvs2\nauto_failback on\nudpport 700x\nbcast hb0\n");
+    assert_eq!(told(&found), ["3:9-13 \"700x\" counts as 700"]);
+    assert_eq!(model.unwrap().media, [Medium::Bcast { interface: "hb0".into(), port: 700 }]);
+}
+
+#[test]
+fn a_directive_that_is_none_is_told_with_what_was_meant() {
+    let told = |line: &str| {
+        let (model, found) = parse(&format!("{line}\nnode lvs1 lvs2\nbcast hb0\nauto_failback on\n"));
+        assert!(model.is_none(), "{line}");
+        let found = &found[0];
+        (found.message.clone(), found.help.clone().unwrap(), found.source.clone())
+    };
+    let unknown =
+        |name: &str, help: &str, line: &str| (format!("unknown directive {name:?}"), help.to_owned(), line.to_owned());
+    assert_eq!(told("keepalive=2"), unknown("keepalive=", "write a blank instead of =", "keepalive=2"));
+    let lower = "did you mean \"keepalive\"? Names are in lower case";
+    assert_eq!(told("KEEPALIVE 1"), unknown("KEEPALIVE", lower, "KEEPALIVE 1"));
+    assert_eq!(told("Keepalves 1").1, "did you mean \"keepalive\"?");
+    let media = told("tipc eth0").1;
+    assert!(media.starts_with("the media are bcast, mcast") && media.contains("ucast6"), "{media}");
+    assert_eq!(told("setweight a 1").1, "heartbeatd(8) has all of them");
+    // It may go on with a device's line.
+    assert_eq!(told("debug=1 password=TIGER").2, "******* **************");
+    assert_eq!(told("deadtime 30 s").1, "times are in seconds: write 30");
+}
+
+#[test]
+fn programs_that_need_heartbeats_socket_are_not_started_and_that_is_told() {
+    let (model, found) = with("respawn root /usr/libexec/heartbeat/dopd\nfailfast root /usr/libexec/heartbeat/dopd");
+    let api = super::super::directive::API;
+    let warning = |line| format!("{line}-41 /usr/libexec/heartbeat/dopd is not started: {api}");
+    assert_eq!(found, [warning("4:14"), warning("5:15").replace("-41", "-42")]);
+    assert!(model.unwrap().helpers.is_empty());
+    let (model, found) = with("respawn root /usr/local/bin/dopd");
+    assert_eq!((model.unwrap().helpers.len(), found.len()), (1, 0));
+}
+
+#[test]
 fn the_facility_of_the_system_log_is_the_files() {
     let facility = |lines: &str| {
         let (model, found) = with(lines);
@@ -274,6 +340,9 @@ fn who_may_use_a_socket_that_is_not_there_is_checked_and_told() {
     assert_eq!(with("apiauth ipfail uid=hacluster").1, [""; 0]);
     let (model, found) = with("apiauth evms uid=hacluster,root gid=haclient");
     assert!(model.is_some() && found.len() == 1 && found[0].contains("apiauth evms has no effect"), "{found:?}");
+    let (model, found) = with("apiauth ipfail uid=hacluster\napiauth ipfail uid=root");
+    assert!(model.is_none());
+    assert_eq!(found, ["! 5:9-15 apiauth ipfail a second time"]);
 }
 
 #[test]

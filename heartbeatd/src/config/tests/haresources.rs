@@ -67,6 +67,30 @@ fn a_group_may_name_its_homes_in_order_where_there_are_more_than_two_nodes() {
 }
 
 #[test]
+fn a_node_may_have_its_short_name_in_one_file_and_its_whole_one_in_the_other() {
+    let homes = |nodes: [&str; 2], text: &str| {
+        let (groups, found) = parse_for(&nodes, text);
+        (groups.into_iter().map(|group| group.home).collect::<Vec<_>>(), told(&found))
+    };
+    let (home, found) = homes(["lvs1.example.com", "lvs2.example.com"], "LVS1 10.0.0.1\n");
+    assert_eq!(home, ["lvs1.example.com"]);
+    assert_eq!(found, ["1:1-5 \"LVS1\" is taken to be \"lvs1.example.com\" of ha.cf"]);
+    assert_eq!(homes(["lvs1", "lvs2"], "lvs2.example.com 10.0.0.1\n").0, ["lvs2"]);
+    // Another domain is another node, and of two that could be meant neither is.
+    for (nodes, name) in [(["lvs1.a", "lvs2.a"], "lvs1.b"), (["lvs1.a", "lvs1.b"], "lvs1")] {
+        let (_, found) = homes(nodes, &format!("{name} 10.0.0.1\n"));
+        assert!(found[0].starts_with("! ") && found[0].contains("is not a node of ha.cf"), "{found:?}");
+    }
+}
+
+#[test]
+fn ipaddr_with_an_ipv6_address_is_told_what_to_write() {
+    let (_, found) = parse("lvs1 IPaddr2::2001:db8::1/64/lo\n");
+    assert_eq!(told(&found), ["! 1:6-13 IPaddr2 is for IPv4"]);
+    assert_eq!(found[0].help.as_deref(), Some("write IPv6addr, or the address alone"));
+}
+
+#[test]
 fn an_address_is_read_in_all_its_forms() {
     let address = |last| Ipv4Addr::new(192, 168, 77, last).into();
     let plain = VipSpec { address: address(50), prefix: None, interface: None, label: None, broadcast: None };
@@ -141,7 +165,7 @@ fn every_mistake_has_its_place() {
 lvs3 LogRsc::a
 lvs1
 lvs1 192.168.77.300 192.168.77.50/33 192.168.77.50/255.0.255.0
-lvs2 IPaddr2 IPaddr2::a::b LVSSyncDaemonSwap::both ldirectord::a::b
+lvs2 IPaddr2 IPaddr2::x::y LVSSyncDaemonSwap::both ldirectord::a::b
 lvs2 ../evil ::x 224.0.0.1 10.0.0.1/24/x/y 2001:db8::1/129 10.0.0.2/24/averyverylonginterface
 lvs2 IPv6addr::10.0.0.9
 ";

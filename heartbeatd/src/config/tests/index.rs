@@ -240,7 +240,7 @@ const ROWS: &[Row] = &[
         "max_rexmit_delay",
         "250",
         Done(&["what_is_written_for_the_protocol_is_what_the_core_is_told"]),
-        &[("0", "not a number"), ("250ms", "not a number")],
+        &[("0", "not a number"), ("ms", "not a number")],
     ),
     row(
         "hbgenmethod",
@@ -253,7 +253,7 @@ const ROWS: &[Row] = &[
         "autojoin",
         "none",
         Done(&["what_is_written_for_the_protocol_is_what_the_core_is_told"]),
-        &[("any", "Pacemaker clusters"), ("other", "Pacemaker clusters")],
+        &[("any", "Pacemaker clusters"), ("other", "Pacemaker clusters"), ("foo", "not none, other or any")],
     ),
     row("cluster", "linux-ha", NoEffect("not sent"), &[]),
     row(

@@ -8,11 +8,12 @@ mod load;
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lvs::diag::{Diagnostic, Severity};
 
-use super::Surroundings;
+use super::source::Source;
+use super::{HaCf, Surroundings, check};
 
 /// A machine called `name`, with one resource script, and one host name to be found.
 fn around(name: &str) -> Surroundings<'static> {
@@ -31,7 +32,8 @@ fn around(name: &str) -> Surroundings<'static> {
         },
         group: &|name| name == "haclient",
         program: &|name| {
-            (name == "/usr/bin/true")
+            ["/usr/bin/true", "/usr/libexec/heartbeat/dopd", "/usr/local/bin/dopd"]
+                .contains(&name)
                 .then(|| name.into())
                 .or_else(|| name.contains("fence_fake").then(|| PathBuf::from("/usr/sbin/fence_fake")))
         },
@@ -40,12 +42,22 @@ fn around(name: &str) -> Surroundings<'static> {
             _ => Err(io::Error::from(io::ErrorKind::NotFound)),
         },
         is_device: &|path| match path.to_str() {
-            Some("/dev/ttyS0" | "/dev/ttyS1") => Ok(true),
+            Some("/dev/ttyS0" | "/dev/ttyS1" | "/dev/watchdog") => Ok(true),
             Some("/etc/passwd") => Ok(false),
             _ => Err(io::Error::from(io::ErrorKind::NotFound)),
         },
+        service: &|port| (port == 53).then(|| "domain".to_owned()),
         has_script: &|script| script == "LogRsc",
     }
+}
+
+/// A sound ha.cf of two nodes with more lines.
+pub(super) fn model(more: &str) -> HaCf {
+    let text = format!("node lvs1 lvs2\nbcast hb0\n{more}");
+    let around = around("lvs1");
+    let mut source = Source::new(Path::new("ha.cf"), &text);
+    let written = super::hacf::read(&mut source, &around);
+    check::check(written, &mut source, &around).expect("a sound file")
 }
 
 /// "12:3-6 message" of each, errors marked with an exclamation mark.
