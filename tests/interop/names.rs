@@ -26,7 +26,8 @@ fn compare(pair: &Pair, program: &str, questions: &[&str]) -> Result<()> {
     Ok(())
 }
 
-const LOST: &[&str] = &["frob", "-m hbstatus", "rscstatus", "listnodes", "hbstatus", "hbstatus -m"];
+const LOST: &[&str] =
+    &["frob", "-m hbstatus", "rscstatus", "listnodes", "hbstatus", "hbstatus -m", "hbstatus -v", "hbstatus -v -m"];
 
 const KNOWN: &[&str] = &[
     "hbstatus",

@@ -13,6 +13,9 @@ pub const BAD_PARAMETER: u8 = 11;
 /// Something else is wrong.
 pub const FAILURE: u8 = 13;
 
+/// Why nobody answers, in the words that scripts may look for.
+const NO_SOCKET: &str = "hb_api_signon: Can't initiate connection to heartbeat";
+
 /// Shown without arguments, and for `-h`.
 pub const USAGE: &str = "\
 Usage: cl_status <sub-command> [<options>] [<parameters>]
@@ -144,11 +147,10 @@ impl Question {
     #[must_use]
     pub fn not_running(&self) -> Reply {
         if self.is_about_running() {
-            return reply(NO, "Heartbeat is stopped on this machine.");
+            let why = if self.verbose { format!("\n({NO_SOCKET})") } else { String::new() };
+            return reply(NO, format!("Heartbeat is stopped on this machine.{why}"));
         }
-        let why =
-            "Cannot signon with heartbeat\ncl_status: ERROR: REASON: heartbeatd does not run, or does not let us ask";
-        error(NO, why)
+        error(NO, &format!("Cannot signon with heartbeat\ncl_status: ERROR: REASON: {NO_SOCKET}"))
     }
 
     /// The answer to `hbparameter`.
@@ -166,14 +168,20 @@ impl Question {
     #[must_use]
     pub fn answer(&self, status: &Status) -> Reply {
         let name = self.word(0);
-        let node = status.nodes.iter().find(|node| node.name == name);
+        // Names of nodes are in lower case, whatever was asked (fault 20).
+        let node = status.nodes.iter().find(|node| node.name.eq_ignore_ascii_case(name));
         let say = |bare: &str, sentence: String| if self.sentences { sentence } else { bare.to_owned() };
         match self.verb {
             Verb::Running => {
                 let mut text = "Heartbeat is running on this machine.".to_owned();
                 if self.verbose {
                     let version = super::heartbeat::VERSION;
-                    text = format!("version:\t{version}\nmanaged by:\t\"haresources\"\n{}", self.nodes(status));
+                    let heading = if self.sentences {
+                        format!("Heartbeat version {version}\nResources controlled by \"haresources\"")
+                    } else {
+                        format!("version:\t{version}\nmanaged by:\t\"haresources\"")
+                    };
+                    text = format!("{heading}\n{}", self.nodes(status));
                 }
                 reply(GOOD, text)
             }
@@ -326,6 +334,21 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_runs_the_answers_are_the_originals_too() {
+        let ask = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let reply = Question::read(&words).unwrap().not_running();
+            (reply.status, reply.text)
+        };
+        let stopped = "Heartbeat is stopped on this machine.";
+        let why = "hb_api_signon: Can't initiate connection to heartbeat";
+        assert_eq!(ask("hbstatus -m"), (1, stopped.into()));
+        assert_eq!(ask("hbstatus -v"), (1, format!("{stopped}\n({why})")));
+        let error = "cl_status: ERROR: ";
+        assert_eq!(ask("rscstatus"), (1, format!("{error}Cannot signon with heartbeat\n{error}REASON: {why}")));
+    }
+
+    #[test]
     fn answers_are_the_originals() {
         let table: &[(&str, u8, &str)] = &[
             ("hbstatus", 0, "Heartbeat is running on this machine."),
@@ -335,6 +358,8 @@ mod tests {
             ("nodestatus node1", 0, "active"),
             ("nodestatus node2 -m", 1, "The cluster node node2 is dead"),
             ("nodestatus 10.0.0.1", 0, "ping"),
+            ("nodestatus NODE1", 0, "active"),
+            ("hblinkstatus Node2 hb1", 0, "up"),
             ("nodestatus nosuch", 11, "Error. May be due to incorrect node name"),
             ("nodestatus", 11, "Not enough parameters."),
             ("nodetype 10.0.0.1", 0, "ping"),
@@ -354,6 +379,14 @@ mod tests {
         for (line, code, text) in table {
             assert_eq!(ask(line), (*code, (*text).to_owned()), "{line}");
         }
+        let version = concat!("3.0.6 (node: heartbeatd ", env!("CARGO_PKG_VERSION"), ")");
+        let nodes = ask("listnodes -v").1;
+        assert_eq!(ask("hbstatus -v").1, format!("version:\t{version}\nmanaged by:\t\"haresources\"\n{nodes}"));
+        let nodes =
+            ask("listnodes -v").1.replace("normal)\n", "normal)\n\tthis node has the following heartbeat links:\n");
+        let nodes = nodes.replace("ping)\n", "ping)\n\tthis node has the following heartbeat links:\n");
+        let sentences = format!("Heartbeat version {version}\nResources controlled by \"haresources\"\n{nodes}");
+        assert_eq!(ask("hbstatus -v -m").1, sentences);
         assert_eq!(
             ask("listnodes -v -n").1,
             "\nnode2\tdead\t(nodetype: normal)\n\thb0\tdead\n\thb1\tup\n\nnode1\tactive\t(nodetype: normal)\n\thb0\tup\n\thb1\tup"

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::config::PARAMETERS;
 
-/// What heartbeat would say of itself to whoever asks for its version.
-pub const VERSION: &str = concat!("heartbeatd ", env!("CARGO_PKG_VERSION"), ", in place of heartbeat 3.0.6");
+/// The version that scripts ask for. Where heartbeat names its sources, the program that answers names itself.
+pub const VERSION: &str = concat!("3.0.6 (node: heartbeatd ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Shown for options that are none.
 pub const USAGE: &str = "\nUsage: heartbeat [-dDkMrRsvWlVf] [-C Current-resource-state]\n\
