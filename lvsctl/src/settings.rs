@@ -7,6 +7,9 @@
 //! [ldirectord]
 //! user = "ldirectord"      # whom it becomes after start, if there is such a user
 //!
+//! [heartbeatd]
+//! repairs = 3              # a minute, of an address that somebody takes off
+//!
 //! [heartbeatd.announce."192.0.2.1"]
 //! refresh = 60             # seconds
 //! ```
@@ -90,9 +93,12 @@ pub enum IpvsAccess {
 /// assert_eq!(settings.heartbeatd.announce[&Of::All].count, Some(5));
 /// # Ok::<(), toml::de::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Heartbeatd {
+    /// How often within a minute an address that somebody has taken off is put back, before its group is given to
+    /// another node.
+    pub repairs: u16,
     /// How virtual addresses are announced.
     pub announce: announce::Announcements,
     /// What is done about a resource group that cannot be stopped.
@@ -100,6 +106,13 @@ pub struct Heartbeatd {
     pub stop_failure: StopFailure,
     /// Who is told of each change.
     pub notify: Option<notify::Notify>,
+}
+
+impl Default for Heartbeatd {
+    fn default() -> Self {
+        let announce = announce::Announcements::default();
+        Self { repairs: 3, announce, stop_failure: StopFailure::default(), notify: None }
+    }
 }
 
 /// Settings of ldirectord that `ldirectord.cf` has no place for.
@@ -230,7 +243,9 @@ mod tests {
     fn what_is_written_counts() {
         let settings = read("ipvs = \"direct\"\nsockets = \"/tmp/s\"\n[ldirectord]\nuser = \"lb\"\n").expect("good");
         assert_eq!((settings.ipvs, settings.sockets.to_str()), (IpvsAccess::Direct, Some("/tmp/s")));
-        assert_eq!(settings.ldirectord.user.as_deref(), Some("lb"));
+        assert_eq!((settings.ldirectord.user.as_deref(), settings.heartbeatd.repairs), (Some("lb"), 3));
+        assert_eq!(read("[heartbeatd]\nrepairs = 0\n").expect("good").heartbeatd.repairs, 0);
+        assert!(read("[heartbeatd]\nrepairs = -1\n").is_err() && read("[heartbeatd]\nrepairs = \"3\"\n").is_err());
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Groups {
         let mut this = Self {
             ha_cf: config.ha_cf.clone(),
             vips,
-            repairs: Repairs::default(),
+            repairs: Repairs::at_most(settings.heartbeatd.repairs),
             missing: Missing::default(),
             probe: Probe::default(),
             scripts: Scripts::new(config),

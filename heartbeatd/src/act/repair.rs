@@ -7,22 +7,30 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// So often an address is put back within [`WITHIN`]; whoever takes it off once more means it, or is a program at war
-/// with us.
-const MOST: usize = 3;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// When each address was put back.
-#[derive(Debug, Default)]
-pub struct Repairs(BTreeMap<IpAddr, VecDeque<Instant>>);
+#[derive(Debug)]
+pub struct Repairs {
+    /// So often an address is put back within [`WITHIN`]; whoever takes it off once more means it, or is a program at
+    /// war with us.
+    most: usize,
+    times: BTreeMap<IpAddr, VecDeque<Instant>>,
+}
 
 impl Repairs {
+    /// So many a minute for each address.
+    #[must_use]
+    pub fn at_most(most: u16) -> Self {
+        Self { most: most.into(), times: BTreeMap::new() }
+    }
+
     /// The address is gone once more; whether its group should go to the other node.
     pub fn note(&mut self, now: Instant, ip: IpAddr) -> bool {
-        let times = self.0.entry(ip).or_default();
+        let times = self.times.entry(ip).or_default();
         times.retain(|at| now.saturating_duration_since(*at) < WITHIN);
         times.push_back(now);
-        if times.len() <= MOST {
+        if times.len() <= self.most {
             return false;
         }
         times.clear();
@@ -68,12 +76,15 @@ mod tests {
 
     #[test]
     fn three_repairs_a_minute_are_made_and_the_fourth_loss_is_one_too_many() {
-        let (mut repairs, start) = (Repairs::default(), Instant::now());
+        let (mut repairs, start) = (Repairs::at_most(3), Instant::now());
         let ips: [IpAddr; 2] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
         let mut lost = |second, ip| repairs.note(start + Duration::from_secs(second), ip);
         assert!((0..10).all(|minute| !lost(minute * 30, ips[1])), "now and then it is put back for ever");
         assert_eq!([300, 310, 320, 330].map(|second| lost(second, ips[0])), [false, false, false, true]);
         assert!(!lost(331, ips[0]), "counted anew");
+        let (mut never, mut always) = (Repairs::at_most(0), Repairs::at_most(u16::MAX));
+        assert!(never.note(start, ips[0]), "the first loss is one too many");
+        assert!((0..1000).all(|ms| !always.note(start + Duration::from_millis(ms), ips[0])));
     }
 
     #[test]
