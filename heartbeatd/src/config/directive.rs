@@ -44,7 +44,8 @@ const CRM: &str = "it belongs to Pacemaker";
 pub(super) const API: &str =
     "there is no client socket of heartbeat's; whoever is of the group haclient may use heartbeatd's own";
 const MEMORY: &str = "memory is locked as it is needed, none is set aside";
-const PRIORITY: &str = "the priority is as the service was started with (CPUSchedulingPolicy= in its unit, or chrt)";
+const PRIORITY: &str =
+    "the priority is as the service's unit or init script gives it, by chrt: the lowest real-time one";
 const COMPRESS: &str = "messages between two nodes are too small to be compressed";
 
 use Standing::{Done, Ignored, Refused};
