@@ -211,10 +211,10 @@ fn what_heartbeat_takes_in_another_way_than_it_looks_is_taken_so_and_told() {
 fn a_port_that_belongs_to_another_service_is_told() {
     let (model, found) = parse("node lvs1 lvs2\nauto_failback on\nudpport 53\nbcast hb0\n");
     assert_eq!(told(&found), ["3:9-11 UDP port 53 is reserved for the service \"domain\""]);
-    assert_eq!(model.unwrap().media, [Medium::Bcast { interface: "hb0".into(), port: 53 }]);
+    assert_eq!(model.unwrap().media, [Medium::Udp(Udp::Bcast { interface: "hb0".into(), port: 53 })]);
     let (model, found) = parse("node lvs1 lvs2\nauto_failback on\nudpport 700x\nbcast hb0\n");
     assert_eq!(told(&found), ["3:9-13 \"700x\" counts as 700"]);
-    assert_eq!(model.unwrap().media, [Medium::Bcast { interface: "hb0".into(), port: 700 }]);
+    assert_eq!(model.unwrap().media, [Medium::Udp(Udp::Bcast { interface: "hb0".into(), port: 700 })]);
 }
 
 #[test]
