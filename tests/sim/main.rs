@@ -22,7 +22,7 @@ use world::{Flaw, World};
 const THREE_EVERY: u64 = 25;
 
 /// And of the rest one in so many has fencing devices or maintenance.
-const FENCED_EVERY: u64 = 5;
+const FENCED_EVERY: u64 = 10;
 
 /// Runs of the everyday test.
 const SEEDS: u64 = 100_000;
@@ -30,7 +30,7 @@ const SEEDS: u64 = 100_000;
 /// What a seed of the everyday test stands for: most are pairs, which cost a fifth of three nodes.
 fn wild(seed: u64) -> Profile {
     match seed {
-        _ if seed.is_multiple_of(4 * THREE_EVERY) => Profile::fenced_three(seed),
+        _ if seed.is_multiple_of(8 * THREE_EVERY) => Profile::fenced_three(seed),
         _ if seed.is_multiple_of(THREE_EVERY) => Profile::wild_three(seed),
         _ if seed.is_multiple_of(FENCED_EVERY) => Profile::fenced(seed),
         _ => Profile::wild(seed),

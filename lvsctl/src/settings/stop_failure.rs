@@ -3,6 +3,14 @@
 use serde::Deserialize;
 
 /// The group is given to no other director in any case, and the stop is tried again and again.
+///
+/// ```
+/// use lvs::settings::{Settings, StopFailure};
+///
+/// let settings: Settings = toml::from_str("[heartbeatd]\nstop_failure = \"reboot\"\n")?;
+/// assert_eq!(settings.heartbeatd.stop_failure, StopFailure::Reboot);
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StopFailure {

@@ -68,10 +68,13 @@ impl Cluster {
         if !self.is_fencing() {
             return FencingWord::default();
         }
+        // One that leaves waits for nobody: what it counts as gone need not be off.
+        if self.leaving || self.letting_go {
+            return FencingWord { devices: self.fences, silent: Vec::new() };
+        }
         let silent = self.members.iter().filter_map(|member| {
             let awaited = match member.view {
                 View::Gone(_) => None,
-                // One that leaves, and waits for nobody, has no say.
                 View::Unfenced => Some(member.awaits()?),
                 View::Unknown | View::Old | View::Says(_) => return None,
             };
