@@ -125,6 +125,10 @@ fn is_change(notice: &Notice) -> bool {
             | N::FenceFailed { .. }
             | N::FencedButAlive { .. }
             | N::ConfirmedDead { .. }
+            | N::KnownOff { .. }
+            | N::CableOut { .. }
+            | N::Withheld { .. }
+            | N::Restored { .. }
             | N::Maintenance { .. }
             | N::NothingTaken { .. }
             | N::FilesDiffer { .. }

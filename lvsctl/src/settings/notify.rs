@@ -8,6 +8,15 @@ use serde::{Deserialize, Deserializer};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A command that is called for each change worth telling, one after the other.
+///
+/// ```
+/// use lvs::settings::notify::Notify;
+/// use std::time::Duration;
+///
+/// let notify: Notify = toml::from_str("command = \"/usr/local/sbin/page-me\"\ntimeout = 20\n")?;
+/// assert_eq!(notify.timeout, Duration::from_secs(20));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Notify {
