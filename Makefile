@@ -1,7 +1,7 @@
 # make              what there is to make
 # make install      puts everything below DESTDIR, if that is set
 #
-# Variables: prefix, sysconfdir, DESTDIR, CARGO, CARGOFLAGS.
+# Variables: prefix, sysconfdir, DESTDIR, CARGO, CARGOFLAGS; built, where install-files finds the programs.
 
 prefix     ?= /usr
 sysconfdir ?= /etc
@@ -13,6 +13,7 @@ unitdir    ?= $(prefix)/lib/systemd/system
 CARGO      ?= cargo
 
 target   = $(or $(CARGO_TARGET_DIR),target)
+built    ?= $(target)/release
 
 .PHONY: help build demo test test-services bench install install-files fmt lint
 
@@ -55,4 +56,4 @@ install: build install-files
 # Only what is there already: compiles nothing.
 install-files:
 	@DESTDIR='$(DESTDIR)' prefix='$(prefix)' sysconfdir='$(sysconfdir)' sbindir='$(sbindir)' mandir='$(mandir)' \
-	    docdir='$(docdir)' datadir='$(datadir)' unitdir='$(unitdir)' ha.d/install '$(target)/release'
+	    docdir='$(docdir)' datadir='$(datadir)' unitdir='$(unitdir)' ha.d/install '$(built)'
