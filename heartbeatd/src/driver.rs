@@ -6,7 +6,7 @@
 
 mod control;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ use crate::act::probe::Finding;
 use crate::act::watchdog::Watchdog;
 use crate::config::{Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Ticket, Which};
-use crate::media::{Interfaces, Media, Packet, Pinger, Reason, Refused};
+use crate::media::{self, Interfaces, Media, Packet, Pinger, Reason, Refused};
 use crate::wire::{Form, Keys};
 use control::{Outcome, refuse};
 
@@ -105,8 +105,6 @@ pub struct Driver {
     housekeeping: Instant,
     /// Addresses that have gone since the last turn.
     gone: Vec<Address>,
-    /// Interfaces without a carrier, by their index.
-    unplugged: BTreeSet<u32>,
     ready: bool,
     stopped: bool,
 }
@@ -180,7 +178,6 @@ impl Driver {
             load: load_average(),
             housekeeping: now,
             gone: Vec::new(),
-            unplugged: BTreeSet::new(),
             ready: false,
             stopped: false,
         };
@@ -195,8 +192,7 @@ impl Driver {
 
     /// Runs until the node has stopped in good order.
     pub async fn run(mut self) {
-        self.refresh_media();
-        self.tell_reach();
+        self.look_at_interfaces();
         let actions = self.node.start(Instant::now());
         self.carry_out(actions);
         let ready = self.groups.is_ready();
@@ -422,9 +418,20 @@ impl Driver {
         }
     }
 
-    fn refresh_media(&mut self) {
+    /// What the interfaces have become: for the media, and for who can reach what.
+    fn look_at_interfaces(&mut self) {
         match Interfaces::list(&mut self.kernel) {
-            Ok(interfaces) => log_media(self.media.refresh(&interfaces, Instant::now())),
+            Ok(interfaces) => {
+                let notices = self.media.refresh(&interfaces, Instant::now());
+                let plugged_in = notices.iter().any(|notice| matches!(notice, media::Notice::PluggedIn { .. }));
+                log_media(notices);
+                for (group, reachable) in self.groups.reach(&interfaces) {
+                    self.happen(Event::Reach { group, reachable });
+                }
+                if plugged_in {
+                    self.happen(Event::CableBack);
+                }
+            }
             Err(e) => log::warn!("{}", lvs::diag::chain(&e)),
         }
         self.tell_listening();
@@ -451,26 +458,9 @@ impl Driver {
         match event {
             Ok(AddressGone(state)) => {
                 self.gone.push(state.address);
-                self.refresh_media();
+                self.look_at_interfaces();
             }
-            Ok(Link(link)) => {
-                self.refresh_media();
-                self.tell_reach();
-                if !link.running {
-                    self.unplugged.insert(link.index);
-                } else if self.unplugged.remove(&link.index) {
-                    self.happen(Event::CableBack);
-                }
-            }
-            Ok(LinkGone(link)) => {
-                self.unplugged.remove(&link.index);
-                self.refresh_media();
-                self.tell_reach();
-            }
-            Ok(Missed) => {
-                self.refresh_media();
-                self.tell_reach();
-            }
+            Ok(Link(_) | LinkGone(_) | Missed) => self.look_at_interfaces(),
             Ok(watch::Event::Address(_)) => {}
             Err(e) => {
                 log::warn!("cannot hear about interfaces any more: {e}");
@@ -482,17 +472,9 @@ impl Driver {
         }
     }
 
-    /// Which groups somebody can reach here; told again and again, which changes nothing.
-    fn tell_reach(&mut self) {
-        for (group, reachable) in self.groups.reach() {
-            self.happen(Event::Reach { group, reachable });
-        }
-    }
-
     fn keep_house(&mut self, now: Instant) {
         self.housekeeping = now + HOUSEKEEPING;
-        self.refresh_media();
-        self.tell_reach();
+        self.look_at_interfaces();
         self.load = load_average();
         if let Some(line) = self.refused.line(now) {
             log::warn!("{line}");
@@ -539,7 +521,7 @@ fn load_average() -> String {
     fs::read_to_string("/proc/loadavg").map(|text| text.trim_end().to_owned()).unwrap_or_default()
 }
 
-fn log_media(notices: Vec<crate::media::Notice>) {
+fn log_media(notices: Vec<media::Notice>) {
     for notice in notices {
         let level = if notice.is_good() { log::Level::Info } else { log::Level::Warn };
         log::log!(level, "{notice}");

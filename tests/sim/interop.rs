@@ -50,7 +50,8 @@ impl Mixed {
         self.lives += 1;
         let me = Identity { name: "node1".into(), uuid: Uuid([1; 16]), generation: 100 * self.lives };
         let mut node = Node::new(Profile::calm().settings(0), me, self.at(), self.lives);
-        let mut actions = node.handle(self.at(), Event::Ready(true));
+        let mut actions = node.handle(self.at(), Event::Listening(true));
+        actions.extend(node.handle(self.at(), Event::Ready(true)));
         actions.extend(node.start(self.at()));
         self.ours = Some(node);
         self.stopped = false;

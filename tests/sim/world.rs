@@ -514,6 +514,7 @@ impl World {
         for group in 0..groups {
             self.stop_leftover(node, GroupId(group));
         }
+        self.turn(node, |core, now| core.handle(now, Event::Listening(true)));
         self.turn(node, Node::start);
         if self.flaw == Flaw::ForgedReady {
             self.turn(node, |core, now| core.handle(now, Event::Ready(true)));

@@ -3,7 +3,7 @@
 //! What is due when is decided in [`super::lease`] and [`super::announce`]; here it is done. All
 //! calls are short requests to the kernel, none waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -21,6 +21,7 @@ use super::lease::{Due, Lease, Leases};
 use super::probe::{Neighbourhood, Place};
 use super::silence::Silence;
 use crate::config::VipSpec;
+use crate::media::Interfaces;
 use crate::media::interface::computed_broadcast;
 
 /// Why an address is not as it should be.
@@ -76,6 +77,8 @@ pub struct Vips {
     announcements: Announcements,
     silence: Silence,
     held: BTreeMap<IpAddr, Held>,
+    /// The interface of each address that haresources gives none: the kernel lists all its routes to tell it.
+    places: BTreeMap<IpAddr, u32>,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl Vips {
             announcements: Announcements::new(schedule),
             silence: Silence::open()?,
             held: BTreeMap::new(),
+            places: BTreeMap::new(),
         })
     }
 
@@ -142,6 +146,7 @@ impl Vips {
         self.tell(|guard| guard.watch(&address));
         self.kernel.set_address(&address)?;
         self.leases.renewed(now, vip.address);
+        self.places.insert(vip.address, address.interface);
         self.held.insert(vip.address, Held { address, not_renewed: false, not_announced: false });
         Ok(())
     }
@@ -280,28 +285,30 @@ impl Vips {
         }
     }
 
-    /// Those of the addresses that somebody could reach, were they on here: all but those whose interface has no carrier.
+    /// Whether somebody could reach the address, were it on here: not where its interface has no carrier. `None` where
+    /// there is no interface, which the group's own scripts may bring.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn plugged(&mut self, vips: &[&VipSpec]) -> Result<BTreeSet<IpAddr>, RequestError> {
-        let links = self.kernel.links()?;
-        let mut plugged = BTreeSet::new();
-        for vip in vips {
-            let link = match (&vip.interface, self.interface_of(vip.address)) {
-                (_, Some(index)) => links.iter().find(|link| link.index == index),
-                (Some(name), None) => links.iter().find(|link| link.name == *name),
-                (None, None) => {
+    pub fn is_plugged(&mut self, links: &Interfaces, vip: &VipSpec) -> Result<Option<bool>, RequestError> {
+        let on = self.interface_of(vip.address);
+        let with_index = |index| links.links().find(|link| link.index == index);
+        let link = match (on, &vip.interface) {
+            (Some(index), _) => with_index(index),
+            (None, Some(name)) => links.links().find(|link| link.name == *name),
+            (None, None) => match self.places.get(&vip.address).and_then(|index| with_index(*index)) {
+                Some(link) => Some(link),
+                None => {
                     let cover = self.kernel.covering(vip.address)?;
-                    cover.and_then(|cover| links.iter().find(|link| link.index == cover.interface))
+                    self.places.extend(cover.as_ref().map(|cover| (vip.address, cover.interface)));
+                    cover.and_then(|cover| with_index(cover.interface))
                 }
-            };
-            // One that is not there, or has no neighbours, has no cable either.
-            if link.is_none_or(|link| link.running || !link.resolves) {
-                plugged.insert(vip.address);
-            }
-        }
-        Ok(plugged)
+            },
+        };
+        Ok(match link {
+            Some(link) => Some(link.running || !link.resolves),
+            None => on.is_some().then_some(false),
+        })
     }
 
     /// The addresses we have put on.

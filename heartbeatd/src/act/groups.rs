@@ -6,6 +6,7 @@
 
 mod cable;
 mod left;
+mod order;
 mod plan;
 
 use std::collections::VecDeque;
@@ -33,6 +34,7 @@ use super::sync::Sync;
 use crate::config::{Config, Group, HaCf, Resource, ResourceKind, VipSpec};
 use crate::core::{GroupId, Node, State, Why};
 use left::Leftovers;
+use order::{Aim, Order};
 pub use plan::plan;
 use plan::{addresses, ldirectord_socket, named};
 
@@ -64,31 +66,13 @@ pub enum News {
     Found(Vec<Finding>),
 }
 
-/// What a group is being made to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
-    Up { planned: bool },
-    Down,
-}
-
-/// An order under way.
-#[derive(Debug)]
-struct Order {
-    aim: Aim,
-    /// Resources already dealt with, in the direction of the order.
-    done: usize,
-    ok: bool,
-    /// Something that must not run twice could not be stopped.
-    stuck: bool,
-    /// A start that failed, or was overtaken by a stop, stops what it had started.
-    undoing: bool,
-}
-
 struct Running {
     group: Group,
     orders: VecDeque<Order>,
     script_runs: bool,
     ldirectord: Option<Ldirectord>,
+    /// Whether somebody can reach it here, as last told.
+    reachable: bool,
 }
 
 /// A script has ended.
@@ -139,6 +123,7 @@ impl Groups {
                 orders: VecDeque::new(),
                 script_runs: false,
                 ldirectord: ldirectord_socket(group, &settings.sockets).map(Ldirectord::watch),
+                reachable: true,
             })
             .collect();
         let addresses: Vec<_> = config.groups.iter().flat_map(addresses).map(|spec| spec.address).collect();
@@ -403,7 +388,7 @@ impl Groups {
 
     fn order(&mut self, id: GroupId, aim: Aim) {
         let Some(running) = self.groups.get_mut(id.0) else { return };
-        running.orders.push_back(Order { aim, done: 0, ok: true, stuck: false, undoing: false });
+        running.orders.push_back(Order::to(aim));
         if running.orders.len() == 1 {
             self.go_on(id.0);
         }
@@ -538,29 +523,6 @@ enum Beside {
     Script(Option<Said>),
     Ldirectord,
     Probe(Vec<Finding>),
-}
-
-impl Order {
-    fn is_starting(&self) -> bool {
-        matches!(self.aim, Aim::Up { .. }) && !self.undoing
-    }
-
-    /// From here on a start is a stop: of everything, right to left, since a script that failed
-    /// may have done half of its work.
-    fn undo(&mut self) {
-        if !self.undoing {
-            (self.undoing, self.ok, self.done) = (true, false, 0);
-        }
-    }
-
-    fn outcome(&self, group: GroupId) -> News {
-        let ok = self.ok;
-        match self.aim {
-            Aim::Up { .. } | Aim::Down if self.stuck => News::Stuck { group },
-            Aim::Up { .. } => News::Acquired { group, ok },
-            Aim::Down => News::Released { group, ok },
-        }
-    }
 }
 
 /// Whether it is on. `planned`: the peer still serves it and hands its connections over.

@@ -28,6 +28,13 @@ enum Cable {
     Back(Instant),
 }
 
+/// What has happened to a cable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Out,
+    Back,
+}
+
 /// What is to be done with the addresses of a group that is held here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -60,16 +67,25 @@ impl Cables {
         Self { groups: vec![Reach::default(); groups], listen: keepalive, patience }
     }
 
-    /// Whether somebody could reach the group here. Tells whether that is news of a cable that is out.
-    fn changed(&mut self, now: Instant, id: GroupId, reachable: bool) -> bool {
-        let Some(Reach { cable, .. }) = self.groups.get_mut(id.0) else { return false };
-        let before = *cable;
-        *cable = match (before, reachable) {
-            (Cable::Out(_), true) => Cable::Back(now),
-            (Cable::In | Cable::Back(_), false) => Cable::Out(now),
-            (Cable::In | Cable::Back(_), true) | (Cable::Out(_), false) => before,
+    /// Whether somebody could reach the group here. Tells what is new about that.
+    fn changed(&mut self, now: Instant, id: GroupId, reachable: bool) -> Option<Turn> {
+        let cable = &mut self.groups.get_mut(id.0)?.cable;
+        let (after, turn) = match (*cable, reachable) {
+            (Cable::Out(_), true) => (Cable::Back(now), Turn::Back),
+            (Cable::In, false) => (Cable::Out(now), Turn::Out),
+            // It was told that it is out, and not yet that it is in again.
+            (Cable::Back(_), false) => {
+                *cable = Cable::Out(now);
+                return None;
+            }
+            (Cable::In | Cable::Back(_), true) | (Cable::Out(_), false) => return None,
         };
-        before == Cable::In && !reachable
+        *cable = after;
+        Some(turn)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..self.groups.len()).map(GroupId)
     }
 
     /// Nothing is to be taken that seems to be nobody's.
@@ -114,6 +130,11 @@ impl Cables {
         }
     }
 
+    /// Whether every cable is in, and nothing is withheld.
+    fn is_idle(&self) -> bool {
+        self.groups.iter().all(|reach| reach.cable == Cable::In && !reach.withheld)
+    }
+
     /// When [`Self::step`] next has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         self.groups.iter().filter_map(|reach| reach.due).min()
@@ -122,16 +143,24 @@ impl Cables {
 
 impl Node {
     pub(super) fn reach(&mut self, now: Instant, group: GroupId, reachable: bool, out: &mut Vec<Action>) {
-        if self.cables.changed(now, group, reachable) {
-            let group = self.key(group);
-            out.push(Action::Notice(Notice::CableOut { group }));
+        if self.membership.peers().is_empty() {
+            return; // Nobody else can have anything.
+        }
+        match self.cables.changed(now, group, reachable) {
+            Some(Turn::Out) => out.push(Action::Notice(Notice::CableOut { group: self.key(group) })),
+            Some(Turn::Back) => self.hail(now, out),
+            None => {}
         }
     }
 
     /// A cable is in again: whoever is there is to know at once, and to answer.
     pub(super) fn hail(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if self.phase == Phase::Running {
-            self.hails = HAILS;
+        if self.phase != Phase::Running {
+            return;
+        }
+        // Of several cables at once the first has begun it.
+        let begun = std::mem::replace(&mut self.hails, HAILS) > 0;
+        if !begun {
             self.send_status(now, out);
         }
     }
@@ -146,10 +175,12 @@ impl Node {
 
     /// After everything else in a turn: what was heard in it has been decided on.
     pub(super) fn check_cables(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.cables.is_idle() {
+            return;
+        }
         // Of more nodes the one that was heard first may not be the one that has the group.
         let heard = self.membership.last_account().filter(|_| !self.takeover.is_unsure());
-        let groups: Vec<GroupId> = self.membership.settings().plan.iter().map(|(id, _)| id).collect();
-        for id in groups {
+        for id in self.cables.ids() {
             let held = matches!(self.takeover.state(id), Some(State::Held | State::Offering));
             match self.cables.step(now, id, held, heard) {
                 Some(Step::Withhold) => {
@@ -195,7 +226,7 @@ mod tests {
     /// Out at 0, looked at when it says so; back after two seconds.
     fn withheld() -> (Cables, Instant) {
         let (mut cables, now) = cables();
-        assert!(cables.changed(now, GROUP, false));
+        assert_eq!(cables.changed(now, GROUP, false), Some(Turn::Out));
         assert_eq!(cables.step(now, GROUP, true, None), None);
         assert_eq!(cables.deadline(), Some(now + ms(800)));
         assert_eq!(cables.step(now + ms(800), GROUP, true, None), Some(Step::Withhold));
@@ -203,7 +234,7 @@ mod tests {
         assert!(cables.is_withheld(GROUP));
         assert_eq!(cables.deadline(), None);
         let back = now + ms(2000);
-        assert!(!cables.changed(back, GROUP, true));
+        assert_eq!(cables.changed(back, GROUP, true), Some(Turn::Back));
         (cables, back)
     }
 
@@ -236,11 +267,12 @@ mod tests {
     #[test]
     fn a_cable_that_is_out_for_a_moment_or_for_one_network_of_two_changes_nothing() {
         let (mut cables, now) = cables();
-        cables.changed(now, GROUP, false);
-        cables.changed(now + ms(700), GROUP, true);
+        assert_eq!(cables.changed(now, GROUP, false), Some(Turn::Out));
+        assert_eq!(cables.changed(now + ms(700), GROUP, true), Some(Turn::Back));
         assert_eq!(cables.step(now + ms(700), GROUP, true, None), None);
         assert!(!cables.is_withheld(GROUP));
-        cables.changed(now + ms(1000), GROUP, false);
+        assert_eq!(cables.changed(now + ms(700), GROUP, true), None);
+        assert_eq!(cables.changed(now + ms(1000), GROUP, false), None, "told already");
         for beat in (1200..4000).step_by(200) {
             assert_eq!(cables.step(now + ms(beat), GROUP, true, Some(now + ms(beat))), None);
             assert_eq!(cables.deadline(), None, "nothing to be called for");

@@ -58,6 +58,14 @@ impl Decider {
         }
     }
 
+    /// Whether anything of a group may be running here.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Pair(pair) => pair.is_here(),
+            Many(many) => many.is_here(),
+        }
+    }
+
     /// Whether something is here, or is spoken of as if it were, that a node which was not run must give up.
     pub fn is_engaged(&self) -> bool {
         match self {

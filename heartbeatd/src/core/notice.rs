@@ -93,6 +93,7 @@ pub enum Notice {
     PeerStuck { group: String, node: String },
     StuckReboots { group: String },
     StuckIsFenced { group: String },
+    StuckUnfenced { group: String },
     BothOwn { group: String, keeper: String },
     CableOut { group: String },
     Withheld { group: String },
@@ -205,6 +206,7 @@ impl Notice {
             | N::LegacyPeer { .. }
             | N::OldAmongMany { .. }
             | N::FenceFailed { .. }
+            | N::StuckUnfenced { .. }
             | N::StopFailed { .. } => Level::Error,
             N::FencedButAlive { .. }
             | N::PeerReturned { .. }
@@ -411,6 +413,11 @@ impl fmt::Display for Notice {
                 f,
                 "letting go of the rest and falling silent, to be fenced by the other node (stop_failure in lvs.toml): \
                  resource group {group} cannot be stopped"
+            ),
+            N::StuckUnfenced { group } => write!(
+                f,
+                "no other node says that it has a fencing device, so this one does not fall silent to be fenced \
+                 (stop_failure in lvs.toml): resource group {group} stays where it cannot be stopped"
             ),
             N::BothOwn { group, keeper } => write!(f, "Both machines own {group}! {keeper} keeps it"),
             N::CableOut { group } => {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use lvs::netlink::RequestError;
+use lvs::netlink::link::Link;
 use lvs::netlink::route::Client;
 
 /// The interfaces as they are at one moment.
@@ -11,8 +12,7 @@ pub struct Interfaces(Vec<Interface>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Interface {
-    name: String,
-    pub(super) index: u32,
+    pub(super) link: Link,
     /// Broadcast address of its first network.
     pub(super) broadcast: Option<Ipv4Addr>,
 }
@@ -33,16 +33,18 @@ impl Interfaces {
                 _ => None,
             })
         };
-        let interface = |link: lvs::netlink::link::Link| Interface {
-            broadcast: if link.loopback { None } else { broadcast(link.index) },
-            name: link.name,
-            index: link.index,
-        };
+        let interface =
+            |link: Link| Interface { broadcast: if link.loopback { None } else { broadcast(link.index) }, link };
         Ok(Self(kernel.links()?.into_iter().map(interface).collect()))
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Interface> {
-        self.0.iter().find(|interface| interface.name == name)
+        self.0.iter().find(|interface| interface.link.name == name)
+    }
+
+    /// Each of them.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.0.iter().map(|interface| &interface.link)
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Link {
     state: State,
     sending: Sending,
     patience: Patience,
+    /// Its interface has no carrier.
+    unplugged: bool,
     received: u64,
     sent: u64,
     send_errors: u64,
@@ -99,6 +101,8 @@ enum Sending {
     },
 }
 
+const NO_CARRIER: &str = "its interface has no carrier: the cable is out, or what is at its other end is off";
+
 const TAKES_NO_MORE: &str = "it takes no more: no cable, too slow, or nobody listens at the other end";
 
 /// A change worth telling; each is told once.
@@ -115,6 +119,16 @@ pub enum Notice {
         medium: String,
         /// Such as "waiting for interface hb0".
         why: String,
+    },
+    /// Its interface has no carrier.
+    Unplugged {
+        /// Such as `bcast hb0`.
+        medium: String,
+    },
+    /// It has one again.
+    PluggedIn {
+        /// Such as `bcast hb0`.
+        medium: String,
     },
     /// Sends have begun to fail; they are tried all the same.
     SendFails {
@@ -136,7 +150,7 @@ impl Notice {
     /// Whether it is good news.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        matches!(self, Self::Opened { .. } | Self::SendWorks { .. })
+        matches!(self, Self::Opened { .. } | Self::PluggedIn { .. } | Self::SendWorks { .. })
     }
 }
 
@@ -145,6 +159,8 @@ impl fmt::Display for Notice {
         match self {
             Self::Opened { medium } => write!(f, "{medium}: open"),
             Self::Waiting { medium, why } => write!(f, "{medium}: {why}"),
+            Self::Unplugged { medium } => write!(f, "{medium}: {NO_CARRIER}"),
+            Self::PluggedIn { medium } => write!(f, "{medium}: its interface has a carrier again"),
             Self::SendFails { medium, why } => write!(f, "{medium}: cannot send: {why}"),
             Self::SendWorks { medium, lost } => {
                 write!(f, "{medium}: sending works again; {lost} heartbeats did not leave")
@@ -171,6 +187,7 @@ impl Link {
     pub fn trouble(&self) -> Option<String> {
         match (&self.state, &self.sending) {
             (State::Waiting(why) | State::Opening(_, Some(why)), _) => Some(lvs::diag::chain(why)),
+            (State::Open(_), _) if self.unplugged => Some(NO_CARRIER.to_owned()),
             (State::Open(_), Sending::Fails { why, .. }) => Some(format!("cannot send: {why}")),
             (State::Open(_) | State::Opening(_, None) | State::Closed, _) => None,
         }
@@ -192,6 +209,16 @@ impl Link {
     #[must_use]
     pub fn send_errors(&self) -> u64 {
         self.send_errors
+    }
+
+    /// What is new about the carrier. An interface that is not there is waited for, and that is told.
+    fn look_at_carrier(&mut self, interfaces: &Interfaces) -> Option<Notice> {
+        let running = interfaces.find(self.name())?.link.running;
+        if std::mem::replace(&mut self.unplugged, !running) != running {
+            return None;
+        }
+        let medium = self.medium.to_string();
+        Some(if running { Notice::PluggedIn { medium } } else { Notice::Unplugged { medium } })
     }
 
     fn refresh(&mut self, interfaces: &Interfaces, now: Instant) -> Option<Notice> {
@@ -339,6 +366,7 @@ impl Media {
             state: State::Closed,
             sending: Sending::Works,
             patience: Patience::new(),
+            unplugged: false,
             received: 0,
             sent: 0,
             send_errors: 0,
@@ -363,7 +391,8 @@ impl Media {
     /// every event about interfaces and about once a second. Needs a tokio runtime. A serial line is open at one of
     /// the calls after the first.
     pub fn refresh(&mut self, interfaces: &Interfaces, now: Instant) -> Vec<Notice> {
-        self.links.iter_mut().filter_map(|link| link.refresh(interfaces, now)).collect()
+        let told = |link: &mut Link| [link.refresh(interfaces, now), link.look_at_carrier(interfaces)];
+        self.links.iter_mut().flat_map(told).flatten().collect()
     }
 
     /// Whether any is open.

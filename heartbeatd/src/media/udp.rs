@@ -30,7 +30,7 @@ impl Port {
     pub(super) fn open(medium: &Udp, interfaces: &Interfaces) -> Result<Self, OpenError> {
         let name = medium.interface();
         let interface = interfaces.find(name).ok_or_else(|| OpenError::NoInterface(name.to_owned()))?;
-        let index = interface.index;
+        let index = interface.link.index;
         let to = target(medium, interface).ok_or_else(|| OpenError::NoBroadcast(name.to_owned()))?;
         let send = sender(medium, index).map_err(kernel(format!("open a socket to send to {to}")))?;
         let at = receiving(medium, index);
@@ -47,7 +47,7 @@ impl Port {
     pub(super) fn is_current(&self, medium: &Udp, interfaces: &Interfaces) -> bool {
         interfaces.find(medium.interface()).is_some_and(|interface| {
             // An interface without a network now may get the same one back.
-            interface.index == self.index && target(medium, interface).is_none_or(|to| to == self.to)
+            interface.link.index == self.index && target(medium, interface).is_none_or(|to| to == self.to)
         })
     }
 
@@ -63,7 +63,7 @@ fn kernel(what: String) -> impl FnOnce(io::Error) -> OpenError {
 
 /// Where heartbeats are sent to, if the interface has what that takes.
 fn target(medium: &Udp, interface: &Interface) -> Option<SocketAddr> {
-    let index = interface.index;
+    let index = interface.link.index;
     Some(match medium {
         Udp::Bcast { port, .. } => (interface.broadcast?, *port).into(),
         Udp::Mcast { group, port, .. } => (*group, *port).into(),

@@ -21,7 +21,8 @@ pub fn heartbeat(data: &[u8]) {
         let Some(heard) = signed(&keys, &message, strong) else { return };
         let mut node = member();
         let now = Instant::now();
-        let mut said = node.start(now);
+        let mut said = node.handle(now, Event::Listening(true));
+        said.extend(node.start(now));
         said.append(&mut node.handle(now, Event::Ready(true)));
         // Once while the other node is not known, and once after it was given up.
         for later in [0, 10] {

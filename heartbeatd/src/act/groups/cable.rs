@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::plan::addresses;
-use super::{Groups, Running, put_on, take_off};
-use crate::config::VipSpec;
+use super::{Groups, put_on, take_off};
 use crate::core::GroupId;
+use crate::media::Interfaces;
 
 impl Groups {
     /// Takes the group's addresses off, for the time being.
@@ -28,22 +28,44 @@ impl Groups {
         self.announce(id, now);
     }
 
-    /// Of each group, whether somebody can reach it here: it has no address, or one on an interface with a carrier. What
-    /// the kernel does not say is left out.
-    pub fn reach(&mut self) -> Vec<(GroupId, bool)> {
+    /// The groups of which it has changed whether somebody can reach them here: one without an address, or with one on an
+    /// interface that has a carrier. What cannot be seen changes nothing.
+    pub fn reach(&mut self, interfaces: &Interfaces) -> Vec<(GroupId, bool)> {
         let Self { groups, vips, .. } = self;
-        let all: Vec<&VipSpec> = groups.iter().flat_map(|running| addresses(&running.group)).collect();
-        let plugged = match vips.plugged(&all) {
-            Ok(plugged) => plugged,
-            Err(e) => {
-                log::debug!("cannot see which cables are in: {}", lvs::diag::chain(&e));
-                return Vec::new();
+        let mut changes = Vec::new();
+        for (at, running) in groups.iter_mut().enumerate() {
+            let plugged = addresses(&running.group).map(|spec| vips.is_plugged(interfaces, spec));
+            let plugged: Result<Vec<Option<bool>>, _> = plugged.collect();
+            match plugged.map(|plugged| somebody_reaches(&plugged)) {
+                Ok(Some(reachable)) if reachable != running.reachable => {
+                    running.reachable = reachable;
+                    changes.push((GroupId(at), reachable));
+                }
+                Ok(_) => {}
+                Err(e) => log::debug!("cannot see which cables are in: {}", lvs::diag::chain(&e)),
             }
-        };
-        let reach = |(at, running): (usize, &Running)| {
-            let mut ips = addresses(&running.group).map(|spec| spec.address).peekable();
-            (GroupId(at), ips.peek().is_none() || ips.any(|ip| plugged.contains(&ip)))
-        };
-        groups.iter().enumerate().map(reach).collect()
+        }
+        changes
+    }
+}
+
+/// What is known of each address, together.
+fn somebody_reaches(plugged: &[Option<bool>]) -> Option<bool> {
+    if plugged.is_empty() || plugged.contains(&Some(true)) {
+        return Some(true);
+    }
+    plugged.iter().all(Option::is_some).then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::somebody_reaches;
+
+    #[test]
+    fn a_group_is_cut_off_only_if_each_of_its_addresses_is() {
+        assert_eq!(somebody_reaches(&[]), Some(true));
+        assert_eq!(somebody_reaches(&[Some(false), Some(true), None]), Some(true));
+        assert_eq!(somebody_reaches(&[Some(false), Some(false)]), Some(false));
+        assert_eq!(somebody_reaches(&[Some(false), None]), None);
     }
 }

@@ -7,10 +7,19 @@ use super::super::started::{Left, Resource};
 use super::{Said, ScriptEnd};
 use crate::config::{Group, ResourceKind};
 
-/// What has not been stopped yet, and whose it is; `None` where haresources has it no more.
+#[derive(Debug)]
+struct Leftover {
+    resource: Resource,
+    /// `None` where haresources has it no more.
+    owner: Option<usize>,
+    /// Two nodes must not run it at once.
+    alone: bool,
+}
+
+/// What has not been stopped yet, and whose it is.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
-    left: Vec<(Resource, Option<usize>)>,
+    left: Vec<Leftover>,
     /// Groups of which something that must not run twice could not be stopped.
     stuck: BTreeSet<usize>,
 }
@@ -21,26 +30,31 @@ impl Leftovers {
             let has = |group: &Group| group.resources.iter().any(|resource| is(&resource.kind, left));
             groups.iter().position(|group| group.key() == left.group && has(group))
         };
-        let left = left.iter().map(|left| (left.resource.clone(), owner(&left.resource)));
+        let left = left.iter().map(|Left { resource, .. }| {
+            let owner = owner(resource);
+            let alone = owner.is_some_and(|at| must_not_run_twice(groups[at], resource));
+            Leftover { resource: resource.clone(), owner, alone }
+        });
         Self { left: left.collect(), stuck: BTreeSet::new() }
     }
 
     /// Whether the orders of this group wait: for its own, and for what may have belonged to any.
     pub(super) fn hold(&self, at: usize) -> bool {
-        self.left.iter().any(|(_, owner)| owner.is_none_or(|owner| owner == at))
+        self.left.iter().any(|left| left.owner.is_none_or(|owner| owner == at))
     }
 
     /// The groups that have something of it.
     pub(super) fn owners(&self) -> impl Iterator<Item = usize> + use<> {
-        let owners: BTreeSet<usize> = self.left.iter().filter_map(|(_, owner)| *owner).collect();
+        let owners: BTreeSet<usize> = self.left.iter().filter_map(|left| left.owner).collect();
         owners.into_iter()
     }
 
     /// It was stopped, or could not be. If it was the last of its group: which one, and whether that is stuck.
     pub(super) fn ended(&mut self, resource: &Resource, still_runs: bool) -> Option<(usize, bool)> {
-        let at = self.left.iter().position(|(each, _)| each == resource)?;
-        let owner = self.left.remove(at).1?;
-        if still_runs {
+        let at = self.left.iter().position(|left| left.resource == *resource)?;
+        let Leftover { owner, alone, .. } = self.left.remove(at);
+        let owner = owner?;
+        if still_runs && alone {
             self.stuck.insert(owner);
         }
         (!self.owners().any(|other| other == owner)).then(|| (owner, self.stuck.remove(&owner)))
@@ -130,6 +144,14 @@ mod tests {
         assert_eq!(leftovers.ended(&all[2].resource, false), Some((1, false)));
         assert_eq!(leftovers.ended(&all[1].resource, false), Some((0, true)));
         assert_eq!(leftovers.ended(&all[1].resource, false), None);
+    }
+
+    #[test]
+    fn a_group_is_not_stuck_at_what_may_run_on_two_nodes() {
+        let groups = [group(&["MailTo"])];
+        let all = [left("MailTo", "MailTo")];
+        let mut leftovers = Leftovers::new(&all, &groups.each_ref());
+        assert_eq!(leftovers.ended(&all[0].resource, true), Some((0, false)));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - **The smaller part waits.** Of two parts that do not hear each other the larger one shoots at once. The smaller one does
 //!   so later, by which time it is off itself if the larger one lives; if that is dead, the last node alive goes on. Of
 //!   equal parts the one with the first node of ha.cf shoots at once.
+//! - **One that nobody can reach shoots nobody**: while all its groups are cut off, the others are the ones that serve.
 //! - **One that has heard nobody since it started shoots nobody**: it may be the one that was switched off, and is still
 //!   cut off.
 
@@ -111,6 +112,10 @@ impl Cluster {
 
     pub(super) fn end_all_fencing(&mut self, fx: &mut Vec<Effect>) {
         (0..self.members.len()).for_each(|at| self.end_fencing(at, fx));
+    }
+
+    pub(super) fn interrupt_all_fencing(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        (0..self.members.len()).for_each(|at| self.interrupt_fencing(now, at, fx));
     }
 
     /// The attempt under way is stopped; another one may begin at once.
@@ -260,7 +265,7 @@ impl Cluster {
     fn due(&self, at: usize) -> Option<Instant> {
         let member = self.members.get(at)?;
         let fencing = member.fencing?;
-        if !(self.fences && self.active && self.met) || self.maintenance || self.leaving {
+        if !(self.fences && self.active && self.met) || self.maintenance || self.leaving || self.is_cut_off() {
             return None;
         }
         let turn = |awaited: Awaited, place: usize| (awaited.failed, !awaited.busy, place);

@@ -18,13 +18,13 @@ mod stuck;
 
 use std::time::{Duration, Instant};
 
-use lvs::settings::StopFailure;
-
 use super::Settings;
 use super::notice::Notice;
 use super::plan::{GroupId, Plan};
 use super::seldom::Seldom;
-use super::takeover::{Effect, Files, Gone, RETRY_AFTER, Refusal, Said, State, Switch, Unit, Why, Word, end_of_stop};
+use super::takeover::{
+    Effect, Files, Gone, RETRY_AFTER, Refusal, Resort, Said, State, Switch, Unit, Why, Word, end_of_stop,
+};
 use fencing::Fencing;
 
 /// What is known of another node.
@@ -98,7 +98,7 @@ pub(crate) struct Cluster {
     attempts: u64,
     /// When the next one begins.
     fence_at: Option<Instant>,
-    /// Somebody was heard in our present life.
+    /// Somebody was heard since the program started.
     met: bool,
     shares: Vec<Share>,
     members: Vec<Member>,
@@ -112,9 +112,7 @@ pub(crate) struct Cluster {
     maintenance: bool,
     letting_go: bool,
     /// What is done about a group that cannot be stopped.
-    stop_failure: StopFailure,
-    /// Nothing is said before such a group has been stopped, so that another node fences this one.
-    silenced: bool,
+    resort: Resort,
     serving: bool,
     left: bool,
     switch: Option<Switch>,
@@ -171,8 +169,7 @@ impl Cluster {
             leaving: false,
             maintenance: false,
             letting_go: false,
-            stop_failure: settings.stop_failure,
-            silenced: false,
+            resort: Resort::new(settings.stop_failure),
             serving: false,
             left: false,
             switch: None,
@@ -342,7 +339,7 @@ impl Cluster {
         if std::mem::replace(&mut self.maintenance, on) != on {
             fx.push(Effect::Note(Notice::Maintenance { on }));
             if on {
-                (0..self.members.len()).for_each(|at| self.interrupt_fencing(now, at, fx));
+                self.interrupt_all_fencing(now, fx);
             }
             self.settle(now, fx);
         }
@@ -356,8 +353,16 @@ impl Cluster {
     pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
         let Some(unit) = self.shares.get_mut(group.0).map(|share| &mut share.unit) else { return };
         if std::mem::replace(&mut unit.cut_off, cut_off) != cut_off {
+            if self.is_cut_off() {
+                self.interrupt_all_fencing(now, fx);
+            }
             self.settle(now, fx);
         }
+    }
+
+    /// Whether nobody can reach any group here: who is silent may be serving them, and is not to be switched off by us.
+    pub(super) fn is_cut_off(&self) -> bool {
+        !self.shares.is_empty() && self.shares.iter().all(|share| share.unit.cut_off)
     }
 
     /// Our files have been read again.
@@ -400,11 +405,10 @@ impl Cluster {
     pub fn begin_life(&mut self, life: u64) {
         self.life = life;
         self.letting_go = false;
-        self.silenced = false;
+        self.resort.begin_life();
         self.active = false;
         self.settled = false;
         self.told = None;
-        self.met = false;
         for member in &mut self.members {
             (member.view, member.fencing) = (View::Unknown, None);
         }

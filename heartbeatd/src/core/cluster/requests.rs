@@ -13,6 +13,7 @@ use crate::core::takeover::{
 impl Cluster {
     /// Gives groups away, each to the best of the other nodes.
     pub fn standby(&mut self, now: Instant, which: Which, ticket: Ticket, fx: &mut Vec<Effect>) {
+        self.stop_all_again(which, fx);
         let groups = match self.may_standby(which) {
             Ok(groups) => groups,
             Err(refusal) => return fx.push(Effect::Answer(ticket, Err(refusal))),
@@ -25,9 +26,6 @@ impl Cluster {
                 unit.give = Some(Why::Standby);
                 unit.away = *rank < theirs;
             }
-        }
-        for id in &groups {
-            self.stop_again(*id, fx);
         }
         self.switch = Some(Switch { kind: SwitchKind::Give, ticket: Some(ticket), groups, until: now + SWITCH_WITHIN });
         self.settle(now, fx);
@@ -116,7 +114,7 @@ impl Cluster {
         }
     }
 
-    fn chosen(&self, which: Which) -> impl Iterator<Item = GroupId> {
+    pub(super) fn chosen(&self, which: Which) -> impl Iterator<Item = GroupId> {
         let shares = self.shares.iter().enumerate().map(|(at, share)| (GroupId(at), share.unit.home));
         shares.filter(move |(id, home)| which.takes(*id, *home)).map(|(id, _)| id)
     }

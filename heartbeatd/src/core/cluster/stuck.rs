@@ -3,12 +3,10 @@
 
 use std::time::Instant;
 
-use lvs::settings::StopFailure;
-
 use super::{Cluster, Member, Share};
 use crate::core::notice::Notice;
 use crate::core::plan::GroupId;
-use crate::core::takeover::{Effect, State, Why, Word, says_stuck};
+use crate::core::takeover::{Effect, Heir, State, Which, Why, Word, says_stuck};
 
 impl Cluster {
     /// An earlier life of this program has left something of the group running, which is being stopped.
@@ -29,30 +27,15 @@ impl Cluster {
             fx.push(Effect::Note(Notice::StartFailed { group: key.clone() }));
         }
         fx.push(Effect::Note(Notice::Stuck { group: key.clone(), again_s: pause.as_secs() }));
-        self.resort(key, fx);
+        let heir = self.heir();
+        self.resort.to(key, heir, self.letting_go, fx);
         self.settle(now, fx);
     }
 
-    fn resort(&mut self, group: String, fx: &mut Vec<Effect>) {
-        let somebody = self.members.iter().filter_map(Member::word).any(|word| word.active && !word.maintenance);
-        if !somebody || self.maintenance {
-            return;
-        }
-        match self.stop_failure {
-            StopFailure::Freeze => {}
-            StopFailure::Reboot => {
-                fx.push(Effect::Note(Notice::StuckReboots { group: group.clone() }));
-                fx.push(Effect::Reboot(group));
-            }
-            StopFailure::Fence if self.silenced => {}
-            StopFailure::Fence => {
-                fx.push(Effect::Note(Notice::StuckIsFenced { group }));
-                self.silenced = true;
-                if !self.letting_go {
-                    fx.push(Effect::ComeBack);
-                }
-            }
-        }
+    /// Who could take over, at best.
+    fn heir(&self) -> Heir {
+        let heirs = self.members.iter().filter_map(Member::word).map(Heir::of);
+        heirs.max().filter(|_| !self.maintenance).unwrap_or(Heir::Nobody)
     }
 
     /// Tries to stop a stuck group once more, now.
@@ -61,6 +44,12 @@ impl Cluster {
             unit.stop_at = None;
             fx.push(Effect::Release(id, Why::Stuck));
         }
+    }
+
+    /// The operator wants them away: whether anybody could take them or not, it is tried at once.
+    pub(super) fn stop_all_again(&mut self, which: Which, fx: &mut Vec<Effect>) {
+        let chosen: Vec<GroupId> = self.chosen(which).collect();
+        chosen.into_iter().for_each(|id| self.stop_again(id, fx));
     }
 
     /// Also while nothing is said.
@@ -75,7 +64,7 @@ impl Cluster {
     /// Whether a node that comes back as a new life has still to let go of something before.
     pub fn is_letting_go(&self) -> bool {
         let units = self.shares.iter().map(|share| &share.unit);
-        units.filter(|unit| unit.is_here()).any(|unit| unit.state != State::Stuck || self.silenced)
+        units.filter(|unit| unit.is_here()).any(|unit| unit.state != State::Stuck || self.resort.is_silent())
     }
 
     /// Another node where a group is stuck.

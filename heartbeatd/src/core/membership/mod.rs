@@ -84,6 +84,8 @@ pub(crate) struct Membership {
     patience: Duration,
     /// A medium has been open since the program started: silence means something.
     listening: bool,
+    /// It was told that none is.
+    told_deaf: bool,
     next_status: Instant,
     last_status: Option<Instant>,
     sent: History<Option<Instant>>,
@@ -105,7 +107,8 @@ impl Membership {
         Self {
             give_up_at: now + settings.initdead,
             patience: settings.initdead,
-            listening: true,
+            listening: false,
+            told_deaf: false,
             settings,
             mark: Plan::mark(&me.name),
             me,
@@ -190,17 +193,21 @@ impl Membership {
         self.peers.iter_mut().for_each(Peer::forget_our_life);
     }
 
-    /// Whether any medium has been open since the program started. From the first one on nodes that are not heard are
-    /// waited for.
+    /// A medium is open for the first time since the program started: from now on nodes that are not heard are waited for.
+    /// Or none is, and none is about to be.
     pub fn set_listening(&mut self, now: Instant, listening: bool, out: &mut Vec<Action>) {
-        if std::mem::replace(&mut self.listening, listening) == listening {
+        if self.listening {
+            return;
+        }
+        self.listening = listening;
+        if !listening {
+            self.told_deaf = true;
+            out.push(Action::Notice(Notice::Deaf));
             return;
         }
         self.give_up_at = now + self.patience;
-        if listening {
+        if self.told_deaf {
             out.push(Action::Notice(Notice::Listening));
-        } else {
-            out.push(Action::Notice(Notice::Deaf));
         }
     }
 
@@ -212,6 +219,7 @@ impl Membership {
     fn note_deafness(&mut self, now: Instant, out: &mut Vec<Action>) {
         if !self.listening && self.give_up_at <= now {
             self.give_up_at = now + self.patience.max(DEAF_AGAIN);
+            self.told_deaf = true;
             out.push(Action::Notice(Notice::Deaf));
         }
     }

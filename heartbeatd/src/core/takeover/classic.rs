@@ -359,7 +359,7 @@ impl Takeover {
             (Phase::Me, Standby::Not) => {
                 fx.push(Effect::Note(Notice::WantsStandby { node: node.clone(), set: set.as_str() }));
                 self.classic.other_stable = false;
-                if self.ready {
+                if self.ready && !self.is_cut_off() {
                     self.classic_agree(now, set, fx);
                 } else {
                     fx.push(Effect::Note(Notice::StandbyWaitsForReady { node }));
@@ -494,7 +494,7 @@ impl Takeover {
         if self.is_legacy() {
             return self.legacy_tick(now, fx);
         }
-        if self.peer != Peer::Old || !self.ready {
+        if self.peer != Peer::Old || !self.ready || self.is_cut_off() {
             return;
         }
         if self.active && self.classic.stage == Stage::Init {
@@ -572,10 +572,12 @@ impl Takeover {
         self.classic.settle_at = None;
         self.classic.stage = Stage::Shutdown;
         self.classic.standby = Standby::Not;
-        self.classic.held = Bags::NONE;
-        let info = Some("shutdown".to_owned());
-        fx.push(Effect::Say(Body::Resource { hold: Hold::None, full: true, stable: Some(false), info }));
+        let stuck = self.stuck_bags();
+        // Said when nothing is held any more.
+        let info = (stuck == Bags::NONE).then(|| "shutdown".to_owned());
+        fx.push(Effect::Say(Body::Resource { hold: Hold::from(stuck), full: true, stable: Some(false), info }));
         self.classic_release(Bags::ALL, Why::Stop, fx);
+        self.classic.held = stuck;
     }
 
     /// Whether a node that is leaving and has nothing left may go.

@@ -81,7 +81,7 @@ impl Takeover {
         self.tick_fencing(now, fx);
     }
 
-    /// Maintenance has begun: nothing is switched off before its end.
+    /// Maintenance has begun, or our own cables are out: nothing is switched off before its end.
     pub(super) fn put_off_fencing(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         if let Some(fencing) = &mut self.fencing
             && fencing.again_at.replace(now).is_none()
@@ -169,6 +169,6 @@ impl Takeover {
     }
 
     pub(super) fn fencing_deadline(&self) -> Option<Instant> {
-        self.fencing.filter(|_| !self.maintenance).and_then(|fencing| fencing.again_at)
+        self.fencing.filter(|_| !self.maintenance && !self.is_cut_off()).and_then(|fencing| fencing.again_at)
     }
 }

@@ -24,8 +24,6 @@ mod word;
 
 use std::time::{Duration, Instant};
 
-use lvs::settings::StopFailure;
-
 use crate::wire::Body;
 
 use super::Settings;
@@ -38,7 +36,7 @@ use legacy::Legacy;
 pub use requests::{Refusal, Ticket, Which};
 pub(crate) use requests::{SWITCH_WITHIN, Switch, SwitchKind};
 pub use silent::{Awaited, FencingWord, Silent};
-pub(crate) use stuck::{end_of_stop, says_stuck};
+pub(crate) use stuck::{Heir, Resort, end_of_stop, says_stuck};
 pub(crate) use unit::Unit;
 pub use unit::{State, Why, Will};
 pub use word::{Echo, Files, Said, Unreadable, Word};
@@ -136,9 +134,7 @@ pub(crate) struct Takeover {
     /// Everything is let go to come back as a new life.
     letting_go: bool,
     /// What is done about a group that cannot be stopped.
-    stop_failure: StopFailure,
-    /// Nothing is said before such a group has been stopped, so that the other node fences this one.
-    silenced: bool,
+    resort: Resort,
     serving: bool,
     left: bool,
     switch: Option<Switch>,
@@ -178,8 +174,7 @@ impl Takeover {
             leaving: false,
             maintenance: false,
             letting_go: false,
-            stop_failure: settings.stop_failure,
-            silenced: false,
+            resort: Resort::new(settings.stop_failure),
             serving: false,
             left: false,
             switch: None,
@@ -202,7 +197,8 @@ impl Takeover {
             to: None,
         });
         let Self { active, ready, settled, maintenance, life, files, nodes, .. } = *self;
-        Word { active, ready, settled, maintenance, life, files, nodes, groups: groups.collect(), ..Word::default() }
+        let (groups, fencing) = (groups.collect(), FencingWord { devices: self.fences, silent: Vec::new() });
+        Word { active, ready, settled, maintenance, life, files, nodes, groups, fencing, ..Word::default() }
     }
 
     /// Our word has left in the status with this number. Tells whether it is another than before.
@@ -334,8 +330,17 @@ impl Takeover {
     pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
         let Some(unit) = self.units.get_mut(group.0) else { return };
         if std::mem::replace(&mut unit.cut_off, cut_off) != cut_off {
+            if self.is_cut_off() {
+                self.put_off_fencing(now, fx);
+            }
+            self.classic_ready(now, fx);
             self.settle(now, fx);
         }
+    }
+
+    /// Whether nobody can reach any group here: who is silent may be serving them, and is not to be switched off by us.
+    pub(super) fn is_cut_off(&self) -> bool {
+        !self.units.is_empty() && self.units.iter().all(|unit| unit.cut_off)
     }
 
     /// Our files have been read again.
@@ -379,7 +384,7 @@ impl Takeover {
     pub fn begin_life(&mut self, life: u64) {
         self.life = life;
         self.letting_go = false;
-        self.silenced = false;
+        self.resort.begin_life();
         self.active = false;
         self.settled = false;
         self.classic = Classic::default();

@@ -204,10 +204,10 @@ impl Takeover {
         if ticket.is_none() && self.maintenance {
             return Err(Refusal::Maintenance);
         }
-        let groups = self.may_standby(which)?;
-        for id in &groups {
-            self.stop_again(*id, fx);
+        if ticket.is_some() {
+            self.stop_all_again(which, fx);
         }
+        let groups = self.may_standby(which)?;
         if self.peer == Peer::Old && groups.iter().any(|id| self.state(*id) == Some(State::Stuck)) {
             return Err(Refusal::Stuck);
         }
@@ -321,7 +321,7 @@ impl Takeover {
         }
     }
 
-    fn chosen(&self, which: Which) -> impl Iterator<Item = GroupId> {
+    pub(super) fn chosen(&self, which: Which) -> impl Iterator<Item = GroupId> {
         let units = self.units.iter().enumerate().map(|(at, unit)| (GroupId(at), unit.home));
         units.filter(move |(id, home)| which.takes(*id, *home)).map(|(id, _)| id)
     }

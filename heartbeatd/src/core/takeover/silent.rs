@@ -1,4 +1,5 @@
-//! What a heartbeatd among three or more says of the nodes that it does not hear, in a field of its own of every status:
+//! What a heartbeatd says of fencing, in a field of its own of every status: whether it has devices, and among three or
+//! more of each node that it does not hear how far it is with it:
 //!
 //! ```text
 //! hbdf=d 77120f3e=6b00151095:- 90b1c2a7=0:2!

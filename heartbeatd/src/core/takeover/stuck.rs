@@ -7,13 +7,14 @@
 //!
 //! - `freeze`: nothing. The groups that can be stopped move as ever.
 //! - `reboot`: this machine reboots at once, as the original does.
-//! - `fence`: this node lets go of what it can and falls silent, so that the other one fences it.
+//! - `fence`: this node lets go of what it can and falls silent, so that another one fences it; not before one says that
+//!   it has a device.
 
 use std::time::Instant;
 
 use lvs::settings::StopFailure;
 
-use super::{Effect, Peer, Said, State, Takeover, Unit, Why, Word};
+use super::{Effect, Peer, Said, State, Takeover, Unit, Which, Why, Word};
 use crate::core::notice::Notice;
 use crate::core::plan::GroupId;
 
@@ -23,6 +24,70 @@ pub(crate) fn end_of_stop(group: String, ok: bool, was_stuck: bool) -> Notice {
         (true, false) => Notice::Released { group },
         (true, true) => Notice::Unstuck { group },
         (false, true | false) => Notice::StopFailed { group },
+    }
+}
+
+/// Who could take over from this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Heir {
+    Nobody,
+    Takes,
+    /// And could switch this node off before.
+    Fences,
+}
+
+impl Heir {
+    /// What a node that says this could do.
+    pub fn of(word: &Word) -> Self {
+        match (word.active && !word.maintenance, word.fencing.devices) {
+            (false, _) => Self::Nobody,
+            (true, false) => Self::Takes,
+            (true, true) => Self::Fences,
+        }
+    }
+}
+
+/// What is done about groups that cannot be stopped, besides waiting.
+#[derive(Debug)]
+pub(crate) struct Resort {
+    wanted: StopFailure,
+    /// Nothing is said before all of them have been stopped, so that another node fences this one.
+    silence: bool,
+}
+
+impl Resort {
+    pub fn new(wanted: StopFailure) -> Self {
+        Self { wanted, silence: false }
+    }
+
+    pub fn begin_life(&mut self) {
+        self.silence = false;
+    }
+
+    /// Whether a new life waits until nothing is stuck any more.
+    pub fn is_silent(&self) -> bool {
+        self.silence
+    }
+
+    /// That group cannot be stopped. `letting_go`: of the rest, already.
+    pub fn to(&mut self, group: String, heir: Heir, letting_go: bool, fx: &mut Vec<Effect>) {
+        match self.wanted {
+            _ if heir == Heir::Nobody => {}
+            StopFailure::Freeze => {}
+            StopFailure::Reboot => {
+                fx.push(Effect::Note(Notice::StuckReboots { group: group.clone() }));
+                fx.push(Effect::Reboot(group));
+            }
+            StopFailure::Fence if self.silence => {}
+            StopFailure::Fence if heir != Heir::Fences => fx.push(Effect::Note(Notice::StuckUnfenced { group })),
+            StopFailure::Fence => {
+                fx.push(Effect::Note(Notice::StuckIsFenced { group }));
+                self.silence = true;
+                if !letting_go {
+                    fx.push(Effect::ComeBack);
+                }
+            }
+        }
     }
 }
 
@@ -50,35 +115,19 @@ impl Takeover {
         }
         fx.push(Effect::Note(Notice::Stuck { group: key.clone(), again_s: pause.as_secs() }));
         self.classic_stuck(now, group, fx);
-        self.resort(key, fx);
+        let heir = self.heir();
+        self.resort.to(key, heir, self.letting_go, fx);
         self.classic_worked(now, fx);
         self.settle(now, fx);
     }
 
-    /// What is done besides waiting.
-    fn resort(&mut self, group: String, fx: &mut Vec<Effect>) {
-        let somebody = match &self.peer {
-            Peer::Ours(word) => word.active && !word.maintenance,
-            Peer::Old => true,
-            Peer::Unknown | Peer::Unfenced | Peer::Gone(_) => false,
-        };
-        if !somebody || self.maintenance {
-            return;
-        }
-        match self.stop_failure {
-            StopFailure::Freeze => {}
-            StopFailure::Reboot => {
-                fx.push(Effect::Note(Notice::StuckReboots { group: group.clone() }));
-                fx.push(Effect::Reboot(group));
-            }
-            StopFailure::Fence if self.silenced => {}
-            StopFailure::Fence => {
-                fx.push(Effect::Note(Notice::StuckIsFenced { group }));
-                self.silenced = true;
-                if !self.letting_go {
-                    fx.push(Effect::ComeBack);
-                }
-            }
+    /// Who could take over.
+    fn heir(&self) -> Heir {
+        match &self.peer {
+            _ if self.maintenance => Heir::Nobody,
+            Peer::Ours(word) => Heir::of(word),
+            Peer::Old => Heir::Takes,
+            Peer::Unknown | Peer::Unfenced | Peer::Gone(_) => Heir::Nobody,
         }
     }
 
@@ -88,6 +137,12 @@ impl Takeover {
             unit.stop_at = None;
             fx.push(Effect::Release(id, Why::Stuck));
         }
+    }
+
+    /// The operator wants them away: whether anybody could take them or not, it is tried at once.
+    pub(super) fn stop_all_again(&mut self, which: Which, fx: &mut Vec<Effect>) {
+        let chosen: Vec<GroupId> = self.chosen(which).collect();
+        chosen.into_iter().for_each(|id| self.stop_again(id, fx));
     }
 
     /// Also while nothing is said.
@@ -101,7 +156,7 @@ impl Takeover {
 
     /// Whether a node that comes back as a new life has still to let go of something before.
     pub fn is_letting_go(&self) -> bool {
-        self.units.iter().any(|unit| unit.is_here() && (unit.state != State::Stuck || self.silenced))
+        self.units.iter().any(|unit| unit.is_here() && (unit.state != State::Stuck || self.resort.is_silent()))
     }
 
     /// The node where a group is stuck.

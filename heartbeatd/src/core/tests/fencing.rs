@@ -335,3 +335,27 @@ fn without_a_device_the_groups_are_taken_at_once_with_one_loud_warning() {
 fn identity() -> Identity {
     Identity { name: "node1".into(), uuid: Uuid([1; 16]), generation: 101 }
 }
+
+fn reach(bench: &mut Bench, reachable: bool) {
+    for group in [GroupId(0), GroupId(1)] {
+        bench.happens(Event::Reach { group, reachable });
+    }
+}
+
+#[test]
+fn a_node_whose_own_cables_are_out_switches_nobody_off_before_they_are_in_again() {
+    let mut bench = pair();
+    reach(&mut bench, false);
+    falls_silent(&mut bench);
+    bench.wait(Duration::from_secs(60));
+    assert_eq!((attempts(&bench), bench.holds()[1]), (0, false));
+    reach(&mut bench, true);
+    bench.wait(KEEPALIVE + ms(10));
+    assert_eq!(attempts(&bench), 1);
+    // And one that is under way is stopped.
+    reach(&mut bench, false);
+    assert!(is_stopped(&bench));
+    reach(&mut bench, true);
+    bench.wait(KEEPALIVE + ms(10));
+    assert_eq!(attempts(&bench), 2);
+}

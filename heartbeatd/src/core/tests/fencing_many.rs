@@ -33,7 +33,7 @@ impl Nodes {
         for node in 0..count {
             this.off[node] = false;
             this.turn(node, |core, now| core.handle(now, Event::Ready(true)));
-            this.turn(node, Node::start);
+            this.turn(node, begin);
         }
         this.wait(ms(1_500));
         this.done.iter_mut().for_each(Vec::clear);
@@ -308,7 +308,7 @@ fn one_that_starts_and_hears_nobody_shoots_nobody_before_an_administrator_has_sp
     three.off = vec![true, true, false];
     three.nodes[2] = Nodes::node(3, 2, true, three.now.max(now), 101);
     three.turn(2, |core, now| core.handle(now, Event::Ready(true)));
-    three.turn(2, Node::start);
+    three.turn(2, begin);
     three.wait(Duration::from_secs(300));
     assert_eq!((three.counts()[2], three.holds(2)), (0, [false, false]));
     assert!(three.done[2].contains(&Action::Notice(Notice::MetNobody)));
@@ -329,7 +329,7 @@ fn one_that_was_fenced_and_comes_back_is_heard_and_gets_its_group() {
     three.nodes[0] = Nodes::node(3, 0, true, three.now, 101);
     three.off[0] = false;
     three.turn(0, |core, now| core.handle(now, Event::Ready(true)));
-    three.turn(0, Node::start);
+    three.turn(0, begin);
     three.wait(Duration::from_secs(2));
     assert_eq!((three.holds(0), three.holds(1), three.counts()), ([true, false], [false, true], vec![0, 1, 0]));
     // Another life, another death.
@@ -364,4 +364,47 @@ fn what_is_said_of_silent_nodes_travels_in_a_field_of_its_own_and_the_rest_stays
     assert!(word.fencing.devices && word.fencing.silent.len() == 1);
     let plain: Word = word.to_string().parse().unwrap();
     assert_eq!(Word { fencing: word.fencing.clone(), ..plain }, word);
+}
+
+#[test]
+fn a_node_whose_own_cables_are_out_leaves_the_fencing_to_others() {
+    let mut three = Nodes::three();
+    for group in [GroupId(0), GroupId(1)] {
+        three.happens(1, Event::Reach { group, reachable: false });
+    }
+    three.off[0] = true;
+    three.wait(DEADTIME + ms(300));
+    assert_eq!(three.counts(), [0, 0, 0], "it is node2's turn, and it would shoot were it not cut off");
+    for group in [GroupId(0), GroupId(1)] {
+        three.happens(1, Event::Reach { group, reachable: true });
+    }
+    three.wait(ms(300));
+    assert_eq!(three.counts(), [0, 1, 0]);
+}
+
+#[test]
+fn the_last_director_serves_again_after_it_was_not_run_for_a_while() {
+    let mut three = Nodes::three();
+    three.off[1] = true;
+    three.wait(DEADTIME + ms(300));
+    three.ends(0, true);
+    three.off[2] = true;
+    three.wait(DEADTIME + ms(300) + PATIENCE * 3);
+    three.ends(0, true);
+    three.wait(ms(100));
+    assert_eq!(three.holds(0), [true, true]);
+    // Not run for longer than deadtime.
+    three.now += DEADTIME * 3;
+    three.turn(0, |core, now| core.tick(now));
+    three.wait(ms(1));
+    assert_eq!(three.holds(0), [false, false]);
+    three.wait(DEADTIME + ms(300) + PATIENCE * 3);
+    // It has met others since the program started.
+    let attempts = three.attempts(0).split_off(2);
+    assert_eq!(attempts.len(), 2);
+    for (_, attempt) in attempts {
+        three.happens(0, Event::Fenced { attempt, ok: true });
+    }
+    three.wait(ms(100));
+    assert_eq!(three.holds(0), [true, true]);
 }

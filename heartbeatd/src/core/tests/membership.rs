@@ -286,7 +286,8 @@ fn a_node_without_any_open_medium_declares_nobody_dead_and_says_so() {
     bench.peer.beats = false;
     bench.happens(Event::Ready(true));
     bench.happens(Event::Listening(false));
-    bench.start();
+    let actions = bench.node.start(bench.now);
+    bench.take(actions);
     assert_eq!(bench.worst(), Some((Level::Crit, &Notice::Deaf)));
     bench.wait(ms(3_100));
     let told = |bench: &Bench| bench.done.iter().filter(|action| **action == Action::Notice(Notice::Deaf)).count();

@@ -75,6 +75,13 @@ pub struct Bench {
     pub done: Vec<Action>,
 }
 
+/// Starts a node whose media are open.
+pub fn begin(node: &mut Node, now: Instant) -> Vec<Action> {
+    let mut actions = node.handle(now, Event::Listening(true));
+    actions.extend(node.start(now));
+    actions
+}
+
 impl Bench {
     pub fn new(me: &'static str, settings: Settings) -> Self {
         Self::in_life(me, settings, 100)
@@ -112,7 +119,7 @@ impl Bench {
     }
 
     pub fn start(&mut self) {
-        let actions = self.node.start(self.now);
+        let actions = begin(&mut self.node, self.now);
         self.take(actions);
     }
 

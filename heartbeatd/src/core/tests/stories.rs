@@ -77,11 +77,16 @@ impl Pair {
 
     pub fn start(&mut self, node: usize) {
         self.started[node] = true;
-        self.turn(node, |core, now| core.start(now));
+        self.turn(node, begin);
     }
 
     pub fn happens(&mut self, node: usize, event: Event) {
         self.turn(node, |core, now| core.handle(now, event));
+    }
+
+    /// Neither is run for so long.
+    pub fn sleep(&mut self, time: Duration) {
+        self.now += time;
     }
 
     pub fn wait(&mut self, time: Duration) {

@@ -194,6 +194,51 @@ fn a_node_that_is_to_be_fenced_falls_silent_until_it_is_or_has_stopped_everythin
 }
 
 #[test]
+fn a_node_does_not_fall_silent_where_nobody_could_fence_it() {
+    let fencing = Settings { stop_failure: StopFailure::Fence, fences: true, ..cold() };
+    let mut pair = Pair::differing([fencing, cold()]);
+    for node in 0..2 {
+        pair.happens(node, Event::Ready(true));
+        pair.start(node);
+    }
+    pair.wait(ms(2_000));
+    pair.works = false;
+    pair.happens(0, Event::Standby { which: Which::Local, ticket: Ticket(1) });
+    pair.happens(0, Event::Stuck { group: GROUP });
+    let key = settings().plan.get(GROUP).unwrap().key.clone();
+    assert!(is_told(&pair, 0, &Notice::StuckUnfenced { group: key }));
+    pair.clear();
+    pair.wait(DEADTIME * 2);
+    assert!(pair.done[0].iter().any(|action| matches!(action, Action::Send(_))), "it goes on saying that it is stuck");
+}
+
+#[test]
+fn an_administrator_who_wants_it_away_has_the_stop_tried_again_even_if_nobody_could_take_it() {
+    let mut pair = stuck(cold());
+    pair.happens(1, Event::Maintenance(true));
+    pair.wait(ms(100));
+    pair.clear();
+    pair.happens(0, Event::Standby { which: Which::Local, ticket: Ticket(5) });
+    assert_eq!((stops_again(&pair), pair.answer(0)), (1, Some(Err(Refusal::PeerMaintained))));
+}
+
+#[test]
+fn a_node_that_was_not_run_and_is_stopped_stays_for_what_is_stuck() {
+    let mut pair = stuck(cold());
+    pair.sleep(DEADTIME * 3);
+    pair.happens(0, Event::Stop);
+    pair.wait(ms(100));
+    pair.happens(1, Event::Released { group: GroupId(1), ok: true });
+    pair.wait(ms(8_000));
+    let ended = |pair: &Pair| pair.has_done(0, &Action::Stopped);
+    assert!(!ended(&pair) && !takes(&pair, 1), "the other node is still told that it is stuck here");
+    pair.wait(ms(60_000));
+    pair.happens(0, Event::Released { group: GROUP, ok: true });
+    pair.wait(ms(3_000));
+    assert!(ended(&pair) && takes(&pair, 1));
+}
+
+#[test]
 fn a_new_life_tells_what_was_stuck_in_the_one_before() {
     let mut pair = stuck(cold());
     pair.wait(DEADTIME);
@@ -255,6 +300,18 @@ fn an_old_heartbeat_hears_of_no_shutdown_before_everything_has_been_stopped() {
     assert_eq!(bench.said(), ["R(none,0) shutdown", "R(local,0)"]);
     bench.wait(ms(11_000));
     assert_eq!(bench.said(), [""; 0]);
+    bench.happens(Event::Released { group: GROUP, ok: true });
+    assert_eq!(bench.said(), ["R(none,0) shutdown", "shutdone"]);
+}
+
+#[test]
+fn an_old_heartbeat_is_not_told_that_nothing_is_here_when_what_is_stuck_already_keeps_a_node_that_stops() {
+    let mut bench = given_to_an_old_one();
+    bench.said();
+    bench.wait(ms(3_600_000));
+    bench.said();
+    bench.happens(Event::Stop);
+    assert_eq!(bench.said(), ["R(local,0)"]);
     bench.happens(Event::Released { group: GROUP, ok: true });
     assert_eq!(bench.said(), ["R(none,0) shutdown", "shutdone"]);
 }

@@ -37,11 +37,15 @@ impl Takeover {
         }
     }
 
+    /// What is held because it cannot be stopped.
+    pub(super) fn stuck_bags(&self) -> Bags {
+        let stuck = self.units.iter().enumerate().filter(|(_, unit)| unit.state == State::Stuck);
+        stuck.fold(Bags::NONE, |bags, (at, _)| bags.with(self.bag_of(GroupId(at))))
+    }
+
     /// A new life begins with what could not be stopped in the one before.
     pub(in crate::core::takeover) fn classic_begin_stuck(&mut self) {
-        let stuck = self.units.iter().enumerate().filter(|(_, unit)| unit.state == State::Stuck);
-        let bags = stuck.fold(Bags::NONE, |bags, (at, _)| bags.with(self.bag_of(GroupId(at))));
-        self.classic.held = bags;
+        self.classic.held = self.stuck_bags();
     }
 
     /// A group has been stopped. If its bag is held here all the same, it was stuck, or an earlier life had left it: now it
