@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn words(text in "1 [arsx-]{1,3} [0-9a-f]{1,17} ([0-9a-f]{1,17}:[0-9a-f]{1,3}|-) [0-9a-f.]{1,30}( [0-9a-f]{8}[fcahor][0-9a-f]{1,4}[-~+!]){0,3}") {
+    fn words(text in "1 [arsx-]{1,3} [0-9a-f]{1,17} ([0-9a-f]{1,17}:[0-9a-f]{1,3}|-) [0-9a-f.]{1,30}( [0-9a-f]{8}[fcahorx][0-9a-f]{1,4}[-~+!]){0,3}") {
         targets::word(text.as_bytes());
     }
 }

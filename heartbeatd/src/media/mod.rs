@@ -211,8 +211,11 @@ impl Link {
         self.send_errors
     }
 
-    /// What is new about the carrier. An interface that is not there is waited for, and that is told.
+    /// What is new about the carrier. What else a medium waits for has been told.
     fn look_at_carrier(&mut self, interfaces: &Interfaces) -> Option<Notice> {
+        if !matches!(self.state, State::Open(_)) {
+            return None;
+        }
         let running = interfaces.find(self.name())?.link.running;
         if std::mem::replace(&mut self.unplugged, !running) != running {
             return None;

@@ -121,7 +121,7 @@ impl Port {
     fn new(line: OwnedFd) -> io::Result<Self> {
         let reader = Receiver::from_owned_fd_unchecked(line.try_clone()?)?;
         let writer = Sender::from_owned_fd_unchecked(line)?;
-        Ok(Self { reader, writer, outbox: Outbox::new(), splitter: Splitter::joining() })
+        Ok(Self { reader, writer, outbox: Outbox::new(), splitter: Splitter::new() })
     }
 
     /// Hands over what has arrived, after at most one look at the line.

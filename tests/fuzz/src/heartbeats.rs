@@ -65,7 +65,6 @@ pub fn serial_line(data: &[u8]) {
             splitter.push(some);
             pieces.extend(std::iter::from_fn(|| splitter.take()));
         }
-        pieces.extend(splitter.finish());
         pieces
     };
     let pieces = cut(usize::from(size) + 1);
