@@ -156,13 +156,6 @@ pub(super) fn check(written: Written, source: &mut Source, around: &Surroundings
 
 /// What of serial lines depends on the rest.
 fn check_lines(written: &Written, keepalive: Duration, source: &mut Source) {
-    if let Some((_, place)) = written.media.first()
-        && written.missing_lines == written.media.len()
-        && written.broken_media == 0
-    {
-        let help = "this node would hear nobody and take everything: correct the device, or add a network medium";
-        source.error(place, "the only medium cannot be used", help);
-    }
     // A node sends its own status, and passes on those of all but the one at the other end.
     let statuses = written.nodes.len().saturating_sub(1).max(1);
     let slow = written.media.iter().find_map(|(medium, place)| match medium {
@@ -208,11 +201,23 @@ fn check_hosts(written: &Written, source: &mut Source) {
 /// Whoever fences must be able to fence each of the others: what cannot be known to be off is never taken.
 fn check_cover(written: &Written, local: &str, source: &mut Source) {
     let ours: Vec<&Device> = written.devices.iter().filter(|device| is_of(device, local)).collect();
-    let Some(Device { place, .. }) = ours.first() else { return };
+    let Some(Device { place, .. }) = ours.first() else { return check_bare(written, local, source) };
     let others = written.nodes.iter().filter(|node| node.text != local);
     for node in others.filter(|node| !ours.iter().any(|device| device.fence.is_for(&node.text))) {
         let help = "a device for each of the other nodes, or \"stonith_host * meatware\"";
         source.error(place, format!("no device of this node switches {:?} off", node.text), help);
+    }
+}
+
+/// This node has no device, and others may: it takes what it likes while they wait until it is off.
+fn check_bare(written: &Written, local: &str, source: &mut Source) {
+    let Some(Device { place, .. }) = written.devices.first() else { return };
+    let message = format!("no device is for {local:?}: it can switch nobody off, and others can");
+    let help = "\"stonith_host *\" for a device that all nodes may use, or \"stonith_host NODE meatware\" for this one";
+    if written.nodes.len() > 2 {
+        source.error(place, message, help);
+    } else {
+        source.warn(place, message, help);
     }
 }
 

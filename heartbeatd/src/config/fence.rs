@@ -235,7 +235,7 @@ fn device(kind: &Word, parameters: &[Word], around: &Surroundings) -> Result<Fen
             }
             ("pcmk_host_list", nodes) => agent.hosts.extend(nodes.to_ascii_lowercase().split(',').map(str::to_owned)),
             ("pcmk_host_map", pairs) => {
-                for pair in pairs.split([';', ',']) {
+                for pair in pairs.split(';') {
                     let Some((host, plug)) = pair.split_once(':') else {
                         let help = "as in pcmk_host_map=lvs1:1;lvs2:2";
                         return mistake(word, "the nodes and their plugs are not NODE:PLUG", help);

@@ -67,8 +67,6 @@ pub(super) struct Written {
     pub(super) environment: Vec<(String, String)>,
     /// Media that were written down with a mistake in them.
     pub(super) broken_media: usize,
-    /// Serial lines whose device is not there.
-    pub(super) missing_lines: usize,
     above: Above,
     baud_is_set: bool,
     /// Of heartbeat's client socket, as `apiauth` names them.
@@ -100,7 +98,6 @@ pub(super) fn read(source: &mut Source, around: &Surroundings) -> Written {
         facility: None,
         environment: Vec::new(),
         broken_media: 0,
-        missing_lines: 0,
         above: Above { port: around.port, baud: BAUD },
         baud_is_set: false,
         clients: Vec::new(),
@@ -217,7 +214,6 @@ impl Written {
             return source.error(&word.place, format!("serial line {:?} a second time", line.device), "one cable each");
         }
         if let Err(e) = (around.is_device)(Path::new(&line.device)) {
-            self.missing_lines += 1;
             let help = "it is tried again and again, and is a link that is down until then";
             source.warn(&word.place, format!("serial line {:?} cannot be used now: {e}", line.device), help);
         }

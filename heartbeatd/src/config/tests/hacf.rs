@@ -286,18 +286,13 @@ fn every_speed_of_heartbeats_is_taken_and_no_other() {
 }
 
 #[test]
-fn a_device_that_is_missing_is_a_link_that_is_down_unless_nothing_else_is_there() {
+fn a_device_that_is_missing_is_a_link_that_is_down() {
     let (model, found) = with("serial /dev/ttyUSB0 /dev/ttyS0");
     assert_eq!(found, ["4:8-20 serial line \"/dev/ttyUSB0\" cannot be used now: entity not found"]);
     assert_eq!(model.unwrap().media.len(), 3);
-    let alone = |media: &str| {
-        let (model, found) = parse(&format!("node lvs1 lvs2\nauto_failback on\n{media}"));
-        (model.is_some(), told(&found))
-    };
-    assert!(alone("serial /dev/ttyUSB0 /dev/ttyS0").0);
-    let (taken, found) = alone("serial /dev/ttyUSB0 /dev/ttyUSB1");
-    assert!(!taken && found.len() == 3, "{found:?}");
-    assert_eq!(found[2], "! 3:8-20 the only medium cannot be used");
+    // Nothing is taken before one is there.
+    let (model, found) = parse("node lvs1 lvs2\nauto_failback on\nserial /dev/ttyUSB0");
+    assert!(model.is_some(), "{found:?}");
 }
 
 #[test]
@@ -495,6 +490,20 @@ fn of_more_than_two_nodes_a_device_says_which_it_switches_off_and_each_other_nod
     assert_eq!((second.plug("lvs2"), second.plug("lvs3")), (Some("2"), Some("3")));
     let (model, found) = with("node lvs3\nstonith_host * meatware");
     assert!(model.is_some(), "{found:?}");
+    // What stands behind a colon is the plug, commas too.
+    let (model, _) = with("stonith_host * fence_fake ip=10.0.0.9 pcmk_host_map=lvs2:3,4");
+    let fences = model.expect("taken").fences;
+    assert!(matches!(&fences[..], [Fence::Agent(agent)] if agent.plug("lvs2") == Some("3,4")), "{fences:?}");
+}
+
+#[test]
+fn a_node_without_a_device_beside_others_that_have_one_is_told_and_refused_among_more_than_two() {
+    let only_the_other = "stonith_host lvs2 fence_fake ip=10.0.0.9 pcmk_host_list=lvs1";
+    let complaint = "no device is for \"lvs1\"";
+    let (model, found) = with(only_the_other);
+    assert!(model.is_some() && found.iter().any(|found| found.contains(complaint)), "{found:?}");
+    let (model, found) = with(&format!("{only_the_other},lvs3\nnode lvs3"));
+    assert!(model.is_none() && found.iter().any(|found| found.contains(complaint)), "{found:?}");
 }
 
 proptest! {
