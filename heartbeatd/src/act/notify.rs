@@ -3,6 +3,7 @@
 //! One call at a time, in the order of the changes, each with the change as one JSON object on its standard input. Nothing
 //! waits for it: what the command has not come to is queued, and when too much is queued the rest is not told.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -38,6 +39,8 @@ pub struct Notifier {
     calls: Option<(mpsc::Sender<Change>, JoinHandle<()>)>,
     /// Changes that were not told since the queue was full.
     lost: u64,
+    /// Nodes of which it was told that they cannot be switched off; that is tried every few seconds.
+    unfenced: BTreeSet<String>,
 }
 
 impl Notifier {
@@ -61,12 +64,20 @@ impl Notifier {
             };
             (sender, tokio::spawn(calls))
         });
-        Self { host: host.to_owned(), calls, lost: 0 }
+        Self { host: host.to_owned(), calls, lost: 0, unfenced: BTreeSet::new() }
     }
 
     /// Tells of something the core has noticed, if it is a change.
     pub fn note(&mut self, notice: &Notice) {
-        if is_change(notice) {
+        let again = match notice {
+            Notice::Fencing { node } => {
+                self.unfenced.remove(node);
+                false
+            }
+            Notice::FenceFailed { node } => !self.unfenced.insert(node.clone()),
+            _ => false,
+        };
+        if is_change(notice) && !again {
             self.tell(notice, notice.level(), &notice.to_string());
         }
     }
@@ -85,17 +96,21 @@ impl Notifier {
         let Some((calls, _)) = &self.calls else { return };
         let Ok(change) = change(what, level, message, &self.host) else { return };
         match calls.try_send(change) {
-            Ok(()) if self.lost > 0 => {
-                log::warn!("notify: {} changes were not told, because {BACKLOG} were waiting", self.lost);
-                self.lost = 0;
-            }
-            Ok(()) => {}
+            Ok(()) => self.note_lost(),
             Err(_) => self.lost += 1,
         }
     }
 
+    fn note_lost(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            log::warn!("notify: {lost} changes were not told, because {BACKLOG} were waiting");
+        }
+    }
+
     /// Lets the last calls end, but not for long.
-    pub fn finish(self) -> impl Future<Output = ()> {
+    pub fn finish(mut self) -> impl Future<Output = ()> {
+        self.note_lost();
         let last = self.calls.map(|(_, calls)| calls);
         async move {
             if let Some(last) = last
@@ -107,57 +122,44 @@ impl Notifier {
     }
 }
 
-/// What somebody has to know who is not looking: who is there, who has what, and what failed.
+/// What somebody has to know who is not looking: who is there, who has what, and everything that is wrong, but for what may
+/// come with any message.
 fn is_change(notice: &Notice) -> bool {
     use Notice as N;
-    matches!(
-        notice,
+    match notice {
+        N::LateHeartbeat { .. }
+        | N::Lost { .. }
+        | N::LostALot { .. }
+        | N::Irretrievable { .. }
+        | N::CannotResend { .. }
+        | N::ResendOfUnsent { .. }
+        | N::BadAck { .. }
+        | N::Replay { .. }
+        | N::WeakSignature { .. }
+        | N::OldGeneration { .. }
+        | N::UnknownNode { .. }
+        | N::UuidClash { .. } => false,
         N::LinkUp { .. }
-            | N::LinkDead { .. }
-            | N::PeerStatus { .. }
-            | N::PeerRestarted { .. }
-            | N::PeerDead { .. }
-            | N::PeerReturned { .. }
-            | N::PeerLeft { .. }
-            | N::NotFenced { .. }
-            | N::Fencing { .. }
-            | N::Fenced { .. }
-            | N::FenceFailed { .. }
-            | N::FencedButAlive { .. }
-            | N::ConfirmedDead { .. }
-            | N::KnownOff { .. }
-            | N::CableOut { .. }
-            | N::Withheld { .. }
-            | N::Restored { .. }
-            | N::Maintenance { .. }
-            | N::NothingTaken { .. }
-            | N::FilesDiffer { .. }
-            | N::PlanDiffers { .. }
-            | N::OldAmongMany { .. }
-            | N::SameUuid { .. }
-            | N::SameName { .. }
-            | N::PingGivesNothing { .. }
-            | N::Paused { .. }
-            | N::Restarting
-            | N::CommunicationUp
-            | N::Deaf
-            | N::Listening
-            | N::Started { .. }
-            | N::StartFailed { .. }
-            | N::Released { .. }
-            | N::StopFailed { .. }
-            | N::Stuck { .. }
-            | N::Unstuck { .. }
-            | N::PeerStuck { .. }
-            | N::StuckReboots { .. }
-            | N::StuckIsFenced { .. }
-            | N::BothOwn { .. }
-            | N::SwitchCalledOff { .. }
-            | N::Ready
-            | N::NotReady
-            | N::ShuttingDown
-            | N::ShutdownComplete { .. }
-    )
+        | N::LinkDead { .. }
+        | N::PeerStatus { .. }
+        | N::PeerRestarted { .. }
+        | N::PeerLeft { .. }
+        | N::Fencing { .. }
+        | N::Fenced { .. }
+        | N::KnownOff { .. }
+        | N::Restored { .. }
+        | N::Maintenance { .. }
+        | N::Restarting
+        | N::CommunicationUp
+        | N::Listening
+        | N::Started { .. }
+        | N::Released { .. }
+        | N::Unstuck { .. }
+        | N::Ready
+        | N::ShuttingDown
+        | N::ShutdownComplete { .. } => true,
+        other => other.level() > Level::Info,
+    }
 }
 
 fn change(what: &impl Serialize, level: Level, message: &str, host: &str) -> Result<Change, serde_json::Error> {
@@ -264,6 +266,22 @@ mod tests {
         let expected = serde_json::json!({"notice": "started", "group": "10.0.0.0", "level": "info", "host": "lvs1",
             "message": "resource group 10.0.0.0 runs here", "time": null});
         assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn that_a_node_cannot_be_switched_off_is_told_once_for_each_of_its_deaths() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("told");
+        let (fencing, failed) = (Notice::Fencing { node: "lvs2".into() }, Notice::FenceFailed { node: "lvs2".into() });
+        run(async {
+            let mut notifier = notifier(format!("cat >> {}", path.display()), Duration::from_secs(20));
+            for notice in [&fencing, &failed, &failed, &failed, &fencing, &failed] {
+                notifier.note(notice);
+            }
+            notifier.finish().await;
+        });
+        let told: Vec<String> = lines(&path).iter().map(|line| line["notice"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(told, ["fencing", "fence-failed", "fencing", "fence-failed"]);
     }
 
     #[test]
