@@ -22,8 +22,9 @@
 //! 8. **Nothing is started that still runs on a node which is heard**, because it could not be stopped there or because
 //!    an earlier life of the daemon has left it.
 //!
-//! And what concerns fencing and maintenance ([`fencing`]).
+//! And what concerns fencing and maintenance: rules 9 to 11 ([`fencing`]).
 
+mod cable;
 mod fencing;
 
 use std::ops::Range;
@@ -31,6 +32,7 @@ use std::ops::Range;
 use heartbeatd::core::{GroupId, Node, State, Why};
 
 use crate::profile::{MOST_NODES, MS, Profile, S, Time};
+use cable::Cable;
 use fencing::Fencing;
 
 /// More groups than any profile has.
@@ -101,20 +103,6 @@ struct Side {
     forgetful: bool,
     /// Was stopped too long: must not speak before it has let go.
     muzzled: bool,
-}
-
-/// A node's cable, whatever becomes of the node.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cable {
-    out: Option<Time>,
-    /// When it was plugged in again after longer than deadtime, and how many messages had been lost by then.
-    back: Option<(Time, u64)>,
-    /// When it was pulled: who has begun since has not heard which tenancy it was.
-    pulled: Time,
-    /// What others had as well when it was pulled.
-    shared: [[bool; MOST_GROUPS]; MOST_NODES],
-    /// What others had when it was plugged in, and have.
-    theirs: [[bool; MOST_GROUPS]; MOST_NODES],
 }
 
 pub struct Check {
@@ -224,34 +212,6 @@ impl Check {
         self.sides.iter_mut().for_each(|side| side.newest[node] = (0, 0));
     }
 
-    pub fn unplugged(&mut self, node: usize, now: Time, sight: &Sight) {
-        let cable = &mut self.cables[node];
-        if cable.out.is_none() {
-            let both = |group: usize, other: usize| sight.owns[node][group] && sight.owns[other][group];
-            cable.shared = std::array::from_fn(|other| std::array::from_fn(|group| both(group, other)));
-        }
-        cable.out.get_or_insert(now);
-        cable.back = None;
-    }
-
-    pub fn plugged(&mut self, node: usize, now: Time, sight: &Sight) {
-        let out = self.cables[node].out.take();
-        // An operator may want a group where nobody can reach it, and then it has the later tenancy there.
-        let forced = out.is_some_and(|out| self.operator.is_some_and(|at| at + 15 * S > out));
-        // A recording is taken for what it is only when the answers in it are too old.
-        let forced = forced || self.doubtful_until.is_some_and(|until| now <= until + self.profile.deadtime);
-        let long = !forced && out.is_some_and(|out| now - out > self.profile.deadtime + self.profile.keepalive);
-        self.cables[node].back = long.then_some((now, self.lost));
-        self.cables[node].pulled = out.unwrap_or(now);
-        self.cables[node].theirs = sight.owns;
-        // What both had before, after another cut, may be the one's whose cable it was.
-        let Cable { theirs, shared, .. } = &mut self.cables[node];
-        for (theirs, shared) in theirs.iter_mut().zip(shared) {
-            theirs.iter_mut().zip(shared).for_each(|(theirs, shared)| *theirs &= !*shared);
-        }
-        self.healed += u64::from(long && self.others(node).any(|other| sight.owns[other].contains(&true)));
-    }
-
     pub fn active(&mut self, node: usize, now: Time) {
         self.sides[node].active = Some(now);
     }
@@ -278,7 +238,7 @@ impl Check {
         self.sides[node].asleep = Some(now);
     }
 
-    /// Rule 7 begins.
+    /// Rule 6 begins.
     pub fn resumes(&mut self, node: usize, now: Time, core: Option<&Node>) {
         let side = &mut self.sides[node];
         side.excuses = true;
@@ -293,7 +253,7 @@ impl Check {
         }
     }
 
-    /// Rule 7: everything that was here is on its way out.
+    /// Rule 6: everything that was here is on its way out.
     pub fn resumed(&mut self, node: usize) {
         if self.sides[node].muzzled {
             self.fails(format!("node{} was stopped for longer than deadtime and kept what it had", node + 1));
@@ -386,7 +346,7 @@ impl Check {
         !them.forgetful || (them.life.is_some() && self.sides[node].echoed[other] == them.life)
     }
 
-    /// Rules 1, 2, 4 and 6, at the moment of decision.
+    /// Rules 1, 2, 4 and 8, at the moment of decision.
     pub fn acquires(&mut self, node: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
         for other in self.others(node) {
             self.acquires_from(node, other, group, why, now, sight);
@@ -493,39 +453,6 @@ impl Check {
                 && since.is_some_and(|since| now > since + patience + self.profile.work.1)
             {
                 self.fails(format!("node{} does not become active", node + 1));
-            }
-        }
-    }
-
-    /// Rule 7.
-    fn observe_cables(&mut self, now: Time, sight: &Sight) {
-        for node in self.nodes() {
-            let cable = &mut self.cables[node];
-            // What another has let go of since may be taken, as ever.
-            for (theirs, owns) in cable.theirs.iter_mut().zip(&sight.owns) {
-                theirs.iter_mut().zip(owns).for_each(|(theirs, owns)| *theirs &= *owns);
-            }
-            let Cable { back: Some((back, lost)), pulled, theirs, .. } = *cable else { continue };
-            let sound = |node: usize| {
-                let side = &self.sides[node];
-                sight.runs[node]
-                    && side.active.is_some_and(|active| active < pulled)
-                    && !side.excuses
-                    && !side.forgetful
-            };
-            if lost != self.lost || now > back + 2 * self.profile.keepalive || !sound(node) {
-                continue;
-            }
-            for other in self.others(node).filter(|other| sound(*other)) {
-                for group in (0..self.groups.len()).filter(|group| theirs[other][*group]) {
-                    if sight.owns[node][group] && sight.states[other][group] == Some(State::Held) {
-                        self.fault.get_or_insert(format!(
-                            "node{} has group {group} again although its cable was out and node{} has it",
-                            node + 1,
-                            other + 1
-                        ));
-                    }
-                }
             }
         }
     }

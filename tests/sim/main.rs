@@ -99,7 +99,8 @@ fn whatever_happens_to_two_or_three_nodes_the_rules_hold() {
         Ok("3") => Profile::wild_three,
         Ok("2+fencing") => Profile::fenced,
         Ok("3+fencing") => Profile::fenced_three,
-        _ => wild,
+        Ok(other) => panic!("SIM_NODES={other}: there are 2, 3, 2+fencing and 3+fencing"),
+        Err(_) => wild,
     };
     let began = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -8,6 +8,7 @@ mod faults;
 mod fencing;
 mod network;
 mod scripts;
+mod story;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
@@ -16,12 +17,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use heartbeatd::core::{Action, Event, GroupId, Heard, History, Identity, Node, Notice, Plan, Ticket, Why, Word};
-use heartbeatd::wire::{Body, Uuid};
+use heartbeatd::wire::Uuid;
 
 use crate::chance::Chance;
 use crate::check::{Check, Sight};
 use crate::profile::{Crash, Disturbance, Lost, MOST_NODES, NAMES, Profile, S, Time, Ways};
 use fencing::Cut;
+use story::{said, told};
 
 /// Tickets of one node are so far apart.
 const TICKETS: u64 = 4;
@@ -587,34 +589,5 @@ impl World {
     pub fn owners(&self, group: usize) -> Vec<usize> {
         let sight = self.sight();
         self.nodes().filter(|node| sight.owns[*node][group]).collect()
-    }
-}
-
-fn told(action: &Action) -> String {
-    match action {
-        Action::Notice(notice) => format!("{:?}: {notice}", notice.level()),
-        Action::Send(_)
-        | Action::Resend { .. }
-        | Action::SendInstead(_)
-        | Action::PassOn
-        | Action::Acquire { .. }
-        | Action::Release { .. }
-        | Action::Announce { .. }
-        | Action::Withhold { .. }
-        | Action::Restore { .. }
-        | Action::Serve(_)
-        | Action::Fence { .. }
-        | Action::StopFencing { .. }
-        | Action::Reboot { .. }
-        | Action::SaveGeneration(_)
-        | Action::Answer { .. }
-        | Action::Stopped => format!("{action:?}"),
-    }
-}
-
-fn said(heard: &Heard) -> String {
-    match (&heard.body, &heard.word) {
-        (Body::Status { status, .. }, Some(word)) => format!("status {} [{word}]", status.as_str()),
-        (body, _) => format!("{body:?}"),
     }
 }

@@ -1,11 +1,11 @@
 //! What must hold of fencing and maintenance.
 //!
-//! 7. **With fencing, nothing of a silent node is taken** before a device or an administrator has said that it is off,
+//! 9. **With fencing, nothing of a silent node is taken** before a device or an administrator has said that it is off,
 //!    whoever hears whom: a group that another has, or had when it went silent, is taken only when it is offered, when
 //!    that one is heard in a new life, or when it was said to be off since it was last heard. Where devices do not lie
 //!    there are so never two owners at all.
-//! 8. **In maintenance nothing is done by itself**: no group is taken or given that nobody asked for, and nobody switched off.
-//! 9. **Nobody is switched off who is heard**: a device whose order was given before the node was heard again has been stopped.
+//! 10. **In maintenance nothing is done by itself**: no group is taken or given that nobody asked for, and nobody switched off.
+//! 11. **Nobody is switched off who is heard**: a device whose order was given before the node was heard again has been stopped.
 //!
 //! And while a node waits for another to be off, or is in maintenance, rule 3 does not count it.
 
@@ -66,6 +66,8 @@ impl Fencing {
 
     pub fn starts(&mut self, node: usize) {
         self.said_off[node] = [false; MOST_NODES];
+        // That was said of an earlier life.
+        self.said_off.iter_mut().for_each(|said_off| said_off[node] = false);
         self.ordered[node] = [None; MOST_NODES];
         self.last.iter_mut().filter(|last| **last == Some(node)).for_each(|last| *last = None);
     }
@@ -108,7 +110,7 @@ impl Check {
         }
     }
 
-    /// A device cuts the power of a node: rule 9.
+    /// A device cuts the power of a node: rule 11.
     pub fn is_cut(&mut self, by: usize, target: usize) {
         if self.fencing.heard[by][target] > self.fencing.ordered[by][target] {
             self.fails(format!("node{} is switched off although node{} hears it", target + 1, by + 1));
@@ -127,7 +129,7 @@ impl Check {
         self.fencing.maintained[node] = on.then_some(now);
     }
 
-    /// Rules 7 and 8, when a group is taken.
+    /// Rules 9 and 10, when a group is taken.
     pub(super) fn check_acquire(&mut self, node: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
         let recently = Fencing::recently;
         if self.fencing.maintained[node].is_some() && !recently(self.fencing.asked[node], now, TAKES) {
@@ -150,7 +152,7 @@ impl Check {
             let had = self.fencing.last[group.0] == Some(other) && sight.states[other][group.0].is_none();
             let has = sight.owns[other][group.0] || theirs == Some(State::Acquiring);
             // Of three, one that starts is told what another knows.
-            let known = |each: usize| each == node || self.sides.len() > 2;
+            let known = |each: usize| each == node || (self.sides.len() > 2 && each != other && sight.runs[each]);
             let said_off = self.nodes().any(|each| known(each) && self.fencing.said_off[each][other]);
             if (has || had) && !offered && !said_off {
                 self.fails(format!(
@@ -163,7 +165,7 @@ impl Check {
         }
     }
 
-    /// Rule 8, when one is let go or offered: what was begun before maintenance goes on.
+    /// Rule 10, when one is let go or offered: what was begun before maintenance goes on.
     pub(super) fn check_release(&mut self, node: usize, group: GroupId, why: Why, now: Time) {
         let fencing = &self.fencing;
         let before = fencing.states[node][group.0];

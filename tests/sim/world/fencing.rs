@@ -55,6 +55,7 @@ impl World {
     /// It comes back after a while.
     fn cut_power(&mut self, target: usize) {
         self.machines[target].address.iter_mut().for_each(|address| *address = None);
+        self.machines[target].scripts.iter_mut().for_each(|runs| *runs = false);
         if self.machines[target].node.is_none() {
             return;
         }
