@@ -176,7 +176,8 @@ impl Membership {
         if acknowledge {
             self.send(Body::Ack { dest: node.clone(), seq }, uuid, None, out);
         }
-        if !for_us {
+        // What an old heartbeat tells itself to take is known in no other way (spec 6.8).
+        if !for_us && !matches!(body, Body::IpRequestResp { .. }) {
             return;
         }
         match body {

@@ -71,6 +71,8 @@ impl Takeover {
     pub(super) fn legacy_said(&mut self, now: Instant, body: &Body, fx: &mut Vec<Effect>) {
         match body {
             Body::IpRequest { key } => self.legacy_asked(key, fx),
+            Body::IpRequestResp { dest, key, ok, .. } if *dest == self.other => self.legacy_taken(key, *ok, fx),
+            Body::IpRequestResp { dest, .. } if *dest != self.me => {}
             Body::IpRequestResp { key, ok, we_own, .. } => self.legacy_answered(key, *ok, *we_own, fx),
             Body::AskResources { phase, .. } => {
                 let (phase, node) = (phase.as_str(), self.other.clone());
@@ -118,6 +120,16 @@ impl Takeover {
                 self.release(id, Why::Failback, fx);
             }
             State::Stuck => self.legacy_answer(key, true, false, fx),
+        }
+    }
+
+    /// It tells itself to take a group: it has not heard us when its communication came up, and asks nobody.
+    fn legacy_taken(&mut self, key: &str, ok: bool, fx: &mut Vec<Effect>) {
+        let Some(id) = self.plan.find(key).filter(|_| ok) else { return };
+        match self.units.get(id.0).filter(|unit| !unit.home).map(|unit| unit.state) {
+            Some(State::Held | State::Offering) => self.release(id, Why::Failback, fx),
+            Some(State::Acquiring) => self.units[id.0].give = Some(Why::Failback),
+            Some(State::Free | State::Claiming | State::Releasing | State::Stuck) | None => {}
         }
     }
 

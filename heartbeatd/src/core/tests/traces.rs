@@ -317,6 +317,26 @@ fn b5_legacy_alone_until_the_other_asks_for_its_own() {
 }
 
 #[test]
+fn legacy_a_node_that_has_not_heard_us_in_time_takes_its_own_without_asking_and_has_it() {
+    let mut bench = Bench::new("node2", legacy());
+    bench.happens(Event::Ready(true));
+    bench.peer.beats = false;
+    bench.start();
+    bench.wait(ms(3_100));
+    bench.peer.beats = true;
+    bench.status(NodeStatus::Init);
+    bench.status(NodeStatus::Up);
+    bench.status(NodeStatus::Active);
+    bench.said();
+    bench.peer.seq += 1;
+    let to_itself = Header { destuuid: Some(bench.peer.uuid), ..bench.header(Some(bench.peer.seq)) };
+    let body = Body::IpRequestResp { dest: "node1".into(), key: KEY.into(), we_own: true, ok: true };
+    bench.hears(&Heard { header: to_itself, body, word: None, strong: true });
+    assert_eq!(bench.holds(), [false, true]);
+    assert_eq!(bench.said(), [""; 0], "nobody waits for an answer");
+}
+
+#[test]
 fn b5_legacy_we_come_up_and_ask_until_we_are_answered() {
     let mut bench = Bench::new("node1", legacy());
     bench.start();
