@@ -117,12 +117,12 @@ fn a_cable_that_is_plugged_in_again_shows_no_client_two_owners() -> Result<()> {
         assert_eq!((answered, owners.longest_with_several()), (Duration::ZERO, Duration::ZERO), "{owners:?}");
         assert_eq!((report.failed(), report.answers.get(DIRECTORS[at])), (0, None), "{report}");
     }
-    assert!(served.pair.log(0).contains("its addresses are off until it is in again"), "{}", served.pair.log(0));
+    assert!(served.pair.log(0).contains("its addresses are off until a carrier is back"), "{}", served.pair.log(0));
     Ok(())
 }
 
 #[test]
-fn two_halves_of_a_network_that_meet_again_have_two_owners_for_a_keepalive_at_most() -> Result<()> {
+fn two_halves_of_a_network_that_meet_again_have_two_owners_until_each_has_heard_the_other() -> Result<()> {
     let served = Served::new()?;
     for turn in 0..TURNS {
         let Seen { answered, claims, report, .. } = served.cut_and_heal(turn % 2, Cut::Between)?;

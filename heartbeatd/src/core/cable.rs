@@ -93,6 +93,11 @@ impl Cables {
         self.groups.get(id.0).is_some_and(|reach| reach.cable != Cable::In)
     }
 
+    /// Nobody can reach it.
+    pub fn is_out(&self, id: GroupId) -> bool {
+        self.groups.get(id.0).is_some_and(|reach| matches!(reach.cable, Cable::Out(_)))
+    }
+
     fn is_withheld(&self, id: GroupId) -> bool {
         self.groups.get(id.0).is_some_and(|reach| reach.withheld)
     }

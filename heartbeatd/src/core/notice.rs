@@ -421,15 +421,19 @@ impl fmt::Display for Notice {
             ),
             N::BothOwn { group, keeper } => write!(f, "Both machines own {group}! {keeper} keeps it"),
             N::CableOut { group } => {
-                write!(f, "no interface of {group} has a carrier: nobody can reach it here, so it is not taken now")
+                write!(
+                    f,
+                    "no interface of {group} has a carrier: nobody can reach it here, so it is not taken here before one has"
+                )
             }
             N::Withheld { group } => {
                 write!(
                     f,
-                    "{group}: nobody is heard while its cable is out, so another may have it: its addresses are off until it is in again"
+                    "{group}: no carrier, and no other node is heard, so one may have taken it: its addresses are off until a \
+                     carrier is back"
                 )
             }
-            N::Restored { group } => write!(f, "{group}: its addresses are on again"),
+            N::Restored { group } => write!(f, "{group}: a carrier is back, and it is still ours: its addresses are on again"),
             N::WantsStandby { node, set } => write!(f, "{node} wants to go standby [{set}]"),
             N::WantsTakeover { node, set } => write!(f, "{node} wants to take over [{set}]"),
             N::StandbyAccepted { node, set } => write!(f, "standby: {node} can take our {set} resources"),

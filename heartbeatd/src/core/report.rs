@@ -52,6 +52,8 @@ impl Node {
                 duplicates: Vec::new(),
                 failed: self.takeover.failed(id).then(|| "could not be started here".to_owned()),
                 stuck: self.takeover.stuck_at(id).map(str::to_owned),
+                no_carrier: self.cables.is_out(id),
+                withheld: self.is_withheld(id),
             }
         });
         Status {

@@ -195,6 +195,12 @@ pub struct GroupStatus {
     /// The node where it cannot be stopped and still runs, so that no other may start it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// Nobody can reach it on this node: no interface of its addresses has a carrier.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_carrier: bool,
+    /// It is held here, but its addresses are off until a carrier is back, since another node may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// An address of this node that another machine has as well.

@@ -79,8 +79,10 @@ pub enum Refusal {
     /// It would serve nothing.
     #[error("the other node is not ready: its ldirectord has not finished its first round of checks")]
     PeerNotReady,
-    /// It stops, or has just failed to start them.
-    #[error("the other node cannot take them: it is stopping, or has just failed to start them")]
+    /// It stops, has just failed to start them, or nobody can reach them there.
+    #[error(
+        "the other node cannot take them: it is stopping, has just failed to start them, or has no carrier for them"
+    )]
     PeerUnable,
     /// It takes nothing.
     #[error(

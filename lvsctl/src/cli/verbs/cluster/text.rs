@@ -67,12 +67,20 @@ fn nodes(out: &mut String, status: &heartbeatd::Status) {
             line!(out, "    {} there differs from ours", differs.join(" and "));
         }
     }
-    for GroupStatus { name, home, holder, duplicates, failed, stuck } in groups {
+    for GroupStatus { name, home, holder, duplicates, failed, stuck, no_carrier, withheld } in groups {
         let holder = holder.as_deref().unwrap_or("nobody that is known");
         let failed = failed.as_ref().map_or_else(String::new, |why| format!("; failed here: {why}"));
         line!(out, "  group {name} of {home}: held by {holder}{failed}");
         if let Some(node) = stuck {
             line!(out, "    it cannot be stopped on {node} and still runs there: no other node may start it");
+        }
+        if *withheld {
+            line!(
+                out,
+                "    its addresses are off here: no interface of it has a carrier, and another node may have it"
+            );
+        } else if *no_carrier {
+            line!(out, "    nobody can reach it here: no interface of it has a carrier");
         }
         for Duplicate { address, also_at } in duplicates {
             line!(out, "    {address} is also at {}: two machines have it", also_at.join(" and "));
