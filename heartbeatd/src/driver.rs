@@ -243,6 +243,7 @@ impl Driver {
             Wake::News(News::Acquired { group, ok }) => self.happen(Event::Acquired { group, ok }),
             Wake::News(News::Released { group, ok }) => self.happen(Event::Released { group, ok }),
             Wake::News(News::Stuck { group }) => self.happen(Event::Stuck { group }),
+            Wake::News(News::Failed { group, resource }) => self.happen(Event::Failed { group, resource }),
             Wake::News(News::Ready(ready)) => self.tell_ready(ready),
             Wake::News(News::Found(findings)) => self.found(findings),
             Wake::Fenced(attempt, ok) => self.happen(Event::Fenced { attempt, ok }),

@@ -39,7 +39,7 @@ impl Daemon {
         write("authkeys", "auth 1\n1 sha1 x\n", 0o600);
         write("resource.d/Thing", &format!("#!/bin/sh\nhere={here}\n{script}\n"), 0o755);
         let notify = format!("[heartbeatd.notify]\ncommand = \"cat >> {here}/told\"\n");
-        write("lvs.toml", &format!("sockets = \"{here}\"\n{notify}"), 0o644);
+        write("lvs.toml", &format!("sockets = \"{here}\"\n[heartbeatd]\nmonitor = 0.5\n{notify}"), 0o644);
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = Self::command(folder.path(), &["run"]).stderr(Stdio::from(log)).spawn().unwrap();
         Self { folder, child }
@@ -160,5 +160,35 @@ fn a_daemon_that_cannot_stop_a_script_says_so_and_does_not_leave_before_it_can()
         let told = daemon.told();
         assert!(told.contains(&"unstuck".to_owned()), "{told:?}");
         assert_eq!(told.last().map(String::as_str), Some("shutdown-complete"), "{told:?}");
+    });
+}
+
+#[test]
+fn a_script_that_does_not_run_any_more_is_started_anew_and_one_that_never_says_it_runs_is_let_be() {
+    let name = "a_script_that_does_not_run_any_more_is_started_anew_and_one_that_never_says_it_runs_is_let_be";
+    in_a_network_of_its_own(name, async {
+        cable("10.99.0.1/24");
+        let script = "case $2 in
+            start) echo $1 >> $here/starts; touch $here/runs.$1 ;;
+            stop) rm -f $here/runs.$1 ;;
+            status) echo x >> $here/asked.$1
+                if [ $1 = service ] && [ -e $here/runs.$1 ]; then echo running; else echo stopped; fi ;;
+            esac";
+        let haresources = "lvs1 10.99.0.50/24/hb0 Thing::service Thing::mail\n";
+        let daemon = Daemon::start("bcast hb0", haresources, script);
+        let asked = |daemon: &Daemon, name: &str| daemon.read(&format!("asked.{name}")).lines().count();
+        daemon.waits_for("the start", |daemon| daemon.told().contains(&"started".to_owned()));
+        daemon.waits_for("three questions", |daemon| asked(daemon, "service") > 4 && asked(daemon, "mail") > 4);
+        assert_eq!(daemon.read("starts"), "service\nmail\n", "all is well");
+        fs::remove_file(daemon.folder.path().join("runs.service")).unwrap();
+        daemon.waits_for("the notice", |daemon| daemon.told().contains(&"failed".to_owned()));
+        daemon.waits_for("the second start", |daemon| daemon.read("starts").lines().count() == 4);
+        let log = daemon.read("log");
+        assert!(
+            is_on("10.99.0.50")
+                && log.contains("Thing::service of resource group 10.99.0.50/24/hb0 does not run any more"),
+            "{log}"
+        );
+        assert_eq!(log.matches("Thing::mail was started and says that it does not run").count(), 1, "{log}");
     });
 }

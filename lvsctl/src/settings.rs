@@ -9,17 +9,20 @@
 //!
 //! [heartbeatd]
 //! repairs = 3              # a minute, of an address that somebody takes off
+//! monitor = 30             # seconds between questions whether scripts still run
 //!
 //! [heartbeatd.announce."192.0.2.1"]
 //! refresh = 60             # seconds
 //! ```
 
 pub mod announce;
+mod monitor;
 pub mod notify;
 mod stop_failure;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -99,6 +102,9 @@ pub struct Heartbeatd {
     /// How often within a minute an address that somebody has taken off is put back, before its group is given to
     /// another node.
     pub repairs: u16,
+    /// How often the scripts of groups that run here are asked whether they still do; never unless it is set.
+    #[serde(deserialize_with = "monitor::interval")]
+    pub monitor: Option<Duration>,
     /// How virtual addresses are announced.
     pub announce: announce::Announcements,
     /// What is done about a resource group that cannot be stopped.
@@ -111,7 +117,7 @@ pub struct Heartbeatd {
 impl Default for Heartbeatd {
     fn default() -> Self {
         let announce = announce::Announcements::default();
-        Self { repairs: 3, announce, stop_failure: StopFailure::default(), notify: None }
+        Self { repairs: 3, monitor: None, announce, stop_failure: StopFailure::default(), notify: None }
     }
 }
 
@@ -252,15 +258,16 @@ mod tests {
     fn what_heartbeatd_does_beside_its_files_is_off_unless_it_is_written() {
         let heartbeatd = |text| read(text).map(|settings| settings.heartbeatd);
         let off = heartbeatd("").expect("good");
-        assert_eq!((off.stop_failure, off.notify), (StopFailure::Freeze, None));
-        let text =
-            "[heartbeatd]\nstop_failure = \"reboot\"\n[heartbeatd.notify]\ncommand = \"/bin/tell\"\ntimeout = 2.5\n";
+        assert_eq!((off.stop_failure, off.notify, off.monitor), (StopFailure::Freeze, None, None));
+        let text = "[heartbeatd]\nmonitor = 1.5\nstop_failure = \"reboot\"\n[heartbeatd.notify]\ncommand = \"/bin/tell\"\ntimeout = 2.5\n";
         let on = heartbeatd(text).expect("good");
         let notify = on.notify.expect("written");
-        assert_eq!(on.stop_failure, StopFailure::Reboot);
+        assert_eq!((on.stop_failure, on.monitor), (StopFailure::Reboot, Some(Duration::from_millis(1500))));
         assert_eq!((notify.command.as_str(), notify.timeout), ("/bin/tell", Duration::from_millis(2500)));
         for wrong in [
             "[heartbeatd]\nstop_failure = \"hope\"\n",
+            "[heartbeatd]\nmonitor = 0\n",
+            "[heartbeatd]\nmonitor = \"30\"\n",
             "[heartbeatd.notify]\ntimeout = 1\n",
             "[heartbeatd.notify]\ncommand = \"\"\n",
             "[heartbeatd.notify]\ncommand = \"x\"\ntimeout = 0\n",

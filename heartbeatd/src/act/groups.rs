@@ -6,6 +6,7 @@
 
 mod cable;
 mod left;
+mod monitor;
 mod order;
 mod plan;
 
@@ -34,6 +35,7 @@ use super::sync::Sync;
 use crate::config::{Config, Group, HaCf, Resource, ResourceKind, VipSpec};
 use crate::core::{GroupId, Node, State, Why};
 use left::Leftovers;
+use monitor::{Monitor, Status, Watched};
 use order::{Aim, Order};
 pub use plan::plan;
 use plan::{addresses, ldirectord_socket, named};
@@ -60,6 +62,13 @@ pub enum News {
         /// Which group.
         group: GroupId,
     },
+    /// Something of a group that is up does not run any more.
+    Failed {
+        /// Which group.
+        group: GroupId,
+        /// What, as haresources has it.
+        resource: String,
+    },
     /// An ldirectord has changed its standing: what [`Groups::is_ready`] is now.
     Ready(bool),
     /// Other machines answer for addresses that are here, or do no longer: for the log and for watchers.
@@ -73,6 +82,7 @@ struct Running {
     ldirectord: Option<Ldirectord>,
     /// Whether somebody can reach it here, as last told.
     reachable: bool,
+    watched: Watched,
 }
 
 /// A script has ended.
@@ -88,6 +98,7 @@ struct ScriptEnd {
 enum Said {
     Runs(Noted, Run),
     Ended(ScriptEnd),
+    Status(Status),
 }
 
 /// All groups.
@@ -101,6 +112,9 @@ pub struct Groups {
     scripts: Scripts,
     started: Started,
     leftovers: Leftovers,
+    monitor: Monitor,
+    /// How often a group was asked what of it still runs.
+    questions: u64,
     sync: Sync,
     news: VecDeque<News>,
     /// Each script says a few words, and none waits until they are heard.
@@ -124,6 +138,7 @@ impl Groups {
                 script_runs: false,
                 ldirectord: ldirectord_socket(group, &settings.sockets).map(Ldirectord::watch),
                 reachable: true,
+                watched: Watched::default(),
             })
             .collect();
         let addresses: Vec<_> = config.groups.iter().flat_map(addresses).map(|spec| spec.address).collect();
@@ -148,6 +163,8 @@ impl Groups {
             sync: Sync::open(config.groups.iter().flat_map(|group| &group.resources), addresses),
             started: Started::open(note),
             leftovers: Leftovers::default(),
+            monitor: Monitor::every(settings.heartbeatd.monitor),
+            questions: 0,
             groups,
             news: VecDeque::new(),
             said: mpsc::unbounded_channel(),
@@ -258,6 +275,7 @@ impl Groups {
                 Beside::Script(None) => {}
                 Beside::Script(Some(Said::Runs(resource, run))) => self.started.runs(&resource, Some(run)),
                 Beside::Script(Some(Said::Ended(end))) => self.script_ended(end),
+                Beside::Script(Some(Said::Status(status))) => self.answered(status),
                 Beside::Probe(findings) => return News::Found(findings),
                 Beside::Ldirectord => {
                     // The table has been filled, so it is known how it forwards before a switch needs it.
@@ -271,7 +289,8 @@ impl Groups {
     /// When [`Self::turn`] next has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        [self.vips.deadline(), self.sync.deadline(), self.probe.deadline()].into_iter().flatten().min()
+        let deadlines = [self.vips.deadline(), self.sync.deadline(), self.probe.deadline(), self.monitor.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Renews the leases of these groups' addresses, announces and hands over what is due.
@@ -310,6 +329,7 @@ impl Groups {
         }
         report(notices);
         self.look_for_others(now);
+        self.watch(now, leases);
         self.sync.turn(now);
     }
 
@@ -388,6 +408,7 @@ impl Groups {
 
     fn order(&mut self, id: GroupId, aim: Aim) {
         let Some(running) = self.groups.get_mut(id.0) else { return };
+        running.watched.end();
         running.orders.push_back(Order::to(aim));
         if running.orders.len() == 1 {
             self.go_on(id.0);

@@ -46,6 +46,8 @@ pub enum Action {
     Stop,
     /// Say in words whether it runs.
     Status,
+    /// The same, asked again and again: nobody wants to read it each time.
+    Watch,
 }
 
 impl Action {
@@ -55,8 +57,13 @@ impl Action {
         match self {
             Self::Start => "start",
             Self::Stop => "stop",
-            Self::Status => "status",
+            Self::Status | Self::Watch => "status",
         }
+    }
+
+    /// Whether it changes nothing.
+    fn only_asks(self) -> bool {
+        matches!(self, Self::Status | Self::Watch)
     }
 }
 
@@ -215,6 +222,14 @@ impl Scripts {
         Ok(says_running(&self.run(call, Action::Status).await?.1))
     }
 
+    /// The same, for whoever asks often: what the script says is logged at level debug.
+    ///
+    /// # Errors
+    /// As [`Self::is_running`].
+    pub async fn still_runs(&self, call: Call<'_>) -> Result<bool, ScriptError> {
+        Ok(says_running(&self.run(call, Action::Watch).await?.1))
+    }
+
     /// Starts the resource unless its status says that it runs.
     ///
     /// # Errors
@@ -269,11 +284,12 @@ impl Scripts {
             folder: self.folder.join("resource.d"),
         })?;
         let spawn = |source| ScriptError::Spawn { path: path.clone(), source };
-        if action != Action::Status {
+        if !action.only_asks() {
             let args: String = call.args.iter().map(|arg| format!("{arg} ")).collect();
             log::info!("Running {} {args}{}", path.display(), action.word());
         }
-        let (mut output, writer) = Output::new(format!("{call} {}", action.word())).map_err(spawn)?;
+        let (output, writer) = Output::new(format!("{call} {}", action.word())).map_err(spawn)?;
+        let mut output = if action == Action::Watch { output.hushed() } else { output };
         let child = Command::new(&path)
             .args(call.args)
             .arg(action.word())
@@ -285,7 +301,7 @@ impl Scripts {
             .spawn()
             .map_err(spawn)?;
         let mut group = Group::of(child);
-        if action != Action::Status
+        if !action.only_asks()
             && let (Some(Tell(tell)), Some(run)) = (&self.tell, group.leader.and_then(Run::of))
         {
             tell(run);

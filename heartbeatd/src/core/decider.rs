@@ -213,6 +213,13 @@ impl Decider {
         }
     }
 
+    pub fn fails(&mut self, now: Instant, group: GroupId, resource: String, fx: &mut Vec<Effect>) {
+        match self {
+            Pair(pair) => pair.fails(now, group, resource, fx),
+            Many(many) => many.fails(now, group, resource, fx),
+        }
+    }
+
     pub fn stuck(&mut self, now: Instant, group: GroupId, fx: &mut Vec<Effect>) {
         match self {
             Pair(pair) => pair.stuck(now, group, fx),

@@ -32,6 +32,13 @@ pub enum Event {
     /// The first medium since the program started is open, or none is and none is about to be. Until one is, nobody is
     /// declared dead and nothing is taken. May come before the start.
     Listening(bool),
+    /// Something of a group that runs here does not run any more.
+    Failed {
+        /// Which.
+        group: GroupId,
+        /// What, as haresources has it.
+        resource: String,
+    },
     /// An earlier life of this program has left something of the group running, which is being stopped: answered like
     /// [`Action::Release`]. Comes before the start.
     Stopping {

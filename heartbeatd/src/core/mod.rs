@@ -158,6 +158,7 @@ impl Node {
         match event {
             Event::Acquired { group, ok } => self.takeover.acquired(now, group, ok, &mut fx),
             Event::Released { group, ok } => self.takeover.released(now, group, ok, &mut fx),
+            Event::Failed { group, resource } => self.takeover.fails(now, group, resource, &mut fx),
             Event::Stuck { group } => self.takeover.stuck(now, group, &mut fx),
             Event::Listening(listening) => self.membership.set_listening(now, listening, &mut out),
             Event::Stopping { group } => self.takeover.stopping(group),

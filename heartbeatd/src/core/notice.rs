@@ -85,6 +85,7 @@ pub enum Notice {
     TakingOver { group: String, why: Why },
     Started { group: String },
     StartFailed { group: String },
+    Failed { group: String, resource: String },
     GivingUp { group: String, why: Why },
     Released { group: String },
     StopFailed { group: String },
@@ -212,6 +213,7 @@ impl Notice {
             | N::PeerReturned { .. }
             | N::Paused { .. }
             | N::StartFailed { .. }
+            | N::Failed { .. }
             | N::Stuck { .. }
             | N::PeerStuck { .. }
             | N::StuckReboots { .. }
@@ -233,7 +235,7 @@ fn why(why: Why) -> &'static str {
         Why::Stop => "shutdown",
         Why::Conflict => "the other node keeps it",
         Why::Restart => "restart",
-        Why::Failed => "it could not be started",
+        Why::Failed => "it does not run any more",
         Why::Stuck => "once more, because it could not be stopped",
     }
 }
@@ -388,6 +390,9 @@ impl fmt::Display for Notice {
             }
             N::Started { group } => write!(f, "resource group {group} runs here"),
             N::StartFailed { group } => write!(f, "Giving up resources due to failure of {group}"),
+            N::Failed { group, resource } => {
+                write!(f, "{resource} of resource group {group} does not run any more, says its script")
+            }
             N::GivingUp { group, why: reason } => write!(f, "Releasing resource group {group} ({})", why(*reason)),
             N::Released { group } => write!(f, "resource group {group} released"),
             N::StopFailed { group } => write!(f, "resource group {group} could not be stopped in good order"),

@@ -20,13 +20,19 @@ pub(in crate::act) struct Output {
     what: String,
     kept: Vec<u8>,
     logged: usize,
+    level: log::Level,
 }
 
 impl Output {
     pub(in crate::act) fn new(what: String) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let pipe = Receiver::from_owned_fd(reader.into())?;
-        Ok((Self { pipe, what, kept: Vec::new(), logged: 0 }, writer))
+        Ok((Self { pipe, what, kept: Vec::new(), logged: 0, level: log::Level::Info }, writer))
+    }
+
+    /// The same, told to whoever wants to know everything.
+    pub(in crate::act) fn hushed(self) -> Self {
+        Self { level: log::Level::Debug, ..self }
     }
 
     /// Reads what comes. Does not return even at the end: the script may close its output and
@@ -61,7 +67,7 @@ impl Output {
             let text = String::from_utf8_lossy(line);
             let text = text.trim_end();
             if !text.is_empty() {
-                log::info!("{}: {text}", self.what);
+                log::log!(self.level, "{}: {text}", self.what);
             }
         }
     }

@@ -326,6 +326,24 @@ impl Cluster {
         self.settle(now, fx);
     }
 
+    /// Something of a group that we hold does not run any more: another node is to have it, or it is started anew. In
+    /// maintenance an administrator may have stopped it.
+    pub fn fails(&mut self, now: Instant, group: GroupId, resource: String, fx: &mut Vec<Effect>) {
+        let another_could = self.target(group, None).is_some();
+        let key = self.key(group);
+        let Some(Share { unit, .. }) = self.shares.get_mut(group.0) else { return };
+        if unit.state != State::Held {
+            return;
+        }
+        fx.push(Effect::Note(Notice::Failed { group: key, resource }));
+        if self.maintenance {
+            return;
+        }
+        unit.fails(now, another_could);
+        self.release(group, Why::Failed, fx);
+        self.settle(now, fx);
+    }
+
     /// Whether this node could serve at once.
     pub fn set_ready(&mut self, now: Instant, ready: bool, fx: &mut Vec<Effect>) {
         if std::mem::replace(&mut self.ready, ready) != ready {

@@ -316,6 +316,25 @@ impl Takeover {
         self.settle(now, fx);
     }
 
+    /// Something of a group that we hold does not run any more: the other node is to have it, or it is started anew. In
+    /// maintenance an administrator may have stopped it.
+    pub fn fails(&mut self, now: Instant, group: GroupId, resource: String, fx: &mut Vec<Effect>) {
+        let other_could = match &self.peer {
+            Peer::Ours(word) => word.active && self.said(group).is_some_and(|said| said.will != Will::Unable),
+            Peer::Old => true,
+            Peer::Unknown | Peer::Unfenced | Peer::Gone(_) => false,
+        };
+        let key = self.plan.get(group).map(|group| group.key.clone()).unwrap_or_default();
+        let Some(unit) = self.units.get_mut(group.0).filter(|unit| unit.state == State::Held) else { return };
+        fx.push(Effect::Note(Notice::Failed { group: key, resource }));
+        if self.maintenance {
+            return;
+        }
+        unit.fails(now, other_could);
+        self.release(group, Why::Failed, fx);
+        self.settle(now, fx);
+    }
+
     /// Whether this node could serve at once.
     pub fn set_ready(&mut self, now: Instant, ready: bool, fx: &mut Vec<Effect>) {
         if std::mem::replace(&mut self.ready, ready) == ready {

@@ -64,7 +64,7 @@ pub enum Why {
     Conflict,
     /// This node comes back as if newly started.
     Restart,
-    /// It could not be started here.
+    /// Something of it does not run any more.
     Failed,
     /// It could not be stopped before, and is tried again.
     Stuck,
@@ -97,7 +97,7 @@ pub(crate) struct Unit {
     pub away: bool,
     /// The operator of this node wants it until then.
     pub want_until: Option<Instant>,
-    /// It could not be started here, the last time it was tried.
+    /// It could not be started here the last time it was tried, or did not run on.
     pub failed: bool,
     /// Not tried again before.
     pub retry_at: Option<Instant>,
@@ -193,6 +193,13 @@ impl Unit {
             term,
             ..Self::new(self.home, self.overlaps)
         };
+    }
+
+    /// Something of it does not run any more. It is stopped; where somebody `else_could` run it, it is not tried here before
+    /// that one has had its time.
+    pub fn fails(&mut self, now: Instant, else_could: bool) {
+        self.failed = true;
+        self.retry_at = else_could.then(|| now + RETRY_AFTER);
     }
 
     /// Its stop has ended, and nothing of it runs any more. Tells whether it was stuck before; `None` if no stop was under

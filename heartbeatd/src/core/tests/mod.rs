@@ -7,6 +7,7 @@ mod fencing_many;
 mod maintenance;
 mod many;
 mod membership;
+mod monitor;
 mod stories;
 mod stuck;
 mod traces;
