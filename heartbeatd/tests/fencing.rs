@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use heartbeatd::act::fence::{FenceError, Fencer, check, switch_off};
 use heartbeatd::config::{Agent, Fence};
 
+mod skip;
+use skip::skipped;
+
 const AGENTS: &[(&str, &str)] = &[
     // Keeps what it was told, and knows what it did.
     (
@@ -152,5 +155,34 @@ fn an_attempt_that_is_stopped_starts_no_further_device_and_gives_no_answer() {
             assert!(tokio::time::timeout(Duration::from_millis(500), fencer.ended()).await.is_err());
             assert!(!folder.join("told").exists(), "the second device was started");
         }
+    });
+}
+
+/// An agent of Debian's package fence-agents, which keeps the state of its only machine in a file.
+#[test]
+fn an_agent_of_debian_switches_off_and_its_word_is_checked() {
+    let program = PathBuf::from("/usr/sbin/fence_dummy");
+    if !program.exists() {
+        return skipped("an_agent_of_debian_switches_off_and_its_word_is_checked", "fence-agents is not installed");
+    }
+    run(async |folder| {
+        let state = folder.join("state");
+        let dummy = |more: &[(&str, &str)]| {
+            let mut options = vec![("status_file".to_owned(), state.display().to_string())];
+            options.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+            let (name, program, patience) = ("fence_dummy".to_owned(), program.clone(), Duration::from_secs(30));
+            Agent { name, program, off: true, hosts: Vec::new(), plugs: Vec::new(), options, patience }
+        };
+        fs::write(&state, "on").unwrap();
+        check(&dummy(&[]), "lvs2").await.unwrap();
+        switch_off(&dummy(&[]), "lvs2").await.unwrap();
+        assert_eq!(fs::read_to_string(&state).unwrap(), "off");
+        // Switched off and on again.
+        let reboot = Agent { off: false, ..dummy(&[]) };
+        switch_off(&reboot, "lvs2").await.unwrap();
+        assert_eq!(fs::read_to_string(&state).unwrap(), "on");
+        // Its kind that never reaches the state it was asked for.
+        let fails = switch_off(&dummy(&[("type", "fail"), ("power_timeout", "1")]), "lvs2").await;
+        assert!(matches!(&fails, Err(FenceError::Failed { action: "off", .. })), "{fails:?}");
     });
 }

@@ -1,8 +1,11 @@
 //! A network namespace for each test that needs one.
 
-use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
+
+#[path = "../skip/mod.rs"]
+mod skip;
+use skip::skipped;
 
 const INSIDE: &str = "HEARTBEATD_TEST_INSIDE";
 
@@ -21,13 +24,7 @@ pub fn in_a_network_of_its_own(name: &str, body: impl Future<Output = ()>) {
         unshare
     };
     if !new().arg("true").status().is_ok_and(|status| status.success()) {
-        let why = format!("heartbeatd {name}: unshare cannot make a network namespace here");
-        eprintln!("skipped: {why}");
-        if let Some(list) = std::env::var_os("LVS_SKIPPED") {
-            let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-            writeln!(list, "{why}").unwrap();
-        }
-        return;
+        return skipped(name, "unshare cannot make a network namespace here");
     }
     let this = std::env::current_exe().unwrap();
     let output = new().arg(this).args(["--exact", name]).env(INSIDE, "1").output().unwrap();
