@@ -131,3 +131,21 @@ fn two_halves_of_a_network_that_meet_again_have_two_owners_until_each_has_heard_
     }
     Ok(())
 }
+
+#[test]
+fn a_dead_card_costs_the_deadtime_where_the_directors_hear_each_other_on_another_network() -> Result<()> {
+    let mut pair = Pair::new("heartbeatd", TIGHT)?;
+    let died = clock::now();
+    pair.cluster.cut("lvs1", LAN)?;
+    // It lives and is heard, and lets go.
+    pair.await_owner(1)?;
+    sleep(Duration::from_millis(200));
+    let claims = pair.claims();
+    let first = claims.first(pair.macs[1]).expect("the other one answers").saturating_sub(died);
+    println!("    the other one answers after {first:?}; this machine was late by {:?}", claims.late);
+    assert!(first <= TIGHT.deadtime + BUSY + claims.late, "{first:?}, late by {:?}", claims.late);
+    assert!(pair.log(0).contains("(no interface of it has a carrier here)"), "{}", pair.log(0));
+    pair.cluster.heal("lvs1", LAN)?;
+    // auto_failback.
+    pair.await_owner(0)
+}

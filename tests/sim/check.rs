@@ -12,7 +12,7 @@
 //!    a node is in service. Recordings of what a node said may delay that until the node that has
 //!    just started can tell them.
 //! 4. **Failback exactly when configured**: nothing goes home by itself where the holder has
-//!    `auto_failback off`, nor before its home is ready, nor to a later home; in the end everything is at home where
+//!    `auto_failback off` and can be reached, nor before its home is ready, nor to a later home; in the end everything is at home where
 //!    nobody sent it away and both have it on.
 //! 5. **A planned switch leaves no gap**: a group that may overlap is let go when the other
 //!    has its address, not before.
@@ -391,7 +391,9 @@ impl Check {
         }
         let asked = |at: Option<Time>| at.is_some_and(|at| now - at <= 15 * S);
         let agreed = theirs == Some(State::Offering) && !matches!(why, Why::PeerDead | Why::PeerLeft);
-        let by_itself = agreed && !asked(self.operator) && self.sides[other].stopping.is_none();
+        // What nobody could reach there is given to whoever is heard.
+        let unreachable = self.cables[other].was_out(now);
+        let by_itself = agreed && !asked(self.operator) && self.sides[other].stopping.is_none() && !unreachable;
         if by_itself && !self.profile.auto_failback[other] {
             self.fails(format!("group {} goes home although node{} has auto_failback off", group.0, other + 1));
         }

@@ -6,6 +6,8 @@
 //! keepalive before they are put on again, and before anything is taken that seems to be nobody's. Who hears meanwhile that
 //! another has the group lets go of it as after any partition, only that no client has seen it there. So a standby whose
 //! own cable was out does not come back with the later tenancy either.
+//!
+//! Where the others are heard all the same, on another interface, the group is given to one that could take it.
 
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,8 @@ enum Step {
 struct Reach {
     cable: Cable,
     withheld: bool,
+    /// Since when others are heard while the cable is out, and not only by what was under way when it went out.
+    others_since: Option<Instant>,
     /// When time alone changes something.
     due: Option<Instant>,
 }
@@ -98,6 +102,15 @@ impl Cables {
         self.groups.get(id.0).is_some_and(|reach| matches!(reach.cable, Cable::Out(_)))
     }
 
+    /// Nobody could reach it for so long that it is better elsewhere, and others have been heard meanwhile.
+    fn is_dead(&self, now: Instant, id: GroupId) -> bool {
+        let dead = |reach: &Reach| match (reach.cable, reach.others_since) {
+            (Cable::Out(since), Some(others)) => since + self.patience <= now && others + self.listen <= now,
+            (Cable::Out(_) | Cable::In | Cable::Back(_), _) => false,
+        };
+        self.groups.get(id.0).is_some_and(dead)
+    }
+
     fn is_withheld(&self, id: GroupId) -> bool {
         self.groups.get(id.0).is_some_and(|reach| reach.withheld)
     }
@@ -108,17 +121,21 @@ impl Cables {
         let reach = self.groups.get_mut(id.0)?;
         let heard_since = |since: Instant| heard.is_some_and(|at| at > since);
         reach.due = None;
+        let others = match reach.cable {
+            Cable::Out(since) => heard_since(since + listen) && heard.is_some_and(|at| now <= at + 2 * listen),
+            Cable::In | Cable::Back(_) => false,
+        };
+        reach.others_since = others.then(|| reach.others_since.unwrap_or(now));
         // What is let go of is off in any case.
         reach.withheld &= held;
         let withhold = match reach.cable {
             Cable::In => false,
             Cable::Out(_) if reach.withheld => true,
-            Cable::Out(since) if heard_since(since) || !held => false,
             Cable::Out(since) if now < since + patience => {
                 reach.due = Some(since + patience);
                 false
             }
-            Cable::Out(_) => true,
+            Cable::Out(since) => held && !heard_since(since),
             Cable::Back(since) if heard_since(since) || since + listen <= now => {
                 reach.cable = Cable::In;
                 false
@@ -199,7 +216,8 @@ impl Node {
                 None => {}
             }
             let mut fx = Vec::new();
-            self.takeover.set_cut_off(now, id, self.cables.is_cut_off(id), &mut fx);
+            let (cut_off, dead) = (self.cables.is_cut_off(id), self.cables.is_dead(now, id));
+            self.takeover.set_cut_off(now, id, cut_off, dead, &mut fx);
             self.carry_out(now, fx, out);
         }
     }
@@ -280,7 +298,9 @@ mod tests {
         assert_eq!(cables.changed(now + ms(1000), GROUP, false), None, "told already");
         for beat in (1200..4000).step_by(200) {
             assert_eq!(cables.step(now + ms(beat), GROUP, true, Some(now + ms(beat))), None);
-            assert_eq!(cables.deadline(), None, "nothing to be called for");
+            let dead = beat >= 1800;
+            assert_eq!(cables.is_dead(now + ms(beat), GROUP), dead);
+            assert_eq!(cables.deadline().is_none(), dead, "nothing to be called for afterwards");
         }
     }
 }

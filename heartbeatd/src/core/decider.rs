@@ -255,10 +255,10 @@ impl Decider {
         }
     }
 
-    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
+    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, dead: bool, fx: &mut Vec<Effect>) {
         match self {
-            Pair(pair) => pair.set_cut_off(now, group, cut_off, fx),
-            Many(many) => many.set_cut_off(now, group, cut_off, fx),
+            Pair(pair) => pair.set_cut_off(now, group, cut_off, dead, fx),
+            Many(many) => many.set_cut_off(now, group, cut_off, dead, fx),
         }
     }
 

@@ -235,6 +235,7 @@ fn why(why: Why) -> &'static str {
         Why::Stop => "shutdown",
         Why::Conflict => "the other node keeps it",
         Why::Restart => "restart",
+        Why::Unreachable => "no interface of it has a carrier here",
         Why::Failed => "it does not run any more",
         Why::Stuck => "once more, because it could not be stopped",
     }

@@ -15,10 +15,19 @@ pub(super) struct Cable {
     pulled: Time,
     /// What others had as well when it was pulled.
     shared: [[bool; MOST_GROUPS]; MOST_NODES],
+    /// When it was plugged in again, the last time.
+    plugged: Option<Time>,
     /// It was counted that the rule was asked since it was plugged in.
     judged: bool,
     /// What others had when it was plugged in, and have.
     theirs: [[bool; MOST_GROUPS]; MOST_NODES],
+}
+
+impl Cable {
+    /// Whether its node may have offered what nobody could reach there: an offer stands for ten seconds.
+    pub(super) fn was_out(&self, now: Time) -> bool {
+        self.out.is_some() || self.plugged.is_some_and(|at| now - at <= 12 * S)
+    }
 }
 
 impl Check {
@@ -48,6 +57,7 @@ impl Check {
             theirs.iter_mut().zip(shared).for_each(|(theirs, shared)| *theirs &= !*shared);
         }
         self.cables[node].judged = false;
+        self.cables[node].plugged = Some(now);
     }
 
     /// Rule 7.

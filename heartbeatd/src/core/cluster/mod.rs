@@ -367,13 +367,14 @@ impl Cluster {
         self.maintenance
     }
 
-    /// Whether nobody can reach the group here.
-    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
+    /// Whether nobody can reach the group here, and whether for so long that another node should rather have it.
+    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, dead: bool, fx: &mut Vec<Effect>) {
         let Some(unit) = self.shares.get_mut(group.0).map(|share| &mut share.unit) else { return };
-        if std::mem::replace(&mut unit.cut_off, cut_off) != cut_off {
-            if self.is_cut_off() {
-                self.interrupt_all_fencing(now, fx);
-            }
+        let (turned, changed) = unit.set_cut_off(cut_off, dead);
+        if turned && self.is_cut_off() {
+            self.interrupt_all_fencing(now, fx);
+        }
+        if changed {
             self.settle(now, fx);
         }
     }

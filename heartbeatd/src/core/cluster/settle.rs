@@ -224,6 +224,8 @@ impl Cluster {
             return;
         } else if let Some((_, _, _, said)) = self.each_said(id).find(asks) {
             (Why::Takeover, *rank < said.rank)
+        } else if unit.dead && !self.maintenance && self.target(id, None).is_some() {
+            (Why::Unreachable, unit.away)
         } else if self.auto_failback
             && !self.maintenance
             && let Some((_, member, ..)) = self.each_said(id).filter(returns).min_by_key(|(.., said)| said.rank)

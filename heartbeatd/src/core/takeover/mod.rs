@@ -345,13 +345,14 @@ impl Takeover {
         self.settle(now, fx);
     }
 
-    /// Whether nobody can reach the group here.
-    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, fx: &mut Vec<Effect>) {
+    /// Whether nobody can reach the group here, and whether for so long that the other node should rather have it.
+    pub fn set_cut_off(&mut self, now: Instant, group: GroupId, cut_off: bool, dead: bool, fx: &mut Vec<Effect>) {
         let Some(unit) = self.units.get_mut(group.0) else { return };
-        if std::mem::replace(&mut unit.cut_off, cut_off) != cut_off {
-            if self.is_cut_off() {
-                self.put_off_fencing(now, fx);
-            }
+        let (turned, changed) = unit.set_cut_off(cut_off, dead);
+        if turned && self.is_cut_off() {
+            self.put_off_fencing(now, fx);
+        }
+        if changed {
             self.classic_ready(now, fx);
             self.settle(now, fx);
         }

@@ -155,6 +155,8 @@ impl Takeover {
         if said.will == Will::Wanting {
             unit.give = Some(Why::Takeover);
             unit.away = unit.home;
+        } else if unit.dead && !self.maintenance && ready && said.will != Will::Unable {
+            unit.give = Some(Why::Unreachable);
         } else if self.auto_failback && !self.maintenance && !unit.home && ready && said.will == Will::Willing {
             unit.give = Some(Why::Failback);
             let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();

@@ -64,6 +64,8 @@ pub enum Why {
     Conflict,
     /// This node comes back as if newly started.
     Restart,
+    /// Nobody can reach it here.
+    Unreachable,
     /// Something of it does not run any more.
     Failed,
     /// It could not be stopped before, and is tried again.
@@ -103,6 +105,8 @@ pub(crate) struct Unit {
     pub retry_at: Option<Instant>,
     /// Nobody can reach it here, or could a moment ago: what seems to be nobody's may be another node's.
     pub cut_off: bool,
+    /// Nobody could reach it here for so long that it is better elsewhere.
+    pub dead: bool,
     /// Both nodes held it and we keep it: announce once more when the other has let go.
     pub contested: bool,
     /// Stops that have failed in a row.
@@ -129,6 +133,7 @@ impl Unit {
             failed: false,
             retry_at: None,
             cut_off: false,
+            dead: false,
             contested: false,
             stops: 0,
             stop_at: None,
@@ -177,7 +182,7 @@ impl Unit {
     /// What was asked for in an earlier life is over. It is not here, unless it could not be stopped; tenancies, failed
     /// starts and a cable that is out are remembered.
     pub fn begin_life(&mut self) {
-        let Self { seen, failed, retry_at, cut_off, stops, stop_at, term, .. } = *self;
+        let Self { seen, failed, retry_at, cut_off, dead, stops, stop_at, term, .. } = *self;
         let state = match self.state {
             State::Releasing | State::Stuck => self.state,
             State::Free | State::Claiming | State::Acquiring | State::Held | State::Offering => State::Free,
@@ -187,6 +192,7 @@ impl Unit {
             failed,
             retry_at,
             cut_off,
+            dead,
             state,
             stops,
             stop_at,
@@ -239,6 +245,13 @@ impl Unit {
     /// Whether it could not be stopped, and that is not being tried again just now.
     pub fn is_stuck_for_now(&self) -> bool {
         self.state == State::Stuck && self.stop_at.is_some()
+    }
+
+    /// Notes whether its cable is out, and whether for too long. Tells whether the first has changed, and whether either has.
+    pub fn set_cut_off(&mut self, cut_off: bool, dead: bool) -> (bool, bool) {
+        let turned = std::mem::replace(&mut self.cut_off, cut_off) != cut_off;
+        let died = std::mem::replace(&mut self.dead, dead) != dead;
+        (turned, turned || died)
     }
 
     /// How much we want it now. In maintenance only what the operator asks for is taken.

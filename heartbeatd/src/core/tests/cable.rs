@@ -79,19 +79,58 @@ fn where_the_other_node_is_dead_the_addresses_are_on_again_a_keepalive_after_the
 }
 
 #[test]
-fn a_cable_without_heartbeats_moves_nothing_while_the_other_node_is_heard() {
+fn a_group_whose_card_is_dead_goes_to_the_node_that_is_heard_on_another_and_home_when_it_works_again() {
     let mut pair = Pair::running(settings());
     reach(&mut pair, 0, false);
-    pair.wait(ms(5_000));
+    pair.wait(DEADTIME - KEEPALIVE - ms(1));
+    assert_eq!(pair.holds(), [[true, false], [false, true]], "it may come back at any moment");
+    pair.wait(ms(100));
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
+    assert!(pair.has_done(0, &Action::Release { group: GroupId(0), why: crate::core::Why::Unreachable }));
+    pair.wait(ms(20_000));
+    assert_eq!(pair.holds(), [[false, false], [true, true]], "not before it can be reached");
     reach(&mut pair, 0, true);
     pair.wait(ms(1_000));
-    let moves = |action: &Action| {
-        matches!(
-            action,
-            Action::Acquire { .. } | Action::Release { .. } | Action::Withhold { .. } | Action::Restore { .. }
-        )
-    };
-    assert_eq!([did(&pair, 0, moves), did(&pair, 1, moves)], [0, 0]);
+    assert_eq!(pair.holds(), [[true, false], [false, true]]);
+}
+
+#[test]
+fn where_no_card_works_or_an_administrator_is_at_work_nothing_moves() {
+    for prepare in [
+        (|pair: &mut Pair| reach(pair, 1, false)) as fn(&mut Pair),
+        |pair| pair.happens(0, Event::Maintenance(true)),
+        |pair| pair.happens(1, Event::Maintenance(true)),
+        |pair| pair.happens(1, Event::Ready(false)),
+    ] {
+        let mut pair = Pair::running(settings());
+        prepare(&mut pair);
+        reach(&mut pair, 0, false);
+        pair.wait(ms(5_000));
+        let moves = |action: &Action| {
+            matches!(
+                action,
+                Action::Acquire { .. } | Action::Release { .. } | Action::Withhold { .. } | Action::Restore { .. }
+            )
+        };
+        assert_eq!([did(&pair, 0, moves), did(&pair, 1, moves)], [0, 0]);
+    }
+}
+
+#[test]
+fn of_three_nodes_another_takes_what_a_dead_card_keeps_from_everybody() {
+    let three = Settings { nodes: ["node1", "node2", "node3"].map(str::to_owned).into(), ..settings() };
+    let mut pair = Pair::new(three);
+    for node in 0..2 {
+        pair.happens(node, Event::Ready(true));
+        pair.start(node);
+    }
+    pair.wait(ms(4_000));
+    reach(&mut pair, 0, false);
+    pair.wait(DEADTIME);
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
+    reach(&mut pair, 0, true);
+    pair.wait(ms(1_000));
+    assert_eq!(pair.holds(), [[true, false], [false, true]]);
 }
 
 #[test]
