@@ -456,6 +456,7 @@ impl Driver {
     /// Our own renewals of addresses are events too, and change nothing for the media.
     fn interfaces_changed(&mut self, event: io::Result<watch::Event>) {
         use watch::Event::{AddressGone, Link, LinkGone, Missed};
+        self.groups.forget_places();
         match event {
             Ok(AddressGone(state)) => {
                 self.gone.push(state.address);

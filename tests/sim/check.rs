@@ -123,6 +123,8 @@ pub struct Check {
     pub planned: u64,
     /// Cables that were plugged in again while another node had a group.
     pub healed: u64,
+    /// Groups that were given away because nobody could reach them.
+    pub given: u64,
     pub longest_overlap: Time,
     pub longest_gap: Time,
 }
@@ -145,6 +147,7 @@ impl Check {
             fencing: Fencing::new(profile),
             planned: 0,
             healed: 0,
+            given: 0,
             longest_overlap: 0,
             longest_gap: 0,
         }
@@ -409,12 +412,16 @@ impl Check {
     /// Rule 5.
     pub fn releases(&mut self, node: usize, group: GroupId, why: Why, now: Time, sight: &Sight) {
         self.sides[node].muzzled = false;
+        self.given += u64::from(why == Why::Unreachable);
         self.check_release(node, group, why, now);
         let overlaps = self.profile.groups[group.0].1;
         let planned = matches!(why, Why::Failback | Why::Standby | Why::Takeover);
-        // The taker may have fallen asleep, died or begun a new life the moment after it said that it had it.
+        // The taker may have fallen asleep, died or begun a new life the moment after it said that it had it, or says it when its
+        // own cable is in again, having had it withheld.
         let taker = if self.profile.nodes() == 2 { Some(1 - node) } else { self.groups[group.0].taker };
-        let takes_part = taker.is_none_or(|taker| sight.runs[taker] && self.sides[taker].active.is_some());
+        let fit =
+            |taker: usize| sight.runs[taker] && self.sides[taker].active.is_some() && !self.cables[taker].was_out(now);
+        let takes_part = taker.is_none_or(fit);
         if overlaps && planned && takes_part && !self.others(node).any(|other| sight.owns[other][group.0]) {
             self.fails(format!("node{} lets go of group {} ({why:?}) before the other has it", node + 1, group.0));
         }

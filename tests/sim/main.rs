@@ -193,6 +193,17 @@ fn a_cable_that_is_in_again_shows_no_client_two_owners() {
 }
 
 #[test]
+fn what_a_dead_card_keeps_from_everybody_goes_to_the_node_that_is_heard() {
+    let mut given = 0;
+    for seed in 0..500 {
+        let (world, result) = run(seed, &Profile::dead_card(seed), Flaw::None, false);
+        assert_eq!(result, Ok(()), "seed {seed}");
+        given += world.check.given;
+    }
+    assert!(given > 400, "only {given} groups");
+}
+
+#[test]
 fn without_seeing_its_cable_a_node_has_what_another_has_when_it_is_in_again() {
     is_noticed(Flaw::UnseenCable, "although its cable was out");
 }

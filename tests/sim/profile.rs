@@ -62,8 +62,8 @@ pub enum Disturbance {
     ClockLeap { node: usize, by: Time },
     /// Nothing gets from some nodes to others.
     Cut { ways: Ways, length: Time },
-    /// A node's own cable is pulled: it sees that.
-    Unplug { node: usize, length: Time },
+    /// A node's own cable is pulled: it sees that. `heard`: only that of its addresses, and heartbeats go another way.
+    Unplug { node: usize, length: Time, heard: bool },
     /// A link that goes off and on again: so many cuts of the same length, with pauses as long between them.
     Flap { ways: Ways, length: Time, times: u64 },
     /// Somebody sends a node's last messages once more, one every keepalive.
@@ -218,13 +218,24 @@ impl Profile {
         let mut chance = Chance::new(seed);
         let node = usize::from(chance.percent(50));
         let length = 1300 * MS + chance.below(2 * S);
-        let mut unplug = |nth: Time| (4 * S + nth * 5 * S + chance.below(S), Disturbance::Unplug { node, length });
+        let mut unplug =
+            |nth: Time| (4 * S + nth * 5 * S + chance.below(S), Disturbance::Unplug { node, length, heard: false });
         Self {
             delay: (100, 80 * MS),
             disturbances: (0..2).map(&mut unplug).collect(),
             auto_failback: vec![chance.percent(50); 2],
             ..Self::calm()
         }
+    }
+
+    /// The card of the addresses of one of two nodes is dead for long enough, and both hear each other.
+    pub fn dead_card(seed: u64) -> Self {
+        let unplugged = Self::unplugged(seed);
+        let disturbances = unplugged.disturbances.iter().map(|(at, disturbance)| match *disturbance {
+            Disturbance::Unplug { node, length, .. } => (*at, Disturbance::Unplug { node, length, heard: true }),
+            other => (*at, other),
+        });
+        Self { disturbances: disturbances.collect(), ..unplugged }
     }
 
     /// The first of three owners dies while it is heard by one of the others and by the third only through that one.
@@ -320,6 +331,7 @@ impl Profile {
             home: NAMES[home].into(),
             then: Vec::new(),
             overlaps,
+            addressed: true,
         };
         let time = Duration::from_micros;
         Settings {
@@ -389,7 +401,9 @@ impl Disturbance {
             11 if !forgetful => Self::Replay { node },
             2 => Self::Pause { node, length: chance.below(deadtime) },
             3 => Self::Pause { node, length: deadtime + chance.below(3 * deadtime) },
-            4 if chance.percent(50) => Self::Unplug { node, length: chance.below(4 * deadtime) },
+            4 if chance.percent(60) => {
+                Self::Unplug { node, length: chance.below(4 * deadtime), heard: chance.percent(40) }
+            }
             4 => Self::Cut { ways: between(0, 1, true, true), length: chance.below(4 * deadtime) },
             5 => {
                 let one = chance.percent(50);

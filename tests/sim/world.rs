@@ -109,6 +109,7 @@ enum Item {
     /// A node's cable is in again.
     Plug {
         node: usize,
+        heard: bool,
     },
     /// A lease ends: look who has what.
     Look,
@@ -313,7 +314,7 @@ impl World {
                 self.check.disturbed(self.now);
                 self.each_way(&ways, |cuts| *cuts -= 1);
             }
-            Item::Plug { node } => self.plug(node),
+            Item::Plug { node, heard } => self.plug(node, heard),
             Item::Disturb(what) => self.disturb(what),
             Item::SwitchOff(cut) => self.switch_off(cut),
             Item::Ghost { node, life, heard } => {

@@ -285,6 +285,11 @@ impl Vips {
         }
     }
 
+    /// Networks and interfaces have changed: where addresses belong is looked up again.
+    pub fn forget_places(&mut self) {
+        self.places.clear();
+    }
+
     /// Whether somebody could reach the address, were it on here: not where its interface has no carrier. `None` where
     /// there is no interface, which the group's own scripts may bring.
     ///

@@ -131,11 +131,12 @@ impl Cables {
         let withhold = match reach.cable {
             Cable::In => false,
             Cable::Out(_) if reach.withheld => true,
-            Cable::Out(since) if now < since + patience => {
-                reach.due = Some(since + patience);
-                false
+            Cable::Out(since) if held => {
+                let (long, quiet) = (since + patience, heard.map_or(since, |at| at.max(since)) + patience);
+                reach.due = [long, quiet].into_iter().find(|due| now < *due);
+                quiet <= now
             }
-            Cable::Out(since) => held && !heard_since(since),
+            Cable::Out(_) => false,
             Cable::Back(since) if heard_since(since) || since + listen <= now => {
                 reach.cable = Cable::In;
                 false
@@ -273,6 +274,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_was_under_way_puts_it_off_and_no_more() {
+        let (mut cables, now) = cables();
+        assert_eq!(cables.changed(now, GROUP, false), Some(Turn::Out));
+        let heard = Some(now + ms(100));
+        assert_eq!(cables.step(now + ms(100), GROUP, true, heard), None);
+        assert_eq!(cables.step(now + ms(800), GROUP, true, heard), None);
+        assert_eq!(cables.deadline(), Some(now + ms(900)));
+        assert_eq!(cables.step(now + ms(900), GROUP, true, heard), Some(Step::Withhold));
+    }
+
+    #[test]
     fn who_hears_another_and_still_has_the_group_has_its_address_at_once() {
         let (mut cables, back) = withheld();
         assert_eq!(cables.step(back + ms(3), GROUP, true, Some(back - ms(1))), None);
@@ -300,7 +312,8 @@ mod tests {
             assert_eq!(cables.step(now + ms(beat), GROUP, true, Some(now + ms(beat))), None);
             let dead = beat >= 1800;
             assert_eq!(cables.is_dead(now + ms(beat), GROUP), dead);
-            assert_eq!(cables.deadline().is_none(), dead, "nothing to be called for afterwards");
+            let next = if dead { now + ms(beat + 800) } else { now + ms(1800) };
+            assert_eq!(cables.deadline(), Some(next));
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Group {
     /// and of what stands beside them warm. A group with a file system must be let go
     /// before it is taken.
     pub overlaps: bool,
+    /// It has an address, so that whether anybody can reach it depends on a cable.
+    pub addressed: bool,
 }
 
 /// The groups of the cluster, in file order.
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
 
     fn group(home: &str, key: &str) -> Group {
-        Group { key: key.into(), home: home.into(), overlaps: true, then: Vec::new() }
+        Group { key: key.into(), home: home.into(), overlaps: true, addressed: true, then: Vec::new() }
     }
 
     #[test]

@@ -79,8 +79,13 @@ pub fn serial_line(data: &[u8]) {
 
 fn member() -> Node {
     let second = Duration::from_secs(1);
-    let group =
-        |home: &str, key: &str, overlaps| Group { key: key.into(), home: home.into(), overlaps, then: Vec::new() };
+    let group = |home: &str, key: &str, overlaps| Group {
+        key: key.into(),
+        home: home.into(),
+        overlaps,
+        addressed: true,
+        then: Vec::new(),
+    };
     let plan = vec![group("node1", "192.168.77.50/24/lan0", true), group("node2", "LogRsc::c", false)];
     let settings = Settings {
         nodes: vec!["node1".into(), "node2".into()],

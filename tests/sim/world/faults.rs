@@ -61,13 +61,15 @@ impl World {
                 self.each_way(&ways, |cuts| *cuts += 1);
                 self.push(self.now + length, Item::Heal { ways, nth: self.nth_cut });
             }
-            Disturbance::Unplug { node, length } => {
-                self.each_way(&around(node, true, true), |cuts| *cuts += 1);
+            Disturbance::Unplug { node, length, heard } => {
+                if !heard {
+                    self.each_way(&around(node, true, true), |cuts| *cuts += 1);
+                }
                 self.machines[node].unplugged += 1;
                 let sight = self.sight();
                 self.check.unplugged(node, self.now, &sight);
                 self.tell_reach(node);
-                self.push(self.now + length, Item::Plug { node });
+                self.push(self.now + length, Item::Plug { node, heard });
             }
             Disturbance::Standby { node, which } => {
                 self.ask(node, |ticket| Event::Standby { which, ticket });
@@ -93,10 +95,12 @@ impl World {
         }
     }
 
-    pub(super) fn plug(&mut self, node: usize) {
+    pub(super) fn plug(&mut self, node: usize, heard: bool) {
         self.tell(|| format!("-- the cable of {} is in again", NAMES[node]));
         self.check.disturbed(self.now);
-        self.each_way(&around(node, true, true), |cuts| *cuts -= 1);
+        if !heard {
+            self.each_way(&around(node, true, true), |cuts| *cuts -= 1);
+        }
         self.machines[node].unplugged -= 1;
         if self.machines[node].unplugged > 0 {
             return;

@@ -28,6 +28,11 @@ impl Groups {
         self.announce(id, now);
     }
 
+    /// Networks or interfaces have changed.
+    pub fn forget_places(&mut self) {
+        self.vips.forget_places();
+    }
+
     /// The groups of which it has changed whether somebody can reach them here: one without an address, or with one on an
     /// interface that has a carrier. What cannot be seen changes nothing.
     pub fn reach(&mut self, interfaces: &Interfaces) -> Vec<(GroupId, bool)> {

@@ -67,7 +67,12 @@ pub(super) struct Status {
 impl Watched {
     /// The group gets something to do.
     pub fn end(&mut self) {
-        if let Some((_, question)) = std::mem::take(self).question {
+        self.end_question();
+        *self = Self::default();
+    }
+
+    fn end_question(&mut self) {
+        if let Some((_, question)) = self.question.take() {
             question.abort();
         }
     }
@@ -116,8 +121,9 @@ impl Groups {
         };
         match answer {
             Ok(true) => _ = watched.running.insert(place),
+            // Whatever is done about it: it is asked again, and what the core puts off comes again.
             Ok(false) if watched.running.contains(&place) => {
-                watched.end();
+                watched.end_question();
                 self.news.push_back(News::Failed { group: GroupId(at), resource });
             }
             Ok(false) => {

@@ -44,6 +44,7 @@ pub fn plan(config: &Config) -> Result<core::Plan, core::PlanError> {
         home: group.home.clone(),
         then: group.then.clone(),
         overlaps: group.resources.iter().all(|resource| resource.kind.overlaps()),
+        addressed: addresses(group).next().is_some(),
     });
     core::Plan::new(groups.collect())
 }

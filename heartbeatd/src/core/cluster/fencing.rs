@@ -76,6 +76,8 @@ impl Cluster {
         let silent = self.members.iter().filter_map(|member| {
             let awaited = match member.view {
                 View::Gone(_) => None,
+                // Others are not to wait for one that switches nobody off.
+                View::Unfenced if self.is_cut_off() => return None,
                 View::Unfenced => Some(member.awaits()?),
                 View::Unknown | View::Old | View::Says(_) => return None,
             };

@@ -326,17 +326,20 @@ impl Cluster {
         self.settle(now, fx);
     }
 
-    /// Something of a group that we hold does not run any more: another node is to have it, or it is started anew. In
-    /// maintenance an administrator may have stopped it.
+    /// Something of a group that we hold does not run any more: another node is to have it, or it is started anew. Not in
+    /// maintenance, when an administrator may have stopped it, and not while it could not be taken again; it is told once and
+    /// comes again.
     pub fn fails(&mut self, now: Instant, group: GroupId, resource: String, fx: &mut Vec<Effect>) {
         let another_could = self.target(group, None).is_some();
-        let key = self.key(group);
+        let (key, waits) = (self.key(group), self.maintenance || self.is_unsure());
         let Some(Share { unit, .. }) = self.shares.get_mut(group.0) else { return };
         if unit.state != State::Held {
             return;
         }
-        fx.push(Effect::Note(Notice::Failed { group: key, resource }));
-        if self.maintenance {
+        if !std::mem::replace(&mut unit.broken, true) {
+            fx.push(Effect::Note(Notice::Failed { group: key, resource }));
+        }
+        if waits {
             return;
         }
         unit.fails(now, another_could);
@@ -381,7 +384,9 @@ impl Cluster {
 
     /// Whether nobody can reach any group here: who is silent may be serving them, and is not to be switched off by us.
     pub(super) fn is_cut_off(&self) -> bool {
-        !self.shares.is_empty() && self.shares.iter().all(|share| share.unit.cut_off)
+        let addressed = self.plan.iter().filter(|(_, group)| group.addressed);
+        let mut shares = addressed.filter_map(|(id, _)| self.shares.get(id.0)).peekable();
+        shares.peek().is_some() && shares.all(|share| share.unit.cut_off)
     }
 
     /// Our files have been read again.

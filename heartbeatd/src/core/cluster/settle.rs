@@ -179,12 +179,14 @@ impl Cluster {
         word.active && !word.unsure && !word.is_of_others(self.nodes)
     }
 
-    /// Whether a node could take what is offered to it.
-    fn takes(&self, word: &Word, said: &Said) -> bool {
+    /// Whether a node could take a group that is offered to it. What nobody can reach here is better even with one that is
+    /// not ready yet.
+    fn takes(&self, id: GroupId, word: &Word, said: &Said) -> bool {
+        let dead = self.shares.get(id.0).is_some_and(|share| share.unit.dead);
         self.listens(word)
             && said.will != Will::Unable
             && matches!(said.state, State::Free | State::Claiming)
-            && (word.ready || self.leaving)
+            && (word.ready || self.leaving || dead)
     }
 
     /// Whether a node that we hear hears one that we have given up.
@@ -244,7 +246,7 @@ impl Cluster {
 
     /// Who could take a group from us, the best one; `but` not this one.
     pub(super) fn target(&self, id: GroupId, but: Option<usize>) -> Option<usize> {
-        let fit = |(at, _, word, said): &(usize, &Member, &Word, &Said)| Some(*at) != but && self.takes(word, said);
+        let fit = |(at, _, word, said): &(usize, &Member, &Word, &Said)| Some(*at) != but && self.takes(id, word, said);
         let best = |(_, member, _, said): (usize, &Member, &Word, &Said)| (Reverse(said.will), said.rank, member.mark);
         self.each_said(id).filter(fit).min_by_key(|each| best(*each)).map(|(at, ..)| at)
     }
@@ -261,7 +263,7 @@ impl Cluster {
         let offerer = self.each_said(id).find(|(_, _, _, said)| said.state == State::Offering);
         let (taker, another) = match *to {
             Some(to) => {
-                let fits = self.each_said(id).any(|(at, _, word, said)| at == to && self.takes(word, said));
+                let fits = self.each_said(id).any(|(at, _, word, said)| at == to && self.takes(id, word, said));
                 (fits, self.target(id, Some(to)).is_some())
             }
             None => (target.is_some(), false),

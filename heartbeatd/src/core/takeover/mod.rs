@@ -316,23 +316,35 @@ impl Takeover {
         self.settle(now, fx);
     }
 
-    /// Something of a group that we hold does not run any more: the other node is to have it, or it is started anew. In
-    /// maintenance an administrator may have stopped it.
+    /// Something of a group that we hold does not run any more: the other node is to have it, or it is started anew. Not in
+    /// maintenance, when an administrator may have stopped it, and not while it could not be taken again; it is told once and
+    /// comes again.
     pub fn fails(&mut self, now: Instant, group: GroupId, resource: String, fx: &mut Vec<Effect>) {
         let other_could = match &self.peer {
-            Peer::Ours(word) => word.active && self.said(group).is_some_and(|said| said.will != Will::Unable),
-            Peer::Old => true,
+            Peer::Ours(word) => {
+                let willing = self.said(group).is_some_and(|said| said.will != Will::Unable);
+                word.active && word.ready && willing
+            }
+            Peer::Old => !self.has_siblings_here(group),
             Peer::Unknown | Peer::Unfenced | Peer::Gone(_) => false,
         };
         let key = self.plan.get(group).map(|group| group.key.clone()).unwrap_or_default();
         let Some(unit) = self.units.get_mut(group.0).filter(|unit| unit.state == State::Held) else { return };
-        fx.push(Effect::Note(Notice::Failed { group: key, resource }));
-        if self.maintenance {
+        if !std::mem::replace(&mut unit.broken, true) {
+            fx.push(Effect::Note(Notice::Failed { group: key, resource }));
+        }
+        if self.maintenance || matches!(self.peer, Peer::Unknown | Peer::Unfenced) {
             return;
         }
         unit.fails(now, other_could);
         self.release(group, Why::Failed, fx);
         self.settle(now, fx);
+    }
+
+    /// Whether another group of the same home runs here: an old heartbeat takes all of a home, or none.
+    fn has_siblings_here(&self, group: GroupId) -> bool {
+        let home = self.units.get(group.0).is_some_and(|unit| unit.home);
+        self.units.iter().enumerate().any(|(at, unit)| at != group.0 && unit.home == home && unit.is_here())
     }
 
     /// Whether this node could serve at once.
@@ -360,7 +372,9 @@ impl Takeover {
 
     /// Whether nobody can reach any group here: who is silent may be serving them, and is not to be switched off by us.
     pub(super) fn is_cut_off(&self) -> bool {
-        !self.units.is_empty() && self.units.iter().all(|unit| unit.cut_off)
+        let addressed = self.plan.iter().filter(|(_, group)| group.addressed);
+        let mut units = addressed.filter_map(|(id, _)| self.units.get(id.0)).peekable();
+        units.peek().is_some() && units.all(|unit| unit.cut_off)
     }
 
     /// Our files have been read again.

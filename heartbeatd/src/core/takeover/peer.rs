@@ -17,6 +17,7 @@ impl Takeover {
         self.active = true;
         match self.peer {
             Peer::Old if self.is_legacy() => self.legacy_tick(now, fx),
+            Peer::Old if self.leaving => self.classic_leave(now, fx),
             Peer::Old => self.classic_join(fx),
             Peer::Gone(_) => {
                 if !self.expects_legacy() {

@@ -155,7 +155,7 @@ impl Takeover {
         if said.will == Will::Wanting {
             unit.give = Some(Why::Takeover);
             unit.away = unit.home;
-        } else if unit.dead && !self.maintenance && ready && said.will != Will::Unable {
+        } else if unit.dead && !self.maintenance && said.will != Will::Unable {
             unit.give = Some(Why::Unreachable);
         } else if self.auto_failback && !self.maintenance && !unit.home && ready && said.will == Will::Willing {
             unit.give = Some(Why::Failback);
@@ -187,7 +187,7 @@ impl Takeover {
                 let echoed = |told: u64| word.heard.is_some_and(|(life, seq)| life == self.life && seq >= told);
                 case.told = unit.claim_told.is_some_and(echoed);
                 case.fit |= said.will == Will::Unable;
-                case.other_able = word.active && said.will != Will::Unable && (word.ready || self.leaving);
+                case.other_able = word.active && said.will != Will::Unable && (word.ready || self.leaving || unit.dead);
                 case.stronger = (unit.term, unit.home) > (said.term, !unit.home);
                 Other::Says(said.state)
             }

@@ -101,6 +101,8 @@ pub(crate) struct Unit {
     pub want_until: Option<Instant>,
     /// It could not be started here the last time it was tried, or did not run on.
     pub failed: bool,
+    /// It was told that something of it does not run any more.
+    pub broken: bool,
     /// Not tried again before.
     pub retry_at: Option<Instant>,
     /// Nobody can reach it here, or could a moment ago: what seems to be nobody's may be another node's.
@@ -131,6 +133,7 @@ impl Unit {
             away: false,
             want_until: None,
             failed: false,
+            broken: false,
             retry_at: None,
             cut_off: false,
             dead: false,
@@ -177,6 +180,7 @@ impl Unit {
         self.give = None;
         self.claim_told = None;
         self.contested = false;
+        self.broken = false;
     }
 
     /// What was asked for in an earlier life is over. It is not here, unless it could not be stopped; tenancies, failed
@@ -201,10 +205,10 @@ impl Unit {
         };
     }
 
-    /// Something of it does not run any more. It is stopped; where somebody `else_could` run it, it is not tried here before
-    /// that one has had its time.
+    /// Something of it does not run any more, and it is stopped. Where somebody `else_could` run it, it counts as failed here,
+    /// and is not tried before that one has had its time.
     pub fn fails(&mut self, now: Instant, else_could: bool) {
-        self.failed = true;
+        self.failed = else_could;
         self.retry_at = else_could.then(|| now + RETRY_AFTER);
     }
 

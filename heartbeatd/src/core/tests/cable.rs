@@ -84,7 +84,7 @@ fn a_group_whose_card_is_dead_goes_to_the_node_that_is_heard_on_another_and_home
     reach(&mut pair, 0, false);
     pair.wait(DEADTIME - KEEPALIVE - ms(1));
     assert_eq!(pair.holds(), [[true, false], [false, true]], "it may come back at any moment");
-    pair.wait(ms(100));
+    pair.wait(KEEPALIVE + ms(100));
     assert_eq!(pair.holds(), [[false, false], [true, true]]);
     assert!(pair.has_done(0, &Action::Release { group: GroupId(0), why: crate::core::Why::Unreachable }));
     pair.wait(ms(20_000));
@@ -100,7 +100,6 @@ fn where_no_card_works_or_an_administrator_is_at_work_nothing_moves() {
         (|pair: &mut Pair| reach(pair, 1, false)) as fn(&mut Pair),
         |pair| pair.happens(0, Event::Maintenance(true)),
         |pair| pair.happens(1, Event::Maintenance(true)),
-        |pair| pair.happens(1, Event::Ready(false)),
     ] {
         let mut pair = Pair::running(settings());
         prepare(&mut pair);
@@ -117,6 +116,15 @@ fn where_no_card_works_or_an_administrator_is_at_work_nothing_moves() {
 }
 
 #[test]
+fn what_nobody_can_reach_goes_to_a_node_that_is_not_ready_yet_too() {
+    let mut pair = Pair::running(settings());
+    pair.happens(1, Event::Ready(false));
+    reach(&mut pair, 0, false);
+    pair.wait(DEADTIME + KEEPALIVE);
+    assert_eq!(pair.holds(), [[false, false], [true, true]]);
+}
+
+#[test]
 fn of_three_nodes_another_takes_what_a_dead_card_keeps_from_everybody() {
     let three = Settings { nodes: ["node1", "node2", "node3"].map(str::to_owned).into(), ..settings() };
     let mut pair = Pair::new(three);
@@ -126,7 +134,7 @@ fn of_three_nodes_another_takes_what_a_dead_card_keeps_from_everybody() {
     }
     pair.wait(ms(4_000));
     reach(&mut pair, 0, false);
-    pair.wait(DEADTIME);
+    pair.wait(DEADTIME + KEEPALIVE);
     assert_eq!(pair.holds(), [[false, false], [true, true]]);
     reach(&mut pair, 0, true);
     pair.wait(ms(1_000));

@@ -31,7 +31,13 @@ pub fn ms(ms: u64) -> Duration {
 
 /// `haresources` of spec appendix B: one group at home on each node.
 pub fn settings() -> Settings {
-    let group = |home: &str, key: &str| Group { key: key.into(), home: home.into(), overlaps: true, then: Vec::new() };
+    let group = |home: &str, key: &str| Group {
+        key: key.into(),
+        home: home.into(),
+        overlaps: true,
+        addressed: true,
+        then: Vec::new(),
+    };
     Settings {
         nodes: vec!["node1".into(), "node2".into()],
         links: vec!["hb0".into()],

@@ -1,6 +1,7 @@
 //! Something that was started does not run any more (fault 10).
 
 use super::stories::Pair;
+use super::traces::each_holds_its_own;
 use super::*;
 use crate::core::Why;
 
@@ -46,13 +47,54 @@ fn where_nobody_else_could_take_it_it_is_started_anew_at_once() {
     alone.happens(0, fails());
     alone.wait(ms(1));
     assert_eq!((takes(&alone, 0), alone.holds()[0]), (1, [true, true]));
-    let mut other_maintained = Pair::running(settings());
-    other_maintained.happens(1, Event::Maintenance(true));
-    other_maintained.wait(ms(100));
-    other_maintained.clear();
-    other_maintained.happens(0, fails());
-    other_maintained.wait(ms(300));
-    assert_eq!((takes(&other_maintained, 0), takes(&other_maintained, 1)), (1, 0));
+    for unfit in [Event::Maintenance(true), Event::Ready(false)] {
+        let mut pair = Pair::running(settings());
+        pair.happens(1, unfit);
+        pair.wait(ms(100));
+        pair.clear();
+        pair.happens(0, fails());
+        pair.wait(ms(300));
+        assert_eq!((takes(&pair, 0), takes(&pair, 1)), (1, 0));
+    }
+}
+
+#[test]
+fn what_could_not_be_taken_again_is_not_let_go_before_it_is_known_who_is_off() {
+    let mut pair = Pair::running(Settings { fences: true, ..settings() });
+    pair.cut = true;
+    pair.wait(DEADTIME + ms(300));
+    pair.happens(0, fails());
+    pair.wait(ms(1_000));
+    assert!(pair.holds()[0][0], "the rest of it goes on serving");
+    let attempt = pair.done[0].iter().find_map(|action| match action {
+        Action::Fence { attempt, .. } => Some(*attempt),
+        _ => None,
+    });
+    pair.happens(0, Event::Fenced { attempt: attempt.expect("it is fenced"), ok: true });
+    pair.clear();
+    // The script is asked again.
+    pair.happens(0, fails());
+    pair.wait(ms(1));
+    assert_eq!((takes(&pair, 0), pair.holds()[0]), (1, [true, true]));
+}
+
+#[test]
+fn of_two_groups_that_an_old_heartbeat_takes_together_or_not_at_all_one_is_started_anew() {
+    let plan = ["192.168.77.50/24/lan0", "LogRsc::c"].map(|key| Group {
+        key: key.into(),
+        home: "node1".into(),
+        overlaps: true,
+        addressed: true,
+        then: Vec::new(),
+    });
+    let both = Settings { plan: Plan::new(plan.into()).unwrap(), ..settings() };
+    let mut bench = each_holds_its_own("node1", both);
+    assert_eq!(bench.holds(), [true, true]);
+    bench.done.clear();
+    bench.happens(fails());
+    let again = |action: &Action| matches!(action, Action::Acquire { group: GROUP, .. });
+    assert!(bench.done.iter().any(again), "{:?}", bench.done);
+    assert_eq!(bench.holds(), [true, true]);
 }
 
 #[test]
@@ -62,8 +104,13 @@ fn in_maintenance_it_is_only_told() {
     pair.clear();
     pair.happens(0, fails());
     pair.wait(ms(1_000));
+    pair.happens(0, fails());
     assert_eq!(pair.holds(), [[true, false], [false, true]]);
-    assert_eq!(count(&pair, 0, |action| matches!(action, Action::Notice(Notice::Failed { .. }))), 1);
+    assert_eq!(count(&pair, 0, |action| matches!(action, Action::Notice(Notice::Failed { .. }))), 1, "once");
+    pair.happens(0, Event::Maintenance(false));
+    pair.happens(0, fails());
+    pair.wait(ms(100));
+    assert_eq!(pair.holds(), [[false, false], [true, true]], "and seen to afterwards");
 }
 
 #[test]

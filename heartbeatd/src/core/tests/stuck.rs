@@ -317,6 +317,24 @@ fn an_old_heartbeat_is_not_told_that_nothing_is_here_when_what_is_stuck_already_
 }
 
 #[test]
+fn a_node_that_stops_ends_in_the_life_after_a_pause_beside_an_old_heartbeat_too() {
+    let mut bench = both_hold_their_own("node1");
+    bench.works = false;
+    bench.happens(Event::Stop);
+    bench.happens(Event::Stuck { group: GROUP });
+    bench.now += DEADTIME * 3;
+    bench.status(NodeStatus::Active);
+    assert!(bench.done.contains(&Action::Notice(Notice::Restarting)));
+    bench.status(NodeStatus::Active);
+    let nodes = vec!["node1".into(), "node2".into()];
+    bench.says(Body::RepNodes { dest: "node1".into(), nodes, deleted: vec![] });
+    bench.wait(ms(100));
+    bench.happens(Event::Released { group: GROUP, ok: true });
+    bench.wait(ms(5_000));
+    assert!(bench.done.contains(&Action::Stopped), "{:?}", bench.said());
+}
+
+#[test]
 fn of_three_nodes_none_takes_what_is_stuck_on_another() {
     let three = Settings { nodes: ["node1", "node2", "node3"].map(str::to_owned).into(), ..cold() };
     let mut pair = Pair::new(three);

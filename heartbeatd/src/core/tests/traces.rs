@@ -6,7 +6,11 @@ use crate::core::{Ticket, Which, Why};
 
 /// B.1 up to communication up, both starting together; we are `me`.
 fn started_together(me: &'static str) -> Bench {
-    let mut bench = Bench::new(me, settings());
+    started_with(me, settings())
+}
+
+fn started_with(me: &'static str, settings: Settings) -> Bench {
+    let mut bench = Bench::new(me, settings);
     bench.start();
     assert_eq!(bench.said_all(), ["status init", "status up"]);
     bench.happens(Event::Ready(true));
@@ -23,7 +27,11 @@ fn started_together(me: &'static str) -> Bench {
 
 /// The same up to each holding its own.
 pub(super) fn both_hold_their_own(me: &'static str) -> Bench {
-    let mut bench = started_together(me);
+    each_holds_its_own(me, settings())
+}
+
+pub(super) fn each_holds_its_own(me: &'static str, settings: Settings) -> Bench {
+    let mut bench = started_with(me, settings);
     bench.status(NodeStatus::Active);
     bench.says(Body::Starting);
     assert_eq!(bench.said(), ["R(none,0)"]);
