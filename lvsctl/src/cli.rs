@@ -133,6 +133,11 @@ fn restore() -> u8 {
             return unread(&format!("cannot read standard input: {error}"));
         }
     }
+    if let Some(at) = input.iter().position(|&b| b == 0) {
+        // The script flushes the table all the same, since its grep gives it nothing of such a file.
+        let line = 1 + input[..at].iter().filter(|&&b| b == b'\n').count();
+        return unread(&format!("standard input is no saved table: line {line} has a zero byte"));
+    }
     let lines = input.split(|&b| b == b'\n').filter(|line| !line.starts_with(b"#"));
     let mut kept = lines.collect::<Vec<_>>().join(&b'\n');
     kept.push(b'\n');

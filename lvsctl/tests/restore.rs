@@ -1,0 +1,18 @@
+//! `ipvsadm-restore` by name, on input that is no saved table.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+#[test]
+fn input_with_a_zero_byte_is_refused_before_anything_is_flushed() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lvsctl"));
+    command.arg0("ipvsadm-restore").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let input = b"# saved\n-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 192.0.2.2\0 -m\n";
+    child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("line 3 has a zero byte; nothing was changed"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
