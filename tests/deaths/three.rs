@@ -8,6 +8,10 @@ use std::time::Duration;
 
 const NODES: [&str; 3] = ["lvs1", "lvs2", "lvs3"];
 
+/// A device that takes until the story says that the node is off.
+const AGENT: &str = "#!/bin/sh\ntold=$(cat)\ncase $told in\n*action=monitor*) exit 0 ;;\n*action=status*) [ -e /run/off ] && exit 2 ;;\n\
+                     *) echo \"$told\" >>/run/ordered; until [ -e /run/off ]; do sleep 0.05; done ;;\nesac\nexit 0\n";
+
 struct Three {
     cluster: Cluster,
     daemons: [Option<Process>; 3],
@@ -16,6 +20,11 @@ struct Three {
 impl Three {
     /// The address is at home on lvs1, then on lvs3, then on lvs2, which ha.cf alone says.
     fn new() -> Result<Self> {
+        Self::with("")
+    }
+
+    /// The same with more in ha.cf.
+    fn with(more: &str) -> Result<Self> {
         let mut plan = Plan::default().plug("client", LAN, &["192.168.60.10/24"]);
         for (at, node) in NODES.iter().enumerate() {
             plan = plan.plug(node, LAN, &[&format!("192.168.60.13{at}/24 brd +")]);
@@ -26,7 +35,8 @@ impl Three {
             let node = three.cluster.node(name);
             let ha_cf = "keepalive 200ms\nwarntime 900ms\ndeadtime 1500ms\ninitdead 10\nbcast eth1\nauto_failback on\n\
                          node lvs1 lvs2 lvs3\n";
-            node.write("/etc/ha.d/ha.cf", ha_cf)?;
+            node.write("/etc/ha.d/ha.cf", &format!("{ha_cf}{more}"))?;
+            node.write_with_mode("/etc/ha.d/fence_story", AGENT, 0o755)?;
             node.write("/etc/ha.d/haresources", &format!("lvs1,lvs3 {VIP}/24/eth0\n"))?;
             node.write_with_mode("/etc/ha.d/authkeys", "auth 1\n1 sha1 a-secret-of-the-lab\n", 0o600)?;
             three.start(at)?;
@@ -107,4 +117,22 @@ fn an_orderly_stop_of_one_of_three_and_a_standby_leave_no_gap() -> Result<()> {
     println!("    longest with two owners {:?}", ownership.longest_with_several());
     assert_eq!((ownership.moves(), ownership.longest_without()), (2, Duration::ZERO), "{ownership:?}");
     Ok(())
+}
+
+#[test]
+fn of_three_one_fences_and_nothing_is_taken_before_the_silent_one_is_off() -> Result<()> {
+    let mut three = Three::with("stonith_host * /etc/ha.d/fence_story ip=10.60.0.9 pcmk_host_list=lvs1,lvs2,lvs3\n")?;
+    // Each has heard the others.
+    sleep(Duration::from_secs(1));
+    three.kill(0);
+    let ordered = |three: &Three, name: &str| three.cluster.node(name).read("/run/ordered");
+    wait_until("the order", SOON, || ordered(&three, "lvs2").is_ok_and(|told| told.contains("nodename=lvs1")))?;
+    sleep(Duration::from_secs(2));
+    assert_eq!(ordered(&three, "lvs3")?, "", "one does it");
+    assert_eq!(three.cluster.owners(&NODES, VIP), [""; 0], "it may still have it");
+    three.cluster.node("lvs2").write("/run/off", "")?;
+    three.await_owner(2)?;
+    assert_eq!(ordered(&three, "lvs2")?.matches("nodename").count(), 1);
+    three.start(0)?;
+    three.await_owner(0)
 }
