@@ -6,11 +6,13 @@ use std::time::Duration;
 
 /// 50 requests a second.
 const EVERY: Duration = Duration::from_millis(20);
+/// 200 requests a second.
+const OFTEN: Duration = Duration::from_millis(5);
 const DEADTIME: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(30);
 
-fn probe(pair: &Directors, patience: Duration) -> Result<Probe> {
-    let spec = probe::Spec::new((VIP, 80).into()).every(EVERY).timeout(patience);
+fn probe(pair: &Directors, every: Duration, patience: Duration) -> Result<Probe> {
+    let spec = probe::Spec::new((VIP, 80).into()).every(every).timeout(patience);
     let probe = Probe::start(pair.node("client"), &spec)?;
     probe.await_answer(SOON)?;
     Ok(probe)
@@ -25,7 +27,7 @@ fn a_cut_cable_costs_the_deadtime_and_a_tenth_of_a_second() -> Result<()> {
     let pair = Directors::new(&Files::default())?;
     pair.start_both()?;
     // Below the second after which a lost SYN is sent again: what is not answered at once has failed.
-    let probe = probe(&pair, Duration::from_millis(300))?;
+    let probe = probe(&pair, EVERY, Duration::from_millis(300))?;
     let owners = OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP);
     pair.cluster.cut("lvs1", LAN)?;
     // Alone on its side of the cut, lvs1 goes on serving nobody.
@@ -46,7 +48,7 @@ fn a_cut_cable_costs_the_deadtime_and_a_tenth_of_a_second() -> Result<()> {
 fn standby_and_failback_lose_no_request() -> Result<()> {
     let pair = Directors::new(&Files::default())?;
     pair.start_both()?;
-    let probe = probe(&pair, Duration::from_secs(2))?;
+    let probe = probe(&pair, OFTEN, Duration::from_secs(2))?;
     let owners = OwnerWatch::start(&pair.cluster, &DIRECTORS, VIP);
     for turn in 0..5 {
         order(&pair, "lvs1", "standby")?;
