@@ -151,7 +151,8 @@ impl Cluster {
                 State::Held | State::Offering => {
                     others.held = true;
                     others.stronger |= said.term > unit.term || said.term == unit.term && before;
-                    let to_us = said.to == Some(self.mark) && !word.is_of_others(self.nodes);
+                    // An offer to another life of ours is a recording, or was made before this one began.
+                    let to_us = said.to == Some(self.mark) && self.has_heard(word, 0) && !word.is_of_others(self.nodes);
                     if said.state == State::Offering && to_us {
                         others.offered = true;
                     } else {

@@ -189,7 +189,9 @@ impl Takeover {
                 case.fit |= said.will == Will::Unable;
                 case.other_able = word.active && said.will != Will::Unable && (word.ready || self.leaving || unit.dead);
                 case.stronger = (unit.term, unit.home) > (said.term, !unit.home);
-                Other::Says(said.state)
+                // An offer to another life of ours is a recording, or was made before this one began.
+                let to_us = word.heard.is_some_and(|(life, _)| life == self.life);
+                Other::Says(if said.state == State::Offering && !to_us { State::Held } else { said.state })
             }
             (Peer::Gone(_), _) => Other::Gone,
             (Peer::Unknown | Peer::Old | Peer::Unfenced | Peer::Ours(_), _) => Other::Unknown,
