@@ -9,7 +9,7 @@ guest_arguments() {
         whisper "no KVM that works; emulating"
         arguments=(-accel "tcg,thread=multi" -cpu Nehalem)
     fi
-    # At addresses that change each time, an emulator translates every program anew: a third of a second for each ten starts.
+    # At addresses that change each time, an emulator translates every program anew, which takes 30 ms for each start.
     local kernel_line=(console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr norandmaps no_timer_check "lab_job=$work/job")
     kernel_line+=("lab_parts=$lab/parts" "lab_modules=$build/lib/modules")
     # A comma in a path would end it for qemu; doubled, it does not.
