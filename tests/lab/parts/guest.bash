@@ -41,7 +41,7 @@ run_in_guest() {
     local arguments
     guest_arguments
     mkfifo "$work/out" "$work/err" || fail 125 "cannot make pipes in $work"
-    cat <"$work/out" &
+    tee "$work/heard" <"$work/out" &
     local out=$!
     cat <"$work/err" >&2 &
     local err=$!
@@ -50,7 +50,18 @@ run_in_guest() {
         qemu-system-x86_64 "${arguments[@]}" </dev/null >"$work/qemu.log" 2>&1 &
     local guest=$!
     children+=("$out" "$err" "$guest")
+    if [[ $quiet -gt 0 ]]; then
+        stop_if_quiet "$guest" &
+        children+=($!)
+    fi
     await_guest "$guest" "$out" "$err"
+}
+
+# Kills a guest that has not written for too long.
+stop_if_quiet() {
+    : >"$work/heard"
+    while [[ $(($(date +%s) - $(stat -c %Y "$work/heard"))) -le $quiet ]]; do sleep 2; done
+    kill -KILL "$1"
 }
 
 # Ends this script with the status of the command, or of what went wrong.
@@ -74,6 +85,7 @@ await_guest() {
     fi
     show_console
     if [[ $ending -eq 124 || $ending -eq 137 ]]; then
+        [[ $quiet -eq 0 ]] || fail 124 "the guest was stopped: the command ran for $limit s or said nothing for $quiet s"
         fail 124 "the guest was stopped: the command did not end within $limit s"
     fi
     fail 125 "the guest ended without a word of the command (qemu's status $ending)"
