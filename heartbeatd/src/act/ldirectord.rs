@@ -5,16 +5,17 @@
 //! waiting: orders (`activate`, `deactivate`) are handed to the task.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lvs::control::ldirectord::{Ready, Request, SPEAKS};
 use lvs::ipc::{CallError, Client};
-use tokio::sync::{mpsc, watch};
+use serde::de::IgnoredAny;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Between two questions. Shorter than a keepalive in practice: a node that was just cut off from its servers must not
-/// be offered a group on the word of an answer from before.
+/// Between two questions, when it has told of nothing meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 /// An answer that takes longer is none.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -82,6 +83,8 @@ async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mps
     let mut last_order: Option<Request> = None;
     // One order at a time: the latest is the one that counts.
     let mut giving = JoinSet::new();
+    let stirred = Arc::new(Notify::new());
+    tokio::spawn(stir(socket.clone(), Arc::clone(&stirred)));
     loop {
         if client.is_none() {
             client = connect(&socket).await;
@@ -104,6 +107,7 @@ async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mps
         }
         tokio::select! {
             () = sleep(PAUSE) => {}
+            () = stirred.notified() => {}
             order = ordered.recv() => {
                 let Some(order) = order else { return };
                 if client.is_some() {
@@ -113,6 +117,21 @@ async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mps
                 last_order = Some(order);
             }
         }
+    }
+}
+
+/// Wakes whoever asks each time that ldirectord has news: a node that has just lost sight of its servers must not be given
+/// a group on the word of an answer from before.
+async fn stir(socket: PathBuf, stirred: Arc<Notify>) {
+    loop {
+        if let Some(mut client) = connect(&socket).await
+            && client.call::<IgnoredAny>(&Request::Watch {}).await.is_ok()
+        {
+            while client.next_notice::<IgnoredAny>().await.is_ok() {
+                stirred.notify_one();
+            }
+        }
+        sleep(PAUSE).await;
     }
 }
 
