@@ -93,7 +93,7 @@ impl Cluster {
         }
     }
 
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.members.iter().all(|member| matches!(member.view, View::Gone(_)))
     }
 

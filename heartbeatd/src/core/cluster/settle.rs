@@ -134,7 +134,7 @@ impl Cluster {
         let mut others = Others {
             unsure: self.is_unsure(),
             doubted: self.is_doubted(),
-            alone: self.members.iter().all(|member| matches!(member.view, View::Gone(_))),
+            alone: self.is_alone(),
             ..Others::default()
         };
         for (_, member, word, said) in self.each_said(id) {

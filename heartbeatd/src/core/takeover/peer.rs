@@ -167,6 +167,8 @@ impl Takeover {
         for unit in &mut self.units {
             unit.away = false;
             unit.give = None;
+            // Nobody else can have it now.
+            unit.retry_at = None;
         }
         if self.switch.as_ref().is_some_and(|switch| switch.kind == SwitchKind::Give) {
             fx.push(Effect::Note(Notice::StandbyCancelled));

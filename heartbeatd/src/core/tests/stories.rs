@@ -301,3 +301,20 @@ fn groups_of_differing_files_stay_where_they_can_be() {
     bench.status(NodeStatus::Active);
     assert!(bench.notices().iter().any(|notice| notice.starts_with("haresources on node2 differs")));
 }
+
+#[test]
+fn what_could_not_be_started_here_is_tried_at_once_when_nobody_else_is_left() {
+    let mut pair = Pair::running(settings());
+    pair.happens(1, Event::Standby { which: Which::Local, ticket: Ticket(1) });
+    pair.wait(ms(100));
+    assert_eq!(pair.holds(), [[true, true], [false, false]]);
+    // It is wanted on node2 again, and does not start there.
+    pair.works = false;
+    pair.happens(1, Event::Takeover { which: Which::Local, ticket: Ticket(2) });
+    pair.happens(1, Event::Acquired { group: GroupId(1), ok: false });
+    pair.wait(ms(100));
+    pair.clear();
+    pair.cut = true;
+    pair.wait(DEADTIME + ms(100));
+    assert!(pair.has_done(1, &Action::Acquire { group: GroupId(1), why: Why::PeerDead }), "not after 10 s");
+}
