@@ -58,6 +58,9 @@ struct Group {
     both: [[Both; MOST_NODES]; MOST_NODES],
     /// When each node last offered it.
     offered: [Option<Time>; MOST_NODES],
+    /// Which nodes are offering it, and whether each began to because nobody could reach it there.
+    offering: [bool; MOST_NODES],
+    unreachable: [bool; MOST_NODES],
     /// Who took it last when it was offered.
     taker: Option<usize>,
 }
@@ -394,8 +397,7 @@ impl Check {
         }
         let asked = |at: Option<Time>| at.is_some_and(|at| now - at <= 15 * S);
         let agreed = theirs == Some(State::Offering) && !matches!(why, Why::PeerDead | Why::PeerLeft);
-        // What nobody could reach there is given to whoever is heard.
-        let unreachable = self.cables[other].was_out(now);
+        let unreachable = self.groups[group.0].unreachable[other];
         let by_itself = agreed && !asked(self.operator) && self.sides[other].stopping.is_none() && !unreachable;
         if by_itself && !self.profile.auto_failback[other] {
             self.fails(format!("group {} goes home although node{} has auto_failback off", group.0, other + 1));
@@ -419,8 +421,12 @@ impl Check {
         // The taker may have fallen asleep, died or begun a new life the moment after it said that it had it, or says it when its
         // own cable is in again, having had it withheld.
         let taker = if self.profile.nodes() == 2 { Some(1 - node) } else { self.groups[group.0].taker };
-        let fit =
-            |taker: usize| sight.runs[taker] && self.sides[taker].active.is_some() && !self.cables[taker].was_out(now);
+        let listens = self.profile.keepalive + 2 * self.profile.delay.1;
+        let withheld = |taker: usize| {
+            let held = sight.states[taker][group.0] == Some(State::Held) && !sight.owns[taker][group.0];
+            held && self.cables[taker].is_back_since(now, listens)
+        };
+        let fit = |taker: usize| sight.runs[taker] && self.sides[taker].active.is_some() && !withheld(taker);
         let takes_part = taker.is_none_or(fit);
         if overlaps && planned && takes_part && !self.others(node).any(|other| sight.owns[other][group.0]) {
             self.fails(format!("node{} lets go of group {} ({why:?}) before the other has it", node + 1, group.0));
@@ -440,7 +446,13 @@ impl Check {
         self.observe_cables(now, sight);
         for at in 0..self.groups.len() {
             for node in self.nodes() {
-                if sight.states[node][at] == Some(State::Offering) {
+                let offers = sight.states[node][at] == Some(State::Offering);
+                let before = std::mem::replace(&mut self.groups[at].offering[node], offers);
+                if offers && !before {
+                    let slept = self.fencing.slept[node];
+                    self.groups[at].unreachable[node] = self.cables[node].is_dead_card(slept, now);
+                }
+                if offers {
                     self.groups[at].offered[node] = Some(now);
                 }
             }

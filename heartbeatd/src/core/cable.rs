@@ -49,8 +49,8 @@ enum Step {
 struct Reach {
     cable: Cable,
     withheld: bool,
-    /// Since when others are heard while the cable is out, and not only by what was under way when it went out.
-    others_since: Option<Instant>,
+    /// While the cable is out: when others were heard first, after what was under way, and when last.
+    others: Option<(Instant, Instant)>,
     /// When time alone changes something.
     due: Option<Instant>,
 }
@@ -74,18 +74,18 @@ impl Cables {
     /// Whether somebody could reach the group here. Tells what is new about that.
     fn changed(&mut self, now: Instant, id: GroupId, reachable: bool) -> Option<Turn> {
         let cable = &mut self.groups.get_mut(id.0)?.cable;
-        let (after, turn) = match (*cable, reachable) {
-            (Cable::Out(_), true) => (Cable::Back(now), Turn::Back),
-            (Cable::In, false) => (Cable::Out(now), Turn::Out),
-            // It was told that it is out, and not yet that it is in again.
-            (Cable::Back(_), false) => {
-                *cable = Cable::Out(now);
-                return None;
-            }
-            (Cable::In | Cable::Back(_), true) | (Cable::Out(_), false) => return None,
+        let before = *cable;
+        *cable = match (before, reachable) {
+            (Cable::Out(_), true) => Cable::Back(now),
+            (Cable::In | Cable::Back(_), false) => Cable::Out(now),
+            (Cable::In | Cable::Back(_), true) | (Cable::Out(_), false) => before,
         };
-        *cable = after;
-        Some(turn)
+        match (before, reachable) {
+            (Cable::Out(_), true) => Some(Turn::Back),
+            (Cable::In, false) => Some(Turn::Out),
+            // That it is out was told, and not yet that it is in again.
+            (Cable::Back(_), _) | (Cable::In, true) | (Cable::Out(_), false) => None,
+        }
     }
 
     fn ids(&self) -> impl Iterator<Item = GroupId> + use<> {
@@ -104,8 +104,9 @@ impl Cables {
 
     /// Nobody could reach it for so long that it is better elsewhere, and others have been heard meanwhile.
     fn is_dead(&self, now: Instant, id: GroupId) -> bool {
-        let dead = |reach: &Reach| match (reach.cable, reach.others_since) {
-            (Cable::Out(since), Some(others)) => since + self.patience <= now && others + self.listen <= now,
+        let dead = |reach: &Reach| match (reach.cable, reach.others) {
+            // One message says nothing: our clock may have leapt while it was under way.
+            (Cable::Out(since), Some((first, last))) => since + self.patience <= now && first + self.listen <= last,
             (Cable::Out(_) | Cable::In | Cable::Back(_), _) => false,
         };
         self.groups.get(id.0).is_some_and(dead)
@@ -121,11 +122,12 @@ impl Cables {
         let reach = self.groups.get_mut(id.0)?;
         let heard_since = |since: Instant| heard.is_some_and(|at| at > since);
         reach.due = None;
-        let others = match reach.cable {
-            Cable::Out(since) => heard_since(since + listen) && heard.is_some_and(|at| now <= at + 2 * listen),
-            Cable::In | Cable::Back(_) => false,
+        reach.others = match (reach.cable, heard) {
+            (Cable::Out(since), Some(at)) if at > since + listen && now <= at + 2 * listen => {
+                Some((reach.others.map_or(at, |(first, _)| first), at))
+            }
+            (Cable::Out(_) | Cable::In | Cable::Back(_), _) => None,
         };
-        reach.others_since = others.then(|| reach.others_since.unwrap_or(now));
         // What is let go of is off in any case.
         reach.withheld &= held;
         let withhold = match reach.cable {

@@ -15,6 +15,8 @@ pub(super) struct Cable {
     pulled: Time,
     /// What others had as well when it was pulled.
     shared: [[bool; MOST_GROUPS]; MOST_NODES],
+    /// Only that of the addresses is out: its node is heard.
+    pub(super) card: bool,
     /// When it was plugged in again, the last time.
     plugged: Option<Time>,
     /// It was counted that the rule was asked since it was plugged in.
@@ -24,15 +26,22 @@ pub(super) struct Cable {
 }
 
 impl Cable {
-    /// Whether its node may have offered what nobody could reach there: an offer stands for ten seconds.
-    pub(super) fn was_out(&self, now: Time) -> bool {
-        self.out.is_some() || self.plugged.is_some_and(|at| now - at <= 12 * S)
+    /// Whether its node is heard and knows that its card is dead. One that wakes `now` knows what it did when it fell asleep.
+    pub(super) fn is_dead_card(&self, slept: Option<(Time, Time)>, now: Time) -> bool {
+        let asleep = |at: Time| slept.is_some_and(|(since, woke)| since <= at && woke == now);
+        self.card && (self.out.is_some() || self.plugged.is_some_and(asleep))
+    }
+
+    /// Whether its node may still listen for others before it puts on again what it says that it holds.
+    pub(super) fn is_back_since(&self, now: Time, listens: Time) -> bool {
+        self.plugged.is_some_and(|at| now - at <= listens)
     }
 }
 
 impl Check {
-    pub fn unplugged(&mut self, node: usize, now: Time, sight: &Sight) {
+    pub fn unplugged(&mut self, node: usize, heard: bool, now: Time, sight: &Sight) {
         let cable = &mut self.cables[node];
+        cable.card = heard || (cable.card && cable.out.is_some());
         if cable.out.is_none() {
             let both = |group: usize, other: usize| sight.owns[node][group] && sight.owns[other][group];
             cable.shared = std::array::from_fn(|other| std::array::from_fn(|group| both(group, other)));
@@ -68,7 +77,7 @@ impl Check {
             for (theirs, owns) in cable.theirs.iter_mut().zip(&sight.owns) {
                 theirs.iter_mut().zip(owns).for_each(|(theirs, owns)| *theirs &= *owns);
             }
-            let Cable { back: Some((back, lost)), pulled, theirs, .. } = *cable else { continue };
+            let Cable { back: Some((back, lost)), pulled, theirs, card, .. } = *cable else { continue };
             let sound = |node: usize| {
                 let side = &self.sides[node];
                 sight.runs[node]
@@ -76,13 +85,19 @@ impl Check {
                     && !side.excuses
                     && !side.forgetful
             };
+            // Between that moment and the answer of the other one an operator may want it as well.
+            if self.operator.is_some_and(|at| at >= back) {
+                continue;
+            }
             if lost != self.lost || now > back + 2 * self.profile.keepalive || !sound(node) {
                 continue;
             }
             for other in self.others(node).filter(|other| sound(*other)) {
                 for group in (0..self.groups.len()).filter(|group| theirs[other][*group]) {
                     self.healed += u64::from(!std::mem::replace(&mut self.cables[node].judged, true));
-                    if sight.owns[node][group] && sight.states[other][group] == Some(State::Held) {
+                    // A switch to the one that was heard all the time, which both have for its moment.
+                    let planned = card && sight.states[node][group] == Some(State::Offering);
+                    if sight.owns[node][group] && sight.states[other][group] == Some(State::Held) && !planned {
                         self.fault.get_or_insert(format!(
                             "node{} has group {group} again although its cable was out and node{} has it",
                             node + 1,

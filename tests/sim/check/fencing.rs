@@ -33,7 +33,7 @@ pub struct Fencing {
     maintained: [Option<Time>; MOST_NODES],
     asked: [Option<Time>; MOST_NODES],
     /// When each was last not run, from and to.
-    slept: [Option<(Time, Time)>; MOST_NODES],
+    pub slept: [Option<(Time, Time)>; MOST_NODES],
     states: [[Option<State>; MOST_GROUPS]; MOST_NODES],
     /// When each was last hindered.
     pub hindered: [Time; MOST_NODES],

@@ -67,7 +67,7 @@ impl World {
                 }
                 self.machines[node].unplugged += 1;
                 let sight = self.sight();
-                self.check.unplugged(node, self.now, &sight);
+                self.check.unplugged(node, heard, self.now, &sight);
                 self.tell_reach(node);
                 self.push(self.now + length, Item::Plug { node, heard });
             }
