@@ -456,14 +456,17 @@ impl Driver {
     /// Our own renewals of addresses are events too, and change nothing for the media.
     fn interfaces_changed(&mut self, event: io::Result<watch::Event>) {
         use watch::Event::{AddressGone, Link, LinkGone, Missed};
-        self.groups.forget_places();
         match event {
             Ok(AddressGone(state)) => {
+                self.groups.networks_changed(Some(state.address.ip));
                 self.gone.push(state.address);
                 self.look_at_interfaces();
             }
-            Ok(Link(_) | LinkGone(_) | Missed) => self.look_at_interfaces(),
-            Ok(watch::Event::Address(_)) => {}
+            Ok(Link(_) | LinkGone(_) | Missed) => {
+                self.groups.networks_changed(None);
+                self.look_at_interfaces();
+            }
+            Ok(watch::Event::Address(state)) => self.groups.networks_changed(Some(state.address.ip)),
             Err(e) => {
                 log::warn!("cannot hear about interfaces any more: {e}");
                 match Watch::open() {

@@ -77,7 +77,8 @@ pub struct Vips {
     announcements: Announcements,
     silence: Silence,
     held: BTreeMap<IpAddr, Held>,
-    /// The interface of each address that haresources gives none: the kernel lists all its routes to tell it.
+    /// Where addresses that are off belong, of those to which haresources gives no interface: the kernel lists all its routes to
+    /// tell it.
     places: BTreeMap<IpAddr, u32>,
 }
 
@@ -146,7 +147,6 @@ impl Vips {
         self.tell(|guard| guard.watch(&address));
         self.kernel.set_address(&address)?;
         self.leases.renewed(now, vip.address);
-        self.places.insert(vip.address, address.interface);
         self.held.insert(vip.address, Held { address, not_renewed: false, not_announced: false });
         Ok(())
     }

@@ -113,8 +113,6 @@ pub struct Groups {
     started: Started,
     leftovers: Leftovers,
     monitor: Monitor,
-    /// How often a group was asked what of it still runs.
-    questions: u64,
     sync: Sync,
     news: VecDeque<News>,
     /// Each script says a few words, and none waits until they are heard.
@@ -164,7 +162,6 @@ impl Groups {
             started: Started::open(note),
             leftovers: Leftovers::default(),
             monitor: Monitor::every(settings.heartbeatd.monitor),
-            questions: 0,
             groups,
             news: VecDeque::new(),
             said: mpsc::unbounded_channel(),

@@ -66,6 +66,12 @@ impl Plan {
         Ok(Self { groups, tags })
     }
 
+    /// Whether there are groups with an address, and that holds for each of them.
+    pub(crate) fn each_addressed(&self, holds: impl Fn(GroupId) -> bool) -> bool {
+        let mut ids = self.iter().filter(|(_, group)| group.addressed).map(|(id, _)| id).peekable();
+        ids.peek().is_some() && ids.all(holds)
+    }
+
     /// Every group with its place.
     pub fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
         self.groups.iter().enumerate().map(|(at, group)| (GroupId(at), group))

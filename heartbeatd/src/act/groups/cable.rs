@@ -1,5 +1,6 @@
 //! Addresses whose cable is out: see `core::cable`.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::plan::addresses;
@@ -28,9 +29,13 @@ impl Groups {
         self.announce(id, now);
     }
 
-    /// Networks or interfaces have changed.
-    pub fn forget_places(&mut self) {
-        self.vips.forget_places();
+    /// Networks or interfaces have changed, unless it was only this `address`, and that is one of the groups'.
+    pub fn networks_changed(&mut self, address: Option<IpAddr>) {
+        let is_ours =
+            |ip| self.groups.iter().flat_map(|running| addresses(&running.group)).any(|spec| spec.address == ip);
+        if !address.is_some_and(is_ours) {
+            self.vips.forget_places();
+        }
     }
 
     /// The groups of which it has changed whether somebody can reach them here: one without an address, or with one on an

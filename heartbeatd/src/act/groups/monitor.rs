@@ -19,12 +19,14 @@ use crate::core::GroupId;
 pub(super) struct Monitor {
     every: Option<Duration>,
     due: Option<Instant>,
+    /// So many questions were asked, each by its number.
+    asked: u64,
 }
 
 impl Monitor {
     /// `None`: never.
     pub fn every(every: Option<Duration>) -> Self {
-        Self { every, due: None }
+        Self { every, due: None, asked: 0 }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -99,9 +101,10 @@ impl Groups {
             if scripts.is_empty() || !running.orders.is_empty() || running.watched.question.is_some() {
                 continue;
             }
-            self.questions += 1;
-            let question = ask(*at, self.questions, scripts, self.scripts.clone(), self.said.0.clone());
-            running.watched.question = Some((self.questions, question));
+            self.monitor.asked += 1;
+            let number = self.monitor.asked;
+            let question = ask(*at, number, scripts, self.scripts.clone(), self.said.0.clone());
+            running.watched.question = Some((number, question));
         }
     }
 

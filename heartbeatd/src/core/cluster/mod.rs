@@ -384,9 +384,7 @@ impl Cluster {
 
     /// Whether nobody can reach any group here: who is silent may be serving them, and is not to be switched off by us.
     pub(super) fn is_cut_off(&self) -> bool {
-        let addressed = self.plan.iter().filter(|(_, group)| group.addressed);
-        let mut shares = addressed.filter_map(|(id, _)| self.shares.get(id.0)).peekable();
-        shares.peek().is_some() && shares.all(|share| share.unit.cut_off)
+        self.plan.each_addressed(|id| self.shares.get(id.0).is_some_and(|share| share.unit.cut_off))
     }
 
     /// Our files have been read again.

@@ -372,9 +372,7 @@ impl Takeover {
 
     /// Whether nobody can reach any group here: who is silent may be serving them, and is not to be switched off by us.
     pub(super) fn is_cut_off(&self) -> bool {
-        let addressed = self.plan.iter().filter(|(_, group)| group.addressed);
-        let mut units = addressed.filter_map(|(id, _)| self.units.get(id.0)).peekable();
-        units.peek().is_some() && units.all(|unit| unit.cut_off)
+        self.plan.each_addressed(|id| self.units.get(id.0).is_some_and(|unit| unit.cut_off))
     }
 
     /// Our files have been read again.
