@@ -80,8 +80,9 @@ impl Cluster {
                 unit.give = None;
                 unit.offer_until = None;
                 unit.away = false;
-                unit.quiet_until = Some(now + REPLY_WITHIN);
                 let taker = to.take().and_then(|to| self.members.get(to));
+                // Whoever is no more may take the next offer in another life.
+                unit.quiet_until = taker.is_some_and(|taker| taker.word().is_some()).then(|| now + REPLY_WITHIN);
                 let node = taker.map_or("another node", |member| &member.name).to_owned();
                 fx.push(Effect::Note(Notice::SwitchCalledOff { group: self.key(id), node }));
             }

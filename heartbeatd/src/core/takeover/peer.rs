@@ -167,8 +167,8 @@ impl Takeover {
         for unit in &mut self.units {
             unit.away = false;
             unit.give = None;
-            // Nobody else can have it now.
-            unit.retry_at = None;
+            // Nobody else can have it now, and in another life it may take what it has not taken in this one.
+            (unit.retry_at, unit.quiet_until) = (None, None);
         }
         if self.switch.as_ref().is_some_and(|switch| switch.kind == SwitchKind::Give) {
             fx.push(Effect::Note(Notice::StandbyCancelled));

@@ -82,7 +82,8 @@ impl Takeover {
                 unit.give = None;
                 unit.offer_until = None;
                 unit.away = false;
-                unit.quiet_until = Some(now + REPLY_WITHIN);
+                // Whoever is no more may take the next offer in another life.
+                unit.quiet_until = matches!(other, Other::Says(_)).then(|| now + REPLY_WITHIN);
                 let node = self.other.clone();
                 let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();
                 fx.push(Effect::Note(Notice::SwitchCalledOff { group, node }));

@@ -2,6 +2,7 @@
 
 use super::stories::Pair;
 use super::*;
+use crate::core::Why;
 
 fn reach(pair: &mut Pair, node: usize, reachable: bool) {
     for group in [GroupId(0), GroupId(1)] {
@@ -54,7 +55,7 @@ fn failback_after_a_cut_is_a_planned_switch() {
     plugged(&mut pair, 0);
     pair.wait(ms(1_000));
     assert_eq!(pair.holds(), [[true, false], [false, true]]);
-    let planned = |action: &Action| matches!(action, Action::Acquire { why: crate::core::Why::Failback, .. });
+    let planned = |action: &Action| matches!(action, Action::Acquire { why: Why::Failback, .. });
     assert_eq!(did(&pair, 0, planned), 1);
 }
 
@@ -86,12 +87,37 @@ fn a_group_whose_card_is_dead_goes_to_the_node_that_is_heard_on_another_and_home
     assert_eq!(pair.holds(), [[true, false], [false, true]], "it may come back at any moment");
     pair.wait(KEEPALIVE + ms(100));
     assert_eq!(pair.holds(), [[false, false], [true, true]]);
-    assert!(pair.has_done(0, &Action::Release { group: GroupId(0), why: crate::core::Why::Unreachable }));
+    assert!(pair.has_done(0, &Action::Release { group: GroupId(0), why: Why::Unreachable }));
     pair.wait(ms(20_000));
     assert_eq!(pair.holds(), [[false, false], [true, true]], "not before it can be reached");
     reach(&mut pair, 0, true);
     pair.wait(ms(1_000));
     assert_eq!(pair.holds(), [[true, false], [false, true]]);
+}
+
+#[test]
+fn who_died_before_it_could_take_a_group_is_offered_it_at_once_in_its_next_life() {
+    for nodes in [&["node1", "node2"][..], &["node1", "node2", "node3"][..]] {
+        let settings = Settings { nodes: nodes.iter().map(|&name| name.to_owned()).collect(), ..settings() };
+        let mut pair = Pair::new(settings.clone());
+        for node in 0..2 {
+            pair.happens(node, Event::Ready(true));
+            pair.start(node);
+        }
+        pair.wait(ms(4_000));
+        reach(&mut pair, 0, false);
+        pair.works = false;
+        pair.wait(DEADTIME + ms(50));
+        assert!(pair.has_done(1, &Action::Acquire { group: GroupId(0), why: Why::Standby }));
+        pair.cut = true;
+        pair.wait(DEADTIME + KEEPALIVE);
+        assert_eq!(pair.holds()[0], [true, false], "nobody has taken it");
+        (pair.cut, pair.works) = (false, true);
+        pair.restart(1, settings);
+        // Of three the last is waited for.
+        pair.wait(ms(4_000));
+        assert_eq!(pair.holds(), [[false, false], [true, true]]);
+    }
 }
 
 #[test]

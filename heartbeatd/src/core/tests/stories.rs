@@ -15,6 +15,10 @@ pub(super) struct Pair {
     pub works: bool,
 }
 
+fn identity(node: usize, generation: u64) -> Identity {
+    Identity { name: format!("node{}", node + 1), uuid: Uuid([node as u8 + 1; 16]), generation }
+}
+
 impl Pair {
     pub fn new(settings: Settings) -> Self {
         Self::differing([settings.clone(), settings])
@@ -23,10 +27,7 @@ impl Pair {
     /// Each with files of its own.
     pub fn differing(settings: [Settings; 2]) -> Self {
         let now = Instant::now();
-        let node = |at: usize| {
-            let me = Identity { name: format!("node{}", at + 1), uuid: Uuid([at as u8 + 1; 16]), generation: 100 };
-            Node::new(settings[at].clone(), me, now, at as u64)
-        };
+        let node = |at: usize| Node::new(settings[at].clone(), identity(at, 100), now, at as u64);
         Self {
             nodes: [node(0), node(1)],
             now,
@@ -78,6 +79,13 @@ impl Pair {
     pub fn start(&mut self, node: usize) {
         self.started[node] = true;
         self.turn(node, begin);
+    }
+
+    /// It was killed, and begins its next life.
+    pub fn restart(&mut self, node: usize, settings: Settings) {
+        self.nodes[node] = Node::new(settings, identity(node, 101), self.now, 101);
+        self.happens(node, Event::Ready(true));
+        self.start(node);
     }
 
     pub fn happens(&mut self, node: usize, event: Event) {
