@@ -1,7 +1,7 @@
 //! A network namespace for each test that needs one.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[path = "../skip/mod.rs"]
 mod skip;
@@ -44,4 +44,14 @@ pub fn cable(address: &str) {
     ip(&format!("addr add {address} dev hb0"));
     ip("link set hb0 up");
     ip("link set hb0far up");
+    // What is sent before the kernel has seen the carrier is dropped in silence.
+    let shows_up = || {
+        let output = Command::new("ip").args(["-oneline", "link", "show", "hb0"]).output().expect("ip");
+        String::from_utf8_lossy(&output.stdout).contains(" state UP ")
+    };
+    let start = Instant::now();
+    while !shows_up() {
+        assert!(start.elapsed() < Duration::from_secs(10), "hb0 does not come up");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
