@@ -5,7 +5,8 @@
 # have built already, because the release profile takes minutes more.
 programs() {
     if [[ -z ${LAB_BIN-} ]]; then
-        cargo build --quiet --locked --workspace --bins || return
+        # With a test among them the crates have the features that they had for cargo test, and are not compiled again.
+        cargo build --quiet --locked --workspace --bins --test stories || return
         LAB_BIN=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
     fi
     LAB_BIN=$(cd -- "$LAB_BIN" && pwd -P) || return
