@@ -509,8 +509,13 @@ impl Check {
 
     fn observe_none(&mut self, now: Time, at: usize, sight: &Sight) {
         let owned = self.nodes().any(|node| sight.owns[node][at]);
+        // Whoever is in maintenance gives nothing away by itself, not even what nobody can reach there.
+        let kept = self.nodes().any(|node| {
+            let held = sight.runs[node] && sight.states[node][at] == Some(State::Held);
+            held && self.cables[node].out.is_some() && self.fencing.maintained[node].is_some()
+        });
         let group = &mut self.groups[at];
-        if owned {
+        if owned || kept {
             group.none_since = None;
             return;
         }

@@ -30,7 +30,7 @@ pub struct Fencing {
     /// Who had each group last, and has not let go of it.
     last: [Option<usize>; MOST_GROUPS],
     /// In maintenance since.
-    maintained: [Option<Time>; MOST_NODES],
+    pub maintained: [Option<Time>; MOST_NODES],
     asked: [Option<Time>; MOST_NODES],
     /// When each was last not run, from and to.
     pub slept: [Option<(Time, Time)>; MOST_NODES],
