@@ -32,7 +32,7 @@ use crate::act::watchdog::Watchdog;
 use crate::config::{Config, Loaded, Medium, Problem};
 use crate::core::{Action, Event, Heard, History, Level, Node, Notice, Outgoing, Ticket, Which};
 use crate::media::{self, Interfaces, Media, Packet, Pinger, Reason, Refused};
-use crate::wire::{Form, Keys};
+use crate::wire::{Form, Keys, Malformed};
 use control::{Outcome, refuse};
 
 /// Datagrams taken before the timers are looked at again: a flood costs its share and no more.
@@ -287,7 +287,10 @@ impl Driver {
         let mut refusals = Vec::new();
         let Self { media, keys, .. } = self;
         log_media(media.take(BUDGET, |at, datagram| match open(keys, datagram) {
-            Ok(message) => heard.push((at, message, datagram.to_owned())),
+            Ok((message, wrong)) => {
+                heard.push((at, message, datagram.to_owned()));
+                refusals.extend(wrong.map(|wrong| (at, wrong.into())));
+            }
             Err(reason) => refusals.push((at, reason)),
         }));
         for (at, reason) in refusals {
@@ -500,8 +503,8 @@ fn reboot() {
     }
 }
 
-fn open(keys: &Keys, datagram: &[u8]) -> Result<Heard, Reason> {
-    Ok(Heard::try_from(keys.open(datagram)?)?)
+fn open(keys: &Keys, datagram: &[u8]) -> Result<(Heard, Option<Malformed>), Reason> {
+    Ok(Heard::read(&keys.open(datagram)?)?)
 }
 
 /// The links by name, each once, in ha.cf's order: several media may share one.

@@ -25,16 +25,30 @@ pub struct Heard {
     pub strong: bool,
 }
 
-impl TryFrom<Authentic<Message>> for Heard {
-    type Error = Malformed;
-
-    fn try_from(message: Authentic<Message>) -> Result<Self, Malformed> {
+impl Heard {
+    /// Takes a message apart. One that has a number counts in its sender's order also where it says nothing that can be
+    /// used, as [`Body::Unknown`], and why is told beside it: sent again it would say no more, and one that is missing
+    /// keeps its sender waiting for our acknowledgements (spec 5.9).
+    ///
+    /// # Errors
+    /// Its header cannot be used, or it has no number and its body cannot.
+    pub fn read(message: &Authentic<Message>) -> Result<(Self, Option<Malformed>), Malformed> {
+        let header = message.header()?;
+        let strong = message.is_strong();
+        let body = match message.body() {
+            Ok(body) => body,
+            Err(wrong) if header.seq.is_some() => {
+                let body = Body::Unknown { kind: message.kind().unwrap_or_default().to_owned() };
+                return Ok((Self { header, body, word: None, strong }, Some(wrong)));
+            }
+            Err(wrong) => return Err(wrong),
+        };
         let mut word: Option<Word> = message.text(WORD_FIELD).and_then(|text| text.parse().ok());
         if let (Some(word), Some(text)) = (&mut word, message.text(FENCING_FIELD)) {
             // One that cannot be read says nothing of anybody.
             word.fencing = text.parse().unwrap_or_default();
         }
-        Ok(Self { header: message.header()?, body: message.body()?, word, strong: message.is_strong() })
+        Ok((Self { header, body, word, strong }, None))
     }
 }
 
@@ -115,5 +129,30 @@ impl Outgoing {
             destuuid: self.destuuid,
         };
         Heard { header, body: self.body.clone(), word: self.word.clone(), strong: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Form, Key, Keys};
+
+    fn read(kind: &str, fields: &[(&str, &str)]) -> Result<(Heard, Option<Malformed>), Malformed> {
+        let keys = Keys::new(1, [(1, Key::crc())]).unwrap();
+        let common = [("src", "node1"), ("seq", "2a"), ("ts", "1")];
+        let message =
+            fields.iter().chain(&common).fold(Message::new(kind), |message, (name, value)| message.with(name, *value));
+        Heard::read(&keys.open(&keys.seal(&message, Form::Usual, false)).unwrap())
+    }
+
+    #[test]
+    fn what_says_nothing_usable_counts_where_it_has_a_number() {
+        let bogus = [("rsc_hold", "bogus"), ("info", "me")];
+        let (heard, wrong) = read("ask_resources", &bogus).unwrap();
+        assert_eq!((heard.header.seq, wrong), (Some(42), Some(Malformed::UnknownWord("rsc_hold"))));
+        assert_eq!(heard.body, Body::Unknown { kind: "ask_resources".into() });
+        assert_eq!(read("NS_ackmsg", &bogus), Err(Malformed::Missing("dest")));
+        let usable = [("rsc_hold", "all"), ("info", "me")];
+        assert!(matches!(read("ask_resources", &usable), Ok((Heard { body: Body::AskResources { .. }, .. }, None))));
     }
 }
