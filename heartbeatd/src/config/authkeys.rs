@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use lvs::diag::nearest;
+use zeroize::Zeroizing;
 
 use super::source::{Place, Source, Word};
 use crate::wire::{Key, Keys, Method};
@@ -16,7 +17,7 @@ const HIGHEST_INDEX: u8 = 15;
 /// because a secret stands last in its line.
 pub(super) fn shown(text: &str) -> String {
     let line = |line: &str| {
-        let words = Word::of_line(1, line).split(char::is_whitespace);
+        let words = Word::of_line(1, line).split(is_blank);
         let digits = |word: &Word| word.text.len() <= 4 && word.text.bytes().all(|b| b.is_ascii_digit());
         let harmless = match words.as_slice() {
             [] => return String::new(),
@@ -31,13 +32,23 @@ pub(super) fn shown(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads the file; mistakes are noted in the source, which holds what [`shown`] made of `text`.
+/// The file's bytes, each as the character of that number: a key is bytes, whatever encoding they were written in.
+pub(super) fn text(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(bytes.iter().copied().map(char::from).collect())
+}
+
+/// What separates words for `isspace` in the C locale, and no other blank that a key may have in it.
+fn is_blank(char: char) -> bool {
+    matches!(char, ' ' | '\t'..='\r')
+}
+
+/// Reads the file; mistakes are noted in the source, which holds what [`shown`] made of the [`text`].
 pub(super) fn read(source: &mut Source, text: &str) -> Option<Keys> {
     let mut auth: Option<(u8, Place)> = None;
     let mut selects = false;
     let mut keys: BTreeMap<u8, (Key, Place)> = BTreeMap::new();
     for (at, line) in text.lines().enumerate() {
-        let words = Word::of_line(at + 1, line).split(char::is_whitespace);
+        let words = Word::of_line(at + 1, line).split(is_blank);
         let Some(first) = words.first().filter(|word| !word.text.starts_with('#')) else { continue };
         let help = "\"auth NUMBER\" selects a key, \"NUMBER METHOD KEY\" is one; methods are crc, md5, sha1 and, between two heartbeatd, sha256";
         if first.text == "auth" {
@@ -123,15 +134,20 @@ fn index(word: &Word) -> Option<u8> {
     word.text.parse().ok().filter(|&index: &u8| digits && index <= HIGHEST_INDEX)
 }
 
+/// The bytes that were written in the file.
+fn bytes(secret: &Word) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(secret.text.chars().flat_map(u8::try_from).collect())
+}
+
 /// A key, or what is wrong and what to do.
 fn key(method: &Word, secret: Option<&Word>) -> Result<Key, (String, String)> {
     let name = method.text.as_str();
     match (name, secret) {
         ("crc", None) => Ok(Key::crc()),
         ("crc", Some(_)) => Err(("crc uses no key".into(), "leave the key out, or use sha1".into())),
-        ("md5", Some(secret)) => Ok(Key::md5(secret.text.as_bytes())),
-        ("sha1", Some(secret)) => Ok(Key::sha1(secret.text.as_bytes())),
-        ("sha256", Some(secret)) => Ok(Key::sha256(secret.text.as_bytes())),
+        ("md5", Some(secret)) => Ok(Key::md5(&bytes(secret))),
+        ("sha1", Some(secret)) => Ok(Key::sha1(&bytes(secret))),
+        ("sha256", Some(secret)) => Ok(Key::sha256(&bytes(secret))),
         ("md5" | "sha1" | "sha256", None) => {
             Err((format!("{name} needs a key"), format!("write it behind {name}, one word")))
         }

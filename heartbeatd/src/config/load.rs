@@ -1,7 +1,7 @@
 //! Reads the three files from their folder.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::wire::Keys;
 const PORT: u16 = 694;
 const SERVICE: &str = "ha-cluster";
 /// No file of an administrator is larger.
-pub(super) const LARGEST: u64 = 1024 * 1024;
+const LARGEST: u64 = 1024 * 1024;
 
 /// What was read, and what the administrator should know about it.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let (node_name, name_from) = node_name(folder);
-    let services = file::read(Path::new("/etc/services"), LARGEST).unwrap_or_default();
+    let services = text(Path::new("/etc/services")).unwrap_or_default();
     let has_script = |name: &str| crate::act::script::locate(folder, name).is_some();
     let around = Surroundings {
         node_name,
@@ -150,9 +150,8 @@ fn keys(path: &Path, private: bool) -> Result<Loaded<Keys>, Vec<Problem>> {
     if private && mode & 0o077 != 0 {
         return Err(vec![Problem::Permissions { path: path.to_owned(), mode }]);
     }
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
-    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    let bytes = Zeroizing::new(file::bytes(&file, LARGEST).map_err(unreadable)?);
+    let text = authkeys::text(&bytes);
     let shown = authkeys::shown(&text);
     let mut source = Source::new(path, &shown);
     match authkeys::read(&mut source, &text) {
@@ -161,21 +160,29 @@ fn keys(path: &Path, private: bool) -> Result<Loaded<Keys>, Vec<Problem>> {
     }
 }
 
+/// The text of a file that may be in any encoding, comments in it for example.
+pub(super) fn text(path: &Path) -> io::Result<String> {
+    text_and_mode(path).map(|(text, _)| text)
+}
+
+fn text_and_mode(path: &Path) -> io::Result<(String, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    Ok((String::from_utf8_lossy(&file::bytes(&file, LARGEST)?).into_owned(), mode))
+}
+
 /// A file's path, text and mode.
 fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<(PathBuf, String, u32)> {
     let read = || -> io::Result<_> {
-        let file = File::open(path)?;
-        let mode = file.metadata()?.permissions().mode();
-        let mut bytes = Vec::new();
-        file.take(LARGEST).read_to_end(&mut bytes)?;
-        Ok((path.to_owned(), String::from_utf8_lossy(&bytes).into_owned(), mode))
+        let (text, mode) = text_and_mode(path)?;
+        Ok((path.to_owned(), text, mode))
     };
     read().map_err(|source| problems.push(Problem::Unreadable { path: path.to_owned(), source })).ok()
 }
 
 /// First line of `nodeinfo`, else `uname -n` (spec 5.1).
 fn node_name(folder: &Path) -> (String, &'static str) {
-    let from_file = file::read(&folder.join("nodeinfo"), LARGEST).ok();
+    let from_file = text(&folder.join("nodeinfo")).ok();
     let line = from_file.as_deref().and_then(|text| text.lines().next()).map(str::trim).filter(|line| !line.is_empty());
     match line {
         Some(name) => (name.to_owned(), "nodeinfo"),
@@ -206,11 +213,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 fn parameters(path: &Path) -> io::Result<(String, bool)> {
-    let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode();
-    let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), mode & 0o077 != 0))
+    text_and_mode(path).map(|(text, mode)| (text, mode & 0o077 != 0))
 }
 
 fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {

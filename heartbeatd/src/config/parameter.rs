@@ -5,8 +5,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use lvs::daemon::file;
-
 use super::directive::{self, Takes};
 use super::source::Source;
 use super::value;
@@ -63,8 +61,7 @@ pub const PARAMETERS: &[Parameter] = &[
 /// # Errors
 /// If ha.cf cannot be read.
 pub fn parameter(folder: &Path, name: &str) -> io::Result<Option<String>> {
-    let text = file::read(&folder.join("ha.cf"), super::load::LARGEST)?;
-    Ok(in_text(&text, name))
+    Ok(in_text(&super::load::text(&folder.join("ha.cf"))?, name))
 }
 
 fn in_text(text: &str, name: &str) -> Option<String> {

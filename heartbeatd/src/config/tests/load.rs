@@ -2,7 +2,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::super::{Problem, load};
+use super::super::{Problem, load, load_keys};
+use crate::wire::{Form, Key, Keys, Message};
 
 fn folder(mode: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -125,4 +126,31 @@ fn an_interface_that_is_not_there_is_told_once_with_who_names_it() {
         ]
     );
     assert!(super::super::absent(&config, |_| true).is_empty());
+}
+
+#[test]
+fn a_key_is_the_bytes_of_its_word_in_whatever_encoding() {
+    let folder = folder(0o600);
+    for secret in [&b"gr\xfcn"[..], b"a\xc2\xa0b", "gr\u{fc}n".as_bytes(), b"\xff\xfe"] {
+        let file = [&b"# gr\xfcn\nauth 1\n1 sha1 "[..], secret, b"\r\n"].concat();
+        fs::write(folder.path().join("authkeys"), file).unwrap();
+        let loaded = load_keys(folder.path()).unwrap();
+        assert_eq!(loaded.warnings, []);
+        let message = Message::new("status").with("src", "lvs1");
+        let theirs = Keys::new(1, [(1, Key::sha1(secret))]).unwrap().seal(&message, Form::Usual, false);
+        assert!(loaded.value.open(&theirs).is_ok(), "{secret:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_long_is_refused_and_not_cut() {
+    let folder = folder(0o600);
+    let comment = format!("{}\n", "#".repeat(1023));
+    for name in ["ha.cf", "haresources", "authkeys"] {
+        let path = folder.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, comment.repeat(1024) + &text).unwrap();
+        assert!(problems(folder.path()).concat().contains("longer than"), "{name}");
+        fs::write(&path, text).unwrap();
+    }
 }
