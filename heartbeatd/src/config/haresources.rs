@@ -22,6 +22,7 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
     // Where each resource was seen first.
     let mut seen: HashMap<Same, usize> = HashMap::new();
     let mut keys: HashMap<String, usize> = HashMap::new();
+    let mut sync: Option<(String, u8, usize)> = None;
     for line in logical_lines(source) {
         let Some((home, resources)) = line.split_first() else { continue };
         let mut homes: Vec<String> = Vec::new();
@@ -42,10 +43,18 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
         }
         let mut group = Group { home: name, then: homes, resources: Vec::new() };
         for word in resources {
-            match resource(word) {
+            match resource(word, around) {
                 Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
                 Ok(kind) => {
                     judge(word, &kind, &mut seen, source, around);
+                    if let ResourceKind::SyncDaemon { interface, id, .. } = &kind {
+                        let first = sync.get_or_insert_with(|| (interface.clone(), *id, word.place.line));
+                        if (&first.0, first.1) != (interface, *id) {
+                            let message = "a sync daemon over another interface or with another id is not used";
+                            let help = format!("a director has one for all groups, that of line {}", first.2);
+                            source.warn(&word.place, message, help);
+                        }
+                    }
                     group.resources.push(Resource { written: word.text.clone(), kind });
                 }
             }
@@ -146,9 +155,10 @@ fn mistake<T>(word: &Word, message: impl Into<String>, help: impl Into<String>) 
     Err((word.clone(), Wrong { message: message.into(), help: Some(help.into()) }))
 }
 
-fn resource(word: &Word) -> Result<ResourceKind, Mistake> {
-    // An IPv6 address has "::" of its own.
-    if is_ipv6(&word.text) || !word.text.contains("::") && ip_like(&word.text) {
+fn resource(word: &Word, around: &Surroundings) -> Result<ResourceKind, Mistake> {
+    // An IPv6 address has "::" of its own. A script may read like the beginning of one, as db2 does.
+    let is_script = word.text.split_once("::").is_some_and(|(name, _)| (around.has_script)(name));
+    if is_ipv6(&word.text) && !is_script || !word.text.contains("::") && ip_like(&word.text) {
         return vip(word).map(ResourceKind::Address);
     }
     // What IPv6addr is given is not to be taken apart either.

@@ -5,7 +5,7 @@ use lvs::diag::{Diagnostic, Severity};
 use proptest::prelude::*;
 
 use super::super::source::Source;
-use super::super::{Group, Resource, ResourceKind, SyncRole, VipSpec, haresources};
+use super::super::{Group, Resource, ResourceKind, Surroundings, SyncRole, VipSpec, haresources};
 use super::{around, told};
 
 fn parse(text: &str) -> (Vec<Group>, Vec<Diagnostic>) {
@@ -230,5 +230,28 @@ proptest! {
         for found in parse(&text).1 {
             _ = found.to_string();
         }
+    }
+}
+
+#[test]
+fn a_script_whose_name_reads_like_the_beginning_of_an_address_is_a_script() {
+    let parsed = |has_script: &dyn Fn(&str) -> bool| {
+        let mut source = Source::new(Path::new("haresources"), "lvs1 db2::dba fe80::2");
+        let around = Surroundings { has_script, ..around("lvs1") };
+        let kinds = haresources::read(&mut source, &["lvs1".into(), "lvs2".into()], &around).remove(0).resources;
+        kinds.into_iter().map(|resource| matches!(resource.kind, ResourceKind::Script { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(parsed(&|name| name == "db2"), [true, false]);
+    assert_eq!(parsed(&|_| false), [false, false]);
+}
+
+#[test]
+fn a_second_sync_daemon_that_is_not_used_is_told() {
+    let first = "lvs1 10.0.0.1 LVSSyncDaemonSwap::master::eth1::1\n";
+    for (second, warnings) in [("eth1::1", 0), ("eth2::1", 1), ("eth1::2", 1), ("eth1", 1)] {
+        let (_, found) = parse(&format!("{first}lvs2 10.0.0.2 LVSSyncDaemonSwap::backup::{second}\n"));
+        let told: Vec<_> = found.iter().filter(|found| found.message.contains("is not used")).collect();
+        assert_eq!(told.len(), warnings, "{second}: {found:?}");
+        assert!(told.iter().all(|told| told.line == 2 && told.severity == Severity::Warning));
     }
 }
