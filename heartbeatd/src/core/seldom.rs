@@ -15,6 +15,7 @@ pub(crate) enum Matter {
     NodesDiffer,
     BadAck,
     ResendOfUnsent,
+    CannotResend,
     PlanDiffers,
     LegacyPeer,
 }

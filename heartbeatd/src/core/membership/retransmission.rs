@@ -80,7 +80,8 @@ impl Membership {
                 }
                 None => {
                     let why = "seqno too low";
-                    out.push(Action::Notice(Notice::CannotResend { node: node.clone(), seq, why }));
+                    let notice = Notice::CannotResend { node: node.clone(), seq, why };
+                    self.tell_seldom(now, Matter::CannotResend, notice, out);
                     self.send(Body::NakRexmit { dest: node.clone(), seq, info: why.into() }, uuid, None, out);
                 }
             }
