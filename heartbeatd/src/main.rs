@@ -92,7 +92,9 @@ fn main() -> ExitCode {
 fn as_heartbeat(arguments: &[String]) -> ExitCode {
     let places = Places::default();
     match heartbeat::read(arguments) {
-        Ok(heartbeat::Order::Start { debug, foreground: true }) => run(&places, None, debug),
+        Ok(heartbeat::Order::Start { debug, foreground: true }) => {
+            no_need(&places).unwrap_or_else(|| run(&places, None, debug))
+        }
         Ok(heartbeat::Order::Start { debug, foreground: false }) => start(&places, debug),
         Ok(heartbeat::Order::Stop) => {
             if matches!(probe(&places.pid_file, "heartbeatd"), Ok(Running::No | Running::Stale { .. })) {
@@ -265,7 +267,7 @@ fn run(places: &Places, background: Option<detach::Readiness>, debug: bool) -> E
 }
 
 fn restart(places: &Places) -> ExitCode {
-    if let Err(e) = start::check(places) {
+    if let Err(e) = start::privileged().and_then(|()| start::check(places)) {
         return refused(&e);
     }
     match stop(places) {
@@ -280,15 +282,27 @@ fn start(places: &Places, debug: bool) -> ExitCode {
         Ok(Half::Foreground) => {}
         Err(e) => return complain(&format!("cannot go to the background: {e}")),
     }
-    if let Ok(Running::Yes { pid }) = probe(&places.pid_file, "heartbeatd") {
-        eprintln!("heartbeatd: already running [pid {pid}].");
-        return ExitCode::SUCCESS;
+    if let Some(code) = no_need(places) {
+        return code;
     }
     match detach::launch() {
         Ok(Launched::Ready) => ExitCode::SUCCESS,
         Ok(Launched::Ended(status)) => ExitCode::from(u8::try_from(status).unwrap_or(1)),
         Err(e) => complain(&format!("cannot start: {e}")),
     }
+}
+
+/// Why there is nothing to start. That one runs already is no failure, as long as the files are good (spec 0.2).
+fn no_need(places: &Places) -> Option<ExitCode> {
+    if let Err(e) = start::privileged() {
+        return Some(refused(&e));
+    }
+    let Ok(Running::Yes { pid }) = probe(&places.pid_file, "heartbeatd") else { return None };
+    if let Err(e) = start::check(places) {
+        return Some(refused(&e));
+    }
+    eprintln!("heartbeatd: already running [pid {pid}].");
+    Some(ExitCode::SUCCESS)
 }
 
 fn running(places: &Places) -> Result<Running, ExitCode> {
@@ -309,6 +323,9 @@ fn stop(places: &Places) -> ExitCode {
         Err(code) => return code,
     };
     if let Err(e) = signal(pid, rustix::process::Signal::TERM) {
+        if e.kind() == io::ErrorKind::PermissionDenied {
+            return refused(&StartError::Privilege);
+        }
         return complain(&format!("cannot stop process {pid}: {e}"));
     }
     let end = Instant::now() + STOP_PATIENCE;
@@ -325,7 +342,7 @@ fn stop(places: &Places) -> ExitCode {
 }
 
 fn reload(places: &Places) -> ExitCode {
-    if let Err(e) = start::check(places) {
+    if let Err(e) = start::privileged().and_then(|()| start::check(places)) {
         return refused(&e);
     }
     match running(places) {

@@ -56,7 +56,7 @@ pub enum StartError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// Not enough privilege.
-    #[error("heartbeatd needs CAP_NET_ADMIN and CAP_NET_RAW to move addresses: start it as root")]
+    #[error("heartbeatd needs CAP_NET_ADMIN and CAP_NET_RAW to move addresses: call it as root")]
     Privilege,
     /// What any daemon may meet.
     #[error(transparent)]
@@ -89,6 +89,14 @@ impl StartError {
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> daemon::StartError {
     daemon::StartError::system(what)
+}
+
+/// Whether we may do what a node does; files that only root may read are not complained of then.
+///
+/// # Errors
+/// [`StartError::Privilege`].
+pub fn privileged() -> Result<(), StartError> {
+    if may(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW) { Ok(()) } else { Err(StartError::Privilege) }
 }
 
 /// Reads the files and says what is wrong with them, without starting anything.
@@ -126,10 +134,8 @@ fn settings(places: &Places) -> Result<Settings, daemon::StartError> {
 /// # Errors
 /// If it cannot be started.
 pub fn run(places: &Places, background: Option<Readiness>, debug: bool) -> Result<(), StartError> {
+    privileged()?;
     let Loaded { value: config, warnings } = check(places)?;
-    if !may(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW) {
-        return Err(StartError::Privilege);
-    }
     let settings = settings(places)?;
     let facility = config.ha_cf.facility.as_deref().and_then(logging::facility).unwrap_or(Facility::LOG_DAEMON);
     let sink = if background.is_some() { Sink::System(facility) } else { Sink::Stderr };
