@@ -89,7 +89,7 @@ impl State {
 
 fn run<T>(body: impl AsyncFnOnce(Scripts) -> T) -> T {
     let config = config::load(folder()).unwrap().value;
-    let mut scripts = Scripts::new(&config);
+    let mut scripts = Scripts::new(&config, Duration::from_secs(60));
     scripts.stop_pause = Duration::from_millis(5);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

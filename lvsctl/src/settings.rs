@@ -10,14 +10,15 @@
 //! [heartbeatd]
 //! repairs = 3              # a minute, of an address that somebody takes off
 //! monitor = 30             # seconds between questions whether scripts still run
+//! script_timeout = 300     # seconds that a start or stop may take
 //!
 //! [heartbeatd.announce."192.0.2.1"]
 //! refresh = 60             # seconds
 //! ```
 
 pub mod announce;
-mod monitor;
 pub mod notify;
+mod scripts;
 mod stop_failure;
 
 use std::io;
@@ -103,8 +104,12 @@ pub struct Heartbeatd {
     /// another node.
     pub repairs: u16,
     /// How often the scripts of groups that run here are asked whether they still do; never unless it is set.
-    #[serde(deserialize_with = "monitor::interval")]
+    #[serde(deserialize_with = "scripts::interval")]
     pub monitor: Option<Duration>,
+    /// How long the start or the stop of a resource script may take before it is killed. A status may take a minute at
+    /// most.
+    #[serde(rename = "script_timeout", deserialize_with = "scripts::timeout")]
+    pub script_timeout: Duration,
     /// How virtual addresses are announced.
     pub announce: announce::Announcements,
     /// What is done about a resource group that cannot be stopped.
@@ -117,7 +122,8 @@ pub struct Heartbeatd {
 impl Default for Heartbeatd {
     fn default() -> Self {
         let announce = announce::Announcements::default();
-        Self { repairs: 3, monitor: None, announce, stop_failure: StopFailure::default(), notify: None }
+        let script_timeout = scripts::TIMEOUT;
+        Self { repairs: 3, monitor: None, script_timeout, announce, stop_failure: StopFailure::default(), notify: None }
     }
 }
 
@@ -259,15 +265,18 @@ mod tests {
         let heartbeatd = |text| read(text).map(|settings| settings.heartbeatd);
         let off = heartbeatd("").expect("good");
         assert_eq!((off.stop_failure, off.notify, off.monitor), (StopFailure::Freeze, None, None));
-        let text = "[heartbeatd]\nmonitor = 1.5\nstop_failure = \"reboot\"\n[heartbeatd.notify]\ncommand = \"/bin/tell\"\ntimeout = 2.5\n";
+        assert_eq!(off.script_timeout, Duration::from_secs(300));
+        let text = "[heartbeatd]\nmonitor = 1.5\nscript_timeout = 900\nstop_failure = \"reboot\"\n[heartbeatd.notify]\ncommand = \"/bin/tell\"\ntimeout = 2.5\n";
         let on = heartbeatd(text).expect("good");
         let notify = on.notify.expect("written");
         assert_eq!((on.stop_failure, on.monitor), (StopFailure::Reboot, Some(Duration::from_millis(1500))));
+        assert_eq!(on.script_timeout, Duration::from_secs(900));
         assert_eq!((notify.command.as_str(), notify.timeout), ("/bin/tell", Duration::from_millis(2500)));
         for wrong in [
             "[heartbeatd]\nstop_failure = \"hope\"\n",
             "[heartbeatd]\nmonitor = 0\n",
             "[heartbeatd]\nmonitor = \"30\"\n",
+            "[heartbeatd]\nscript_timeout = 0\n",
             "[heartbeatd.notify]\ntimeout = 1\n",
             "[heartbeatd.notify]\ncommand = \"\"\n",
             "[heartbeatd.notify]\ncommand = \"x\"\ntimeout = 0\n",

@@ -157,7 +157,7 @@ impl Groups {
             repairs: Repairs::at_most(settings.heartbeatd.repairs),
             missing: Missing::default(),
             probe: Probe::default(),
-            scripts: Scripts::new(config),
+            scripts: Scripts::new(config, settings.heartbeatd.script_timeout),
             sync: Sync::open(config.groups.iter().flat_map(|group| &group.resources), addresses),
             started: Started::open(note),
             leftovers: Leftovers::default(),

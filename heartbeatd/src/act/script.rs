@@ -25,6 +25,8 @@ pub(super) use output::Output;
 pub use run::Run;
 pub use status::says_running;
 
+/// Who asks a script for its status waits with everything else of the group.
+const LONGEST_STATUS: Duration = Duration::from_secs(60);
 /// Between being asked to end and being killed.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -169,7 +171,7 @@ pub struct Scripts {
     folder: PathBuf,
     environment: Vec<(String, String)>,
     tell: Option<Tell>,
-    /// How long one call may take.
+    /// How long a start or a stop may take; a status no longer than [`LONGEST_STATUS`] either.
     pub timeout: Duration,
     /// How often a failing stop is tried in all; 0 for ever (`HA_STOPRETRYMAX`).
     pub stop_tries: u32,
@@ -178,31 +180,33 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// With a minute for each call, and ten tries a second apart to stop something.
+    /// With so long for each call, and ten tries a second apart to stop something.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, timeout: Duration) -> Self {
         let folder = config.directory.display();
         let mut environment: Vec<(String, String)> = [
             ("HA_DIR", folder.to_string()),
             ("HA_FUNCS", format!("{folder}/shellfuncs")),
             ("HA_CURHOST", config.ha_cf.local.clone()),
             ("HA_LOGD", "no".into()),
-            ("HA_LOGFACILITY", "daemon".into()),
+            ("HA_LOGFACILITY", config.ha_cf.facility.clone().unwrap_or_else(|| "daemon".into())),
             ("HA_DATEFMT", "%Y/%m/%d_%T ".into()),
             ("HA_debug", config.ha_cf.debug.to_string()),
-            ("HA_NICEFAILBACK", "yes".into()),
             // The words of a status are looked for in English.
             ("LC_ALL", "C".into()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        if !config.ha_cf.legacy {
+            environment.push(("HA_NICEFAILBACK".into(), "yes".into()));
+        }
         environment.extend(config.ha_cf.environment.iter().cloned());
         let tries = environment.iter().find(|(name, _)| name == "HA_STOPRETRYMAX").and_then(|(_, v)| v.parse().ok());
         Self {
             folder: config.directory.clone(),
             environment,
             tell: None,
-            timeout: Duration::from_secs(60),
+            timeout,
             stop_tries: u32::try_from(tries.unwrap_or(10i64).max(0)).unwrap_or(0),
             stop_pause: Duration::from_secs(1),
         }
@@ -306,7 +310,8 @@ impl Scripts {
         {
             tell(run);
         }
-        let ended = tokio::time::timeout(self.timeout, async {
+        let limit = if action.only_asks() { self.timeout.min(LONGEST_STATUS) } else { self.timeout };
+        let ended = tokio::time::timeout(limit, async {
             tokio::select! {
                 biased;
                 ended = group.wait() => ended,
@@ -317,11 +322,7 @@ impl Scripts {
             Ok(ended) => ended.map_err(spawn)?,
             Err(_) => {
                 group.end().await;
-                return Err(ScriptError::TimedOut {
-                    action: action.word(),
-                    resource: call.to_string(),
-                    after: self.timeout,
-                });
+                return Err(ScriptError::TimedOut { action: action.word(), resource: call.to_string(), after: limit });
             }
         };
         Ok((ended, output.finish().await))
