@@ -22,6 +22,8 @@
 //! 8. **Nothing is started that still runs on a node which is heard**, because it could not be stopped there or because
 //!    an earlier life of the daemon has left it.
 //!
+//! In the end, when nothing has happened for a while, each group is on one node, and all nodes report that one as its holder.
+//!
 //! And what concerns fencing and maintenance: rules 9 to 11 ([`fencing`]).
 
 mod cable;
@@ -220,6 +222,10 @@ impl Check {
 
     pub fn active(&mut self, node: usize, now: Time) {
         self.sides[node].active = Some(now);
+    }
+
+    pub fn is_active(&self, node: usize) -> bool {
+        self.sides[node].active.is_some()
     }
 
     pub fn restarts(&mut self, node: usize, now: Time) {

@@ -15,7 +15,7 @@ mod world;
 use std::ops::Range;
 use std::time::Instant;
 
-use profile::{MS, Profile, Time};
+use profile::{MS, NAMES, Profile, Time};
 use world::{Flaw, World};
 
 /// One run in so many has three nodes.
@@ -51,6 +51,14 @@ fn quiet_end(world: &World, profile: &Profile) -> Result<(), String> {
         let moved = world.check.was_operated() || world.check.had_failed_start();
         if profile.auto_failback.iter().all(|on| *on) && !moved && owner != *home {
             return Err(format!("in the end group {group} is not at home although auto_failback is on"));
+        }
+        for (node, holder) in world.reported(group) {
+            if holder.as_deref() != Some(NAMES[owner]) {
+                let (node, owner) = (NAMES[node], NAMES[owner]);
+                return Err(format!(
+                    "in the end {node} reports {holder:?} as holder of group {group}, which is on {owner}"
+                ));
+            }
         }
     }
     Ok(())
@@ -258,4 +266,24 @@ fn without_overlap_a_planned_switch_leaves_a_gap() {
 #[test]
 fn failback_that_is_not_configured_is_noticed() {
     is_noticed(Flaw::FailsBackAnyway, "has auto_failback off");
+}
+
+#[test]
+fn failback_that_does_not_come_is_noticed() {
+    is_noticed(Flaw::NeverFailsBack, "is not at home although");
+}
+
+#[test]
+fn failback_to_another_home_is_noticed() {
+    is_noticed(Flaw::OtherHomes, "fails back away from its home");
+}
+
+#[test]
+fn nodes_that_do_not_become_active_are_noticed() {
+    is_noticed(Flaw::WaitsForEver, "does not become active");
+}
+
+#[test]
+fn nodes_that_do_not_agree_on_who_has_a_group_are_noticed() {
+    is_noticed(Flaw::ForgedHolder, "as holder of group");
 }

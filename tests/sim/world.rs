@@ -6,6 +6,7 @@
 
 mod faults;
 mod fencing;
+mod flaw;
 mod network;
 mod scripts;
 mod story;
@@ -23,52 +24,11 @@ use crate::chance::Chance;
 use crate::check::{Check, Sight};
 use crate::profile::{Crash, Disturbance, Lost, MOST_NODES, NAMES, Profile, S, Time, Ways};
 use fencing::Cut;
+pub use flaw::Flaw;
 use story::{said, told};
 
 /// Tickets of one node are so far apart.
 const TICKETS: u64 = 4;
-
-/// A rule taken away, to see that the checks notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
-    /// Nothing is wrong.
-    None,
-    /// Every word claims to have heard everything: claims are not waited for.
-    ForgedEcho,
-    /// Whoever is told to let go in a conflict does not.
-    KeepsConflict,
-    /// Addresses stay until somebody takes them off.
-    NoLease,
-    /// A dead node's statuses go on.
-    Ghost,
-    /// Every node is told that it is ready when it starts.
-    ForgedReady,
-    /// The core is not told that time has passed while it was stopped.
-    HiddenPause,
-    /// Groups that may overlap are treated as if they must not.
-    NeverOverlaps,
-    /// Nodes fail back although the files say no.
-    FailsBackAnyway,
-    /// No node passes on what it hears.
-    KeepsToItself,
-    /// Nor does it tell whom it hears.
-    EachForItself,
-    /// What is configured to switch nodes off is not gone by.
-    TakesUnfenced,
-    /// A device that nobody waits for any more goes on.
-    DeviceGoesOn,
-    /// No node is told that maintenance begins, or after a restart that it is in maintenance.
-    DeafToMaintenance,
-    ForgetsMaintenance,
-    /// No node is told that maintenance is over.
-    EndlessMaintenance,
-    /// No node is told that its cable is out.
-    UnseenCable,
-    /// What could not be stopped is told to have been.
-    GivesWhatSticks,
-    /// What an earlier life has left running is not told.
-    ForgetsLeftovers,
-}
 
 /// What is in the queue.
 #[derive(Debug, Clone)]
@@ -286,7 +246,8 @@ impl World {
             Item::Deliver { to, heard, said, passed } => self.deliver(to, heard, said, passed),
             Item::Tick { node, life } => {
                 let machine = &self.machines[node];
-                if machine.life == life && machine.tick_at == self.now && self.runs(node) {
+                let waits = self.flaw == Flaw::WaitsForEver && !self.check.is_active(node);
+                if machine.life == life && machine.tick_at == self.now && self.runs(node) && !waits {
                     self.turn(node, |core, now| core.tick(now));
                 }
             }
@@ -481,16 +442,7 @@ impl World {
         }
         self.check.disturbed(self.now);
         let seed = self.chance.next();
-        let mut settings = self.profile.settings(node);
-        if self.flaw == Flaw::FailsBackAnyway {
-            settings.auto_failback = true;
-        }
-        settings.fences &= self.flaw != Flaw::TakesUnfenced;
-        if self.flaw == Flaw::NeverOverlaps {
-            let cold =
-                settings.plan.iter().map(|(_, group)| heartbeatd::core::Group { overlaps: false, ..group.clone() });
-            settings.plan = Plan::new(cold.collect()).expect("it was a plan before");
-        }
+        let settings = self.flaw.of(self.profile.settings(node));
         let machine = &mut self.machines[node];
         machine.life += 1;
         machine.generation += 1;
@@ -585,6 +537,15 @@ impl World {
     fn observe(&mut self) {
         let sight = self.sight();
         self.check.observe(self.now, &sight);
+    }
+
+    /// Whom each node that runs reports as the holder of a group.
+    pub fn reported(&self, group: usize) -> impl Iterator<Item = (usize, Option<String>)> {
+        let running = self.nodes().filter(|node| self.runs(*node));
+        running.filter_map(move |node| {
+            let report = self.machines[node].node.as_ref()?.report();
+            Some((node, report.groups.get(group)?.holder.clone()))
+        })
     }
 
     pub fn owners(&self, group: usize) -> Vec<usize> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use heartbeatd::core::{Echo, Heard, Plan};
+use heartbeatd::core::{Echo, Heard, Plan, State};
 use heartbeatd::wire::Body;
 
 use super::{Flaw, Item, World};
@@ -38,6 +38,12 @@ impl World {
                         word.echoes.push(Echo { node: mark, life: node.life(), seq: node.highest_sent() });
                     }
                 }
+                self.turn(to, |core, now| core.heard(now, 0, &heard));
+            }
+            Flaw::ForgedHolder if self.now + self.profile.keepalive > self.profile.end => {
+                let mut heard = (*heard).clone();
+                let groups = heard.word.iter_mut().flat_map(|word| &mut word.groups);
+                groups.for_each(|said| said.state = State::Free);
                 self.turn(to, |core, now| core.heard(now, 0, &heard));
             }
             Flaw::EachForItself => {
