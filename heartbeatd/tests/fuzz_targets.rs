@@ -82,6 +82,54 @@ fn field() -> impl Strategy<Value = (String, String)> {
     (proptest::sample::select(names).prop_map(str::to_owned), value)
 }
 
+/// What the three files are made of, with the blank or the end of the line behind it.
+fn word() -> impl Strategy<Value = String> {
+    let known = heartbeatd::config::PARAMETERS.iter().map(|parameter| parameter.name);
+    let directives =
+        ["node", "bcast", "ucast", "mcast", "serial", "stonith_host", "ping_group", "respawn", "apiauth", "watchdog"];
+    let values = [
+        "node1",
+        "node2",
+        "lvs3",
+        "eth0",
+        "eth0:1",
+        "10.0.0.1",
+        "225.0.0.1",
+        "192.168.60.200/24/eth0/192.168.60.255",
+        "fd00::1/64/eth0",
+        "1",
+        "2s",
+        "200ms",
+        "300",
+        "on",
+        "off",
+        "legacy",
+        "LogRsc::a",
+        "IPaddr2::10.0.0.2",
+        "IPv6addr::fd00::2",
+        "ldirectord::x.cf",
+        "LVSSyncDaemonSwap::master::eth0::9",
+        "auth",
+        "sha1",
+        "md5",
+        "crc",
+        "sha256",
+        "Key4711word",
+        "root",
+        "fence_fake",
+        "*",
+        "\\",
+        "#",
+        "external/ssh",
+        "/dev/ttyS0",
+        "ip=10.0.0.9",
+        "uid=root",
+    ];
+    let known: Vec<&str> = known.chain(directives).chain(values).collect();
+    let word = prop_oneof![9 => proptest::sample::select(known).prop_map(str::to_owned), 1 => "[ -~\t]{0,12}", 1 => "\\PC{0,4}"];
+    (word, prop_oneof![3 => Just(" "), 1 => Just("\n"), 1 => Just("\t")]).prop_map(|(word, end)| word + end)
+}
+
 /// As netstrings, with what every message must have in front.
 fn datagram(fields: &[(String, String)]) -> Vec<u8> {
     let mut out = b"###\n".to_vec();
@@ -117,6 +165,16 @@ proptest! {
     #[test]
     fn serial_lines(size in any::<u8>(), parts in vec(prop_oneof!["[ -~\n\\x00]{0,40}", Just(">>>\n".to_owned()), Just("<<<\n".to_owned()), Just("auth=1 0\n".to_owned())], 0..60)) {
         targets::serial_line(&[&[size][..], parts.concat().as_bytes()].concat());
+    }
+
+    #[test]
+    fn files_of_any_words(ha_cf in vec(word(), 0..60), haresources in vec(word(), 0..20), authkeys in vec(word(), 0..12)) {
+        let [ha_cf, haresources, authkeys] = [ha_cf, haresources, authkeys].map(|words| words.concat());
+        let sound = "node node1 node2\nbcast eth0\nauto_failback on\n";
+        for before in ["", sound] {
+            targets::configuration(format!("{before}{ha_cf}\0{haresources}\0auth 1\n1 sha1 Hush1234\n{authkeys}").as_bytes());
+            targets::configuration(format!("{before}{ha_cf}\0{haresources}\0{authkeys}").as_bytes());
+        }
     }
 
     #[test]

@@ -63,8 +63,6 @@ pub enum Problem {
 /// # Errors
 /// Every problem of all three files.
 pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut warnings = Vec::new();
     let (node_name, name_from) = node_name(folder);
     let services = text(Path::new("/etc/services")).unwrap_or_default();
     let has_script = |name: &str| crate::act::script::locate(folder, name).is_some();
@@ -84,30 +82,75 @@ pub fn load(folder: &Path) -> Result<Loaded<Config>, Vec<Problem>> {
         has_script: &has_script,
     };
 
+    let mut problems = Vec::new();
+    let ha_cf = file_of(folder, "ha.cf", &mut problems);
+    let haresources = file_of(folder, "haresources", &mut problems);
+    let keys = load_keys(folder);
+    judge(folder, [ha_cf, haresources], keys, &around, problems)
+}
+
+/// The three files by their contents, to be judged as those of the machine that [`Surroundings`] describe.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    /// ha.cf.
+    pub ha_cf: &'a str,
+    /// haresources.
+    pub haresources: &'a str,
+    /// authkeys.
+    pub authkeys: &'a [u8],
+}
+
+/// Judges files that are not in their folder, or not yet; nothing is read. They are shown under the names that they would
+/// have there.
+///
+/// # Errors
+/// Every problem of all three files.
+pub fn read(folder: &Path, texts: &Texts<'_>, around: &Surroundings) -> Result<Loaded<Config>, Vec<Problem>> {
+    let file = |name: &str, text: &str| Some(Text { path: folder.join(name), text: text.to_owned(), readable: false });
+    let files = [file("ha.cf", texts.ha_cf), file("haresources", texts.haresources)];
+    judge(folder, files, keys_of(&folder.join("authkeys"), texts.authkeys), around, Vec::new())
+}
+
+/// A file that was read.
+struct Text {
+    path: PathBuf,
+    text: String,
+    /// Others than its owner may read it.
+    readable: bool,
+}
+
+/// `problems` are those that there are already.
+fn judge(
+    folder: &Path,
+    [ha_cf, haresources]: [Option<Text>; 2],
+    keys: Result<Loaded<Keys>, Vec<Problem>>,
+    around: &Surroundings,
+    mut problems: Vec<Problem>,
+) -> Result<Loaded<Config>, Vec<Problem>> {
+    let mut warnings = Vec::new();
     let mut take = |mut found: Vec<Diagnostic>, refused: bool, problems: &mut Vec<Problem>| {
         if refused {
             problems.extend(found.drain(..).map(Problem::Mistake));
         }
         warnings.append(&mut found);
     };
-
-    let ha_cf = read(&folder.join("ha.cf"), &mut problems).and_then(|(path, text, mode)| {
+    let ha_cf = ha_cf.and_then(|Text { path, text, readable }| {
         let mut source = Source::new(&path, &text);
-        source.readable = mode & 0o077 != 0;
-        let written = hacf::read(&mut source, &around);
-        let model = check::check(written, &mut source, &around);
+        source.readable = readable;
+        let written = hacf::read(&mut source, around);
+        let model = check::check(written, &mut source, around);
         take(source.found, model.is_none(), &mut problems);
         model
     });
-    let groups = read(&folder.join("haresources"), &mut problems).and_then(|(path, text, _)| {
+    let groups = haresources.and_then(|Text { path, text, .. }| {
         let mut source = Source::new(&path, &text);
         let nodes = ha_cf.as_ref().map(|ha_cf| ha_cf.nodes.as_slice()).unwrap_or_default();
-        let groups = haresources::read(&mut source, nodes, &around);
+        let groups = haresources::read(&mut source, nodes, around);
         let refused = source.has_errors();
         take(source.found, refused, &mut problems);
         (!refused).then_some(groups)
     });
-    let keys = match load_keys(folder) {
+    let keys = match keys {
         Ok(Loaded { value, warnings }) => {
             take(warnings, false, &mut problems);
             Some(value)
@@ -151,7 +194,11 @@ fn keys(path: &Path, private: bool) -> Result<Loaded<Keys>, Vec<Problem>> {
         return Err(vec![Problem::Permissions { path: path.to_owned(), mode }]);
     }
     let bytes = Zeroizing::new(file::bytes(&file, LARGEST).map_err(unreadable)?);
-    let text = authkeys::text(&bytes);
+    keys_of(path, &bytes)
+}
+
+fn keys_of(path: &Path, bytes: &[u8]) -> Result<Loaded<Keys>, Vec<Problem>> {
+    let text = authkeys::text(bytes);
     let shown = authkeys::shown(&text);
     let mut source = Source::new(path, &shown);
     match authkeys::read(&mut source, &text) {
@@ -171,13 +218,15 @@ fn text_and_mode(path: &Path) -> io::Result<(String, u32)> {
     Ok((String::from_utf8_lossy(&file::bytes(&file, LARGEST)?).into_owned(), mode))
 }
 
-/// A file's path, text and mode.
-fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<(PathBuf, String, u32)> {
-    let read = || -> io::Result<_> {
-        let (text, mode) = text_and_mode(path)?;
-        Ok((path.to_owned(), text, mode))
-    };
-    read().map_err(|source| problems.push(Problem::Unreadable { path: path.to_owned(), source })).ok()
+fn file_of(folder: &Path, name: &str, problems: &mut Vec<Problem>) -> Option<Text> {
+    let path = folder.join(name);
+    match text_and_mode(&path) {
+        Ok((text, mode)) => Some(Text { path, text, readable: mode & 0o077 != 0 }),
+        Err(source) => {
+            problems.push(Problem::Unreadable { path, source });
+            None
+        }
+    }
 }
 
 /// First line of `nodeinfo`, else `uname -n` (spec 5.1).

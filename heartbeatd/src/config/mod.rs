@@ -24,7 +24,7 @@ pub use digest::digests;
 pub use fence::{Agent, Fence};
 pub use helper::Helper;
 pub use interfaces::absent;
-pub use load::{Loaded, Problem, load, load_keys, load_keys_to_decode};
+pub use load::{Loaded, Problem, Texts, load, load_keys, load_keys_to_decode, read};
 pub use medium::{Line, Medium, Udp};
 pub use model::{Config, GenerationMethod, Group, HaCf, PingNode, Resource, ResourceKind, SyncRole, UuidFrom, VipSpec};
 pub use parameter::{PARAMETERS, Parameter, parameter};

@@ -1,7 +1,10 @@
 //! What the fuzz targets about heartbeatd do with their bytes.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use heartbeatd::config::{self, Surroundings, Texts};
 use heartbeatd::core::{Action, Event, Files, Group, Heard, Identity, Node, Plan, Settings, Word};
 use heartbeatd::wire::frame::Envelope;
 use heartbeatd::wire::stream::Splitter;
@@ -51,6 +54,55 @@ pub fn word(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(word) = text.parse::<Word>() {
         assert_eq!(word.to_string().parse(), Ok(word));
+    }
+}
+
+/// ha.cf, haresources and authkeys with a NUL between them, on a machine that has little. They are judged alike each time, every
+/// complaint can be shown, and none shows a key.
+pub fn configuration(data: &[u8]) {
+    let mut files = data.splitn(3, |&byte| byte == 0);
+    let mut text = || String::from_utf8_lossy(files.next().unwrap_or_default()).into_owned();
+    let (ha_cf, haresources) = (text(), text());
+    let authkeys = files.next().unwrap_or_default();
+    let texts = Texts { ha_cf: &ha_cf, haresources: &haresources, authkeys };
+    let judged = || match config::read(Path::new("/etc/ha.d"), &texts, &small()) {
+        Ok(loaded) => (Some(config::digests(&loaded.value)), loaded.warnings.iter().map(ToString::to_string).collect()),
+        Err(problems) => (None, problems.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    };
+    let (digests, told) = judged();
+    assert_eq!((digests, &told), (judged().0, &judged().1));
+    for secret in secrets(authkeys) {
+        let shown =
+            |told: &&String| told.contains(&secret) && !ha_cf.contains(&secret) && !haresources.contains(&secret);
+        assert_eq!(told.iter().find(shown), None, "{secret}");
+    }
+}
+
+/// Keys that no complaint has in it by chance.
+fn secrets(authkeys: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(authkeys).into_owned();
+    let third = text.lines().filter_map(|line| line.split_ascii_whitespace().nth(2).map(str::to_owned));
+    let strange = |key: &String| {
+        let has = |kind: fn(&u8) -> bool| key.bytes().any(|byte| kind(&byte));
+        key.len() >= 8 && has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+    };
+    third.filter(strange).collect()
+}
+
+/// A machine with a serial line, one program and one script.
+fn small() -> Surroundings<'static> {
+    Surroundings {
+        node_name: "node1".into(),
+        name_from: "uname -n",
+        port: 694,
+        resolve: &|host| host.parse().map(|address| vec![address]).map_err(io::Error::other),
+        program: &|name| (name == "fence_fake").then(|| PathBuf::from("/usr/sbin/fence_fake")),
+        user: &|name| (name == "root").then_some((0, 0)),
+        group: &|name| name == "haclient",
+        parameters: &|_| Err(io::ErrorKind::NotFound.into()),
+        is_device: &|path| Ok(path == Path::new("/dev/ttyS0")),
+        service: &|_| None,
+        has_script: &|name| name == "LogRsc",
     }
 }
 
