@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 
-use crate::ipvs::{Change, DestinationListing, Info, ServiceKey, ServiceListing, SyncDaemon, Timeouts};
+use crate::ipvs::{Change, DestinationListing, Info, Refusal, ServiceKey, ServiceListing, SyncDaemon, Timeouts};
 use crate::netlink::RequestError;
-use crate::netlink::ipvs::Client;
+use crate::netlink::ipvs::{Client, Packed};
 
 /// A positive errno. A failure that is not the kernel's counts as `EINVAL` (spec/ipvs.md A.12).
 ///
@@ -53,6 +53,10 @@ pub trait Kernel: Send {
     fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Errno>;
     /// Carries out changes in order; one that is refused does not stop the next. One result per change.
     fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>>;
+    /// The same for changes that were made ready beforehand.
+    fn change_packed(&mut self, packed: &mut Packed) -> Vec<Result<(), Errno>> {
+        self.change(packed.changes())
+    }
     /// The rows of `/proc/net/ip_vs_conn`.
     fn connections(&mut self) -> io::Result<Box<dyn BufRead>>;
 }
@@ -92,14 +96,21 @@ impl Kernel for Client {
     }
 
     fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>> {
-        let results = Self::change(self, changes);
-        results.into_iter().map(|result| result.map_err(|refusal| refusal.errno)).collect()
+        errnos(Self::change(self, changes))
+    }
+
+    fn change_packed(&mut self, packed: &mut Packed) -> Vec<Result<(), Errno>> {
+        errnos(Self::change_packed(self, packed))
     }
 
     fn connections(&mut self) -> io::Result<Box<dyn BufRead>> {
         let file = File::open("/proc/net/ip_vs_conn")?;
         Ok(Box::new(BufReader::with_capacity(64 * 1024, file)))
     }
+}
+
+fn errnos(results: Vec<Result<(), Refusal>>) -> Vec<Result<(), Errno>> {
+    results.into_iter().map(|result| result.map_err(|refusal| refusal.errno)).collect()
 }
 
 fn errno(error: RequestError) -> Errno {

@@ -1,6 +1,6 @@
 //! `ipvsadm -R`: one command a line, all in one process (spec/ipvs.md A.11).
 //!
-//! Changes are kept back and sent to the kernel together, at the latest when input has to be waited for;
+//! Changes are made ready, kept back and sent to the kernel together, at the latest when input has to be waited for;
 //! whoever writes a line and waits sees it carried out. What is printed, and in which order, is as if
 //! each line had been run by itself.
 
@@ -12,14 +12,15 @@ use std::thread::{Builder, Scope, scope};
 use super::bag::parse;
 use super::command::{Command, Usage};
 use super::kernel::Kernel;
-use super::run::{Shell, change};
-use crate::ipvs::Change;
+use super::run::{Shell, tell};
 use crate::ipvs::text::Names;
+use crate::netlink::ipvs::Packed;
 
 const READ_AT_ONCE: usize = 64 * 1024;
-/// Changes that are handed over together: eight sends. Fewer wake the other thread too often, more keep it waiting
-/// at the start.
+/// Changes that are handed over together: eight sends. Fewer wake the other thread too often.
 const PIECE: usize = 512;
+/// The first: one send, for which it does not wait long.
+const FIRST_PIECE: usize = 64;
 /// Pieces that may wait for the other thread, so that it never waits for the next one.
 const WAITING: usize = 2;
 /// What is longer is several tokens, bytes (spec/ipvs.md A.11).
@@ -36,7 +37,7 @@ impl<K: Kernel> Shell<'_, K> {
         let (program, strict) = (self.program, self.strict);
         let (names, out) = (&mut *self.names, &mut *self.out);
         scope(|scope| {
-            let (pending, helper, status, over) = (Vec::new(), None, 0, false);
+            let (pending, helper, status, over) = (Packed::default(), None, 0, false);
             let mut run = Run { program, strict, names, out, scope, hands: &hands, helper, pending, status, over };
             run.read(input);
             run.status
@@ -51,16 +52,17 @@ struct Hands<'a, K> {
 }
 
 impl<K: Kernel> Hands<'_, K> {
-    fn carry_out(&mut self, changes: &[Change]) -> u8 {
-        change(self.kernel, self.err, changes)
+    fn carry_out(&mut self, changes: &mut Packed) -> u8 {
+        let results = self.kernel.change_packed(changes);
+        tell(self.err, changes.changes(), results)
     }
 }
 
 /// Another thread, which carries out piece after piece until nobody hands it any more.
 struct Helper {
-    work: SyncSender<Vec<Change>>,
+    work: SyncSender<Packed>,
     /// The status of the last change of each piece, and the memory it was in.
-    done: Receiver<(u8, Vec<Change>)>,
+    done: Receiver<(u8, Packed)>,
     /// Pieces handed over and not yet seen done.
     under_way: usize,
 }
@@ -71,11 +73,11 @@ impl Helper {
         scope: &'scope Scope<'scope, 'env>,
         hands: &'env Mutex<Hands<'env, K>>,
     ) -> Option<Self> {
-        let (work, pieces) = sync_channel::<Vec<Change>>(WAITING);
+        let (work, pieces) = sync_channel::<Packed>(WAITING);
         let (tell, done) = channel();
         let carry_out = move || {
             for mut piece in pieces {
-                let status = lock(hands).carry_out(&piece);
+                let status = lock(hands).carry_out(&mut piece);
                 piece.clear();
                 if tell.send((status, piece)).is_err() {
                     break;
@@ -97,7 +99,7 @@ struct Run<'scope, 'env, 'a, K> {
     /// Started for the first whole piece.
     helper: Option<Helper>,
     /// Changes read and not yet handed over.
-    pending: Vec<Change>,
+    pending: Packed,
     /// Of the last line.
     status: u8,
     over: bool,
@@ -166,7 +168,8 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
         match parse(&words, self.strict, self.names) {
             Ok(Command::Change(change)) => {
                 self.pending.push(change);
-                if self.pending.len() == PIECE {
+                let piece = if self.helper.is_none() { FIRST_PIECE } else { PIECE };
+                if self.pending.changes().len() == piece {
                     self.hand_over();
                 }
             }
@@ -197,14 +200,14 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
 
     /// Has what is pending carried out while more input is read.
     fn hand_over(&mut self) {
-        if self.pending.is_empty() {
+        if self.pending.changes().is_empty() {
             return;
         }
         if self.helper.is_none() {
             self.helper = Helper::start(self.scope, self.hands);
         }
         let Some(helper) = &mut self.helper else { return self.flush() };
-        let mut spare = Vec::new();
+        let mut spare = Packed::default();
         while let Ok((status, piece)) = helper.done.try_recv() {
             helper.under_way -= 1;
             (self.status, spare) = (status, piece);
@@ -219,8 +222,8 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
     /// Carries out what is pending, after all that was handed over.
     fn flush(&mut self) {
         self.settle();
-        if !self.pending.is_empty() {
-            self.status = lock(self.hands).carry_out(&self.pending);
+        if !self.pending.changes().is_empty() {
+            self.status = lock(self.hands).carry_out(&mut self.pending);
             self.pending.clear();
         }
     }

@@ -81,7 +81,10 @@ impl<K: Kernel> Shell<'_, K> {
     /// Any command but `-R`.
     pub(super) fn carry_out(&mut self, command: &Command) -> u8 {
         match command {
-            Command::Change(one) => change(self.kernel, self.err, std::slice::from_ref(one)),
+            Command::Change(one) => {
+                let one = std::slice::from_ref(one);
+                tell(self.err, one, self.kernel.change(one))
+            }
             Command::List(List::Services(services)) => self.list_services(services),
             Command::List(List::Connections { numeric, engines }) => self.list_connections(*numeric, *engines),
             Command::List(List::Timeouts) => {
@@ -238,10 +241,10 @@ impl<K: Kernel> Shell<'_, K> {
     }
 }
 
-/// Changes in order, with a message for each that the kernel refuses; the status of the last.
-pub(super) fn change(kernel: &mut impl Kernel, err: &mut dyn Write, changes: &[Change]) -> u8 {
+/// A message for each change that the kernel refused; the status of the last.
+pub(super) fn tell(err: &mut dyn Write, changes: &[Change], results: Vec<Result<(), Errno>>) -> u8 {
     let mut status = 0;
-    for (change, result) in changes.iter().zip(kernel.change(changes)) {
+    for (change, result) in changes.iter().zip(results) {
         status = match result {
             Ok(()) => 0,
             Err(errno) => {

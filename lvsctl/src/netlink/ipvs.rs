@@ -10,12 +10,14 @@ mod encode;
 mod handle;
 mod newer;
 mod number;
+mod packed;
 mod rows;
 mod worker;
 
 pub use client::{Client, OpenError};
 pub use dump::{replay_daemons, replay_destinations, replay_services};
 pub use handle::{Entries, Handle};
+pub use packed::Packed;
 pub use rows::Rows;
 pub use worker::{Worker, WorkerDied};
 

@@ -3,8 +3,8 @@
 use std::num::NonZeroI32;
 
 use netlink_packet_core::{
-    Emitable, ErrorBuffer, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
-    NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader,
+    Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR,
+    NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader,
 };
 
 /// Bytes of a message's header.
@@ -84,10 +84,25 @@ pub fn write_message(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, bo
     out.resize(out.len().next_multiple_of(usize::from(NLMSG_ALIGNTO)), 0);
 }
 
+/// Directs messages that were written to whoever has this number, numbers them from `first` on, and has the last of them
+/// acknowledged.
+pub fn direct(messages: &mut [u8], kind: u16, first: u32) {
+    let (mut start, mut sequence) = (0, first);
+    while let Some(rest) = messages.get_mut(start..).filter(|rest| rest.len() >= HEADER) {
+        let length = rest.len();
+        let mut message = NetlinkBuffer::new(rest);
+        let own = (message.length() as usize).max(HEADER).next_multiple_of(usize::from(NLMSG_ALIGNTO));
+        message.set_message_type(kind);
+        message.set_sequence_number(sequence);
+        message.set_flags(NLM_F_REQUEST | if own < length { 0 } else { NLM_F_ACK });
+        start += own;
+        sequence = sequence.wrapping_add(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netlink_packet_core::NLM_F_ACK;
     use proptest::prelude::*;
 
     #[test]

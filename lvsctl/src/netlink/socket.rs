@@ -117,8 +117,13 @@ impl Socket {
     pub fn send(&mut self, build: impl FnOnce(&mut Vec<u8>)) -> Result<(), RequestError> {
         self.out.clear();
         build(&mut self.out);
+        self.transmit(&self.out)
+    }
+
+    /// Sends messages that are complete, in one datagram.
+    pub fn transmit(&self, messages: &[u8]) -> Result<(), RequestError> {
         loop {
-            match self.inner.send(&self.out, 0) {
+            match self.inner.send(messages, 0) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(RequestError::Send(error)),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 
-use netlink_packet_core::{Emitable, NLM_F_ACK};
+use netlink_packet_core::Emitable;
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::constants::{CTRL_ATTR_FAMILY_ID, GENL_HDRLEN, GENL_ID_CTRL};
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
@@ -16,6 +16,7 @@ use netlink_sys::protocols::NETLINK_GENERIC;
 use super::dump::{self, Keyed, Question, Row};
 use super::newer::Newer;
 use super::number::{FAMILY, command};
+use super::packed::{self, BATCH, Packed};
 use super::rows::Rows;
 use super::{decode, encode};
 use crate::ipvs::{
@@ -23,14 +24,10 @@ use crate::ipvs::{
 };
 use crate::netlink::RequestError;
 use crate::netlink::attribute::{Value, Writer, find};
-use crate::netlink::message::{Answer, messages, write_message};
+use crate::netlink::message::{Answer, direct, messages};
 use crate::netlink::namespace::Namespace;
 use crate::netlink::reading::{Arrival, Reading, Source};
 use crate::netlink::socket::Socket;
-
-/// Changes in one send. More gains nothing, and their refusals still fit into the smallest
-/// receive buffer a kernel gives by default.
-const BATCH: usize = 64;
 
 /// Why there is no talking to IPVS. The messages say what to do.
 ///
@@ -275,42 +272,57 @@ impl Client {
     /// that is refused does not keep the later ones from being tried.
     pub fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Refusal>> {
         let mut results = Vec::with_capacity(changes.len());
+        let mut messages = Vec::new();
         for batch in changes.chunks(BATCH) {
-            let mut errnos = self.send_batch(batch);
-            // A module that was taken out and put in again has a new number, and the kernel
-            // answers as for a missing scheduler: nothing of the batch was looked at.
-            if errnos.iter().all(|&errno| errno == libc::ENOENT) && self.family_moved() {
-                errnos = self.send_batch(batch);
-            }
-            results.extend(batch.iter().zip(errnos).map(|(change, errno)| match errno {
-                0 => {
-                    self.newer.carried_out(change);
-                    Ok(())
-                }
-                errno => Err(Refusal::new(change.clone(), errno)),
-            }));
+            messages.clear();
+            batch.iter().for_each(|change| packed::ask_for(&mut messages, change, self.newer.of(change)));
+            self.carry_out(batch, &mut messages, &mut results);
         }
         results
     }
 
-    /// Sends up to [`BATCH`] changes, the last to be acknowledged, and collects each one's errno.
-    fn send_batch(&mut self, batch: &[Change]) -> Vec<i32> {
-        let family = self.family;
-        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+    /// The same for changes whose messages are made already.
+    pub fn change_packed(&mut self, packed: &mut Packed) -> Vec<Result<(), Refusal>> {
+        // Whoever made the messages knows nothing of what a newer kernel says.
+        if packed.changes().iter().any(|change| !self.newer.of(change).is_empty()) {
+            return self.change(packed.changes());
+        }
+        let mut results = Vec::with_capacity(packed.changes().len());
+        for (batch, messages) in packed.batches() {
+            self.carry_out(batch, messages, &mut results);
+        }
+        results
+    }
+
+    /// Up to [`BATCH`] changes with the messages that ask for them.
+    fn carry_out(&mut self, batch: &[Change], messages: &mut [u8], results: &mut Vec<Result<(), Refusal>>) {
+        let mut errnos = self.send_batch(batch.len(), messages);
+        // A module that was taken out and put in again has a new number, and the kernel
+        // answers as for a missing scheduler: nothing of the batch was looked at.
+        if errnos.iter().all(|&errno| errno == libc::ENOENT) && self.family_moved() {
+            errnos = self.send_batch(batch.len(), messages);
+        }
+        results.extend(batch.iter().zip(errnos).map(|(change, errno)| match errno {
+            0 => {
+                self.newer.carried_out(change);
+                Ok(())
+            }
+            errno => Err(Refusal::new(change.clone(), errno)),
+        }));
+    }
+
+    /// Sends so many messages, the last to be acknowledged, and collects each one's errno.
+    fn send_batch(&mut self, length: usize, batch: &mut [u8]) -> Vec<i32> {
+        let count = u32::try_from(length).unwrap_or(u32::MAX);
         let first = self.socket.reserve(count);
         let last = first.wrapping_add(count.wrapping_sub(1));
-        let newer = &self.newer;
-        let sent = self.socket.send(|out| {
-            for (sequence, change) in (0..count).map(|n| first.wrapping_add(n)).zip(batch) {
-                let flags = if sequence == last { NLM_F_ACK } else { 0 };
-                write_message(out, family, flags, sequence, |body| encode::change(body, change, newer.of(change)));
-            }
-        });
+        direct(batch, self.family, first);
+        let sent = self.socket.transmit(batch);
         if let Err(error) = sent {
-            return vec![error.errno().unwrap_or(libc::EIO); batch.len()];
+            return vec![error.errno().unwrap_or(libc::EIO); length];
         }
         // Success is silent, but for the last one's.
-        let mut errnos = vec![None; batch.len()];
+        let mut errnos = vec![None; length];
         let mut unanswered = 0;
         loop {
             match self.socket.advance() {
