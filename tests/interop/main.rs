@@ -44,6 +44,7 @@ both_ways_round! {
     md5,
     one_link_of_two,
     lost_packets_are_asked_for_again,
+    a_message_that_says_nothing_usable_is_not_asked_for_again,
     maintenance_of_ours,
     serial_lines_only,
     a_serial_line_that_loses_messages,
@@ -283,6 +284,18 @@ fn lost_packets_are_asked_for_again(kinds: [Kind; 2]) -> Result<()> {
     // (LAB_ORIGINALS=1). Who really has an address is watched.
     let lost = ["lost packet(s)", "message is dropped", "MSG", "No one owns", "Both machines own"];
     pair.finish_without_conflict(&[&DEATH[..], &lost].concat())
+}
+
+/// How fencing went, without saying how: a script of the original's may write it so.
+fn a_message_that_says_nothing_usable_is_not_asked_for_again(kinds: [Kind; 2]) -> Result<()> {
+    let pair = Pair::running(kinds, &Setup::default())?;
+    let Some(ours) = pair.ours() else { return pair.finish_without_conflict(&[]) };
+    let write = "printf '>>>\\nt=stonith\\nnode=nobody\\n<<<\\n' >/var/lib/heartbeat/fifo";
+    pair.node(1 - ours).run(&["sh", "-c", write])?;
+    quiet(Duration::from_secs(3));
+    let log = pair.log(ours);
+    assert!(log.contains("field result is missing") && !log.contains("lost packet(s)"), "{log}");
+    pair.finish_without_conflict(&[])
 }
 
 fn a_lost_ping_node_moves_everything_and_its_return_moves_it_back(kinds: [Kind; 2]) -> Result<()> {
