@@ -62,7 +62,7 @@ stop_if_quiet() {
     : >"$work/heard"
     while [[ $(($(date +%s) - $(stat -c %Y "$work/heard"))) -le $quiet ]]; do sleep 2; done
     kill -KILL "$1"
-}
+} >/dev/null
 
 # Ends this script with the status of the command, or of what went wrong.
 await_guest() {
