@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use heartbeatd::act::{guard, proclaim};
 use heartbeatd::names::{Name, cl_status, heartbeat, meatclient, switch};
-use heartbeatd::start::{self, Places, STOP_PATIENCE, StartError};
+use heartbeatd::start::{self, Places, StartError};
 use heartbeatd::{config, decode, show};
 use lvs::control::heartbeatd::{Request, Status};
 use lvs::daemon::detach::{self, Half, Launched};
@@ -316,6 +316,9 @@ fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process(pid, signal)?)
 }
 
+/// How often it is told that a stop still goes on, seconds.
+const STOP_TOLD_EVERY: u64 = 30;
+
 fn stop(places: &Places) -> ExitCode {
     let pid = match running(places) {
         Ok(Running::Yes { pid }) => pid,
@@ -328,13 +331,16 @@ fn stop(places: &Places) -> ExitCode {
         }
         return complain(&format!("cannot stop process {pid}: {e}"));
     }
-    let end = Instant::now() + STOP_PATIENCE;
+    // As long as its scripts take: whoever goes away earlier may start it again too early.
+    let (begun, mut told) = (Instant::now(), 0);
     while matches!(probe(&places.pid_file, "heartbeatd"), Ok(Running::Yes { .. })) {
-        if Instant::now() > end {
-            return complain(&format!(
-                "process {pid} still gives its resources up after {} s; see the log",
-                STOP_PATIENCE.as_secs()
-            ));
+        let waited = begun.elapsed().as_secs() / STOP_TOLD_EVERY;
+        if waited > told {
+            told = waited;
+            eprintln!(
+                "heartbeatd: process {pid} still gives its resources up after {} s; see the log",
+                waited * STOP_TOLD_EVERY
+            );
         }
         sleep(Duration::from_millis(50));
     }

@@ -281,6 +281,3 @@ fn stay_in_memory() {
         log::warn!("cannot lock memory ({e}): heartbeats may be late when memory is short");
     }
 }
-
-/// How long an orderly stop may take before `stop` says that it has not ended.
-pub const STOP_PATIENCE: Duration = Duration::from_secs(60);
