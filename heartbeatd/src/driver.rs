@@ -472,6 +472,7 @@ impl Driver {
             Ok(watch::Event::Address(state)) => self.groups.networks_changed(Some(state.address.ip)),
             Err(e) => {
                 log::warn!("cannot hear about interfaces any more: {e}");
+                self.groups.networks_changed(None);
                 match Watch::open() {
                     Ok(watch) => self.watch = watch,
                     Err(e) => log::error!("cannot listen for changes of interfaces: {e}"),

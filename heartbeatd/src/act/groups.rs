@@ -10,9 +10,9 @@ mod monitor;
 mod order;
 mod plan;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -127,6 +127,10 @@ impl Groups {
     /// Without the privileges, or if the guard process cannot be started.
     pub fn open(config: &Config, settings: &Settings, note: &Path) -> std::io::Result<Self> {
         let lease = Lease::within(config.ha_cf.deadtime, config.ha_cf.keepalive);
+        // One connection to each, however many groups name it.
+        let mut ldirectords: HashMap<PathBuf, Ldirectord> = HashMap::new();
+        let mut watch =
+            |socket: PathBuf| ldirectords.entry(socket.clone()).or_insert_with(|| Ldirectord::watch(socket)).clone();
         let groups: Vec<Running> = config
             .groups
             .iter()
@@ -134,7 +138,7 @@ impl Groups {
                 group: group.clone(),
                 orders: VecDeque::new(),
                 script_runs: false,
-                ldirectord: ldirectord_socket(group, &settings.sockets).map(Ldirectord::watch),
+                ldirectord: ldirectord_socket(group, &settings.sockets).map(&mut watch),
                 reachable: true,
                 watched: Watched::default(),
             })

@@ -36,8 +36,8 @@ pub enum Standing {
     Absent,
 }
 
-/// The connection to one ldirectord.
-#[derive(Debug)]
+/// The connection to one ldirectord; its copies share it.
+#[derive(Debug, Clone)]
 pub struct Ldirectord {
     standing: watch::Receiver<Standing>,
     orders: mpsc::Sender<Request>,
@@ -47,9 +47,13 @@ impl Ldirectord {
     /// Begins to watch the ldirectord behind this socket. Needs a tokio runtime.
     #[must_use]
     pub fn watch(socket: PathBuf) -> Self {
+        Self::asked_every(PAUSE, socket)
+    }
+
+    fn asked_every(pause: Duration, socket: PathBuf) -> Self {
         let (tell, standing) = watch::channel(Standing::Waiting);
         let (orders, ordered) = mpsc::channel(8);
-        tokio::spawn(follow(socket, tell, ordered));
+        tokio::spawn(follow(socket, pause, tell, ordered));
         Self { standing, orders }
     }
 
@@ -77,14 +81,16 @@ impl Ldirectord {
     }
 }
 
-async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mpsc::Receiver<Request>) {
+async fn follow(socket: PathBuf, pause: Duration, tell: watch::Sender<Standing>, mut ordered: mpsc::Receiver<Request>) {
     let mut judge = Judge::new(Instant::now());
     let mut client = None;
     let mut last_order: Option<Request> = None;
     // One order at a time: the latest is the one that counts.
     let mut giving = JoinSet::new();
     let stirred = Arc::new(Notify::new());
-    tokio::spawn(stir(socket.clone(), Arc::clone(&stirred)));
+    // Ends with this task.
+    let mut stirring = JoinSet::new();
+    stirring.spawn(stir(socket.clone(), Arc::clone(&stirred)));
     loop {
         if client.is_none() {
             client = connect(&socket).await;
@@ -106,7 +112,7 @@ async fn follow(socket: PathBuf, tell: watch::Sender<Standing>, mut ordered: mps
             log::warn!("{}", absence(&socket));
         }
         tokio::select! {
-            () = sleep(PAUSE) => {}
+            () = sleep(pause) => {}
             () = stirred.notified() => {}
             order = ordered.recv() => {
                 let Some(order) = order else { return };
@@ -234,9 +240,7 @@ mod tests {
     async fn an_order_that_is_answered_late_does_not_hide_the_first_round() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("ldirectord.sock");
-        let greeting = Greeting { speaks: SPEAKS.into(), version: VERSION, program: "test".into(), node: "a".into() };
-        let listen = Listen { path: path.clone(), mode: 0o600, group: None, greeting, policy: Policy::default() };
-        let mut server: Server<Request> = Server::bind(listen).await.expect("a socket");
+        let mut server = server(&path).await;
         let mut ldirectord = Ldirectord::watch(path);
         ldirectord.order(true);
         // Ready from the moment on at which it has an order that it keeps.
@@ -253,6 +257,46 @@ mod tests {
         ldirectord.changed().await;
         assert_eq!(ldirectord.standing(), Standing::Ready);
         serving.abort();
+    }
+
+    #[tokio::test]
+    async fn whoever_has_news_is_asked_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ldirectord.sock");
+        let mut server = server(&path).await;
+        // But for its news it would be asked once.
+        let mut ldirectord = Ldirectord::asked_every(Duration::from_secs(3600), path);
+        let serving = tokio::spawn(async move {
+            let (mut watched, mut asked, mut blind) = (false, false, false);
+            loop {
+                let call = server.next_call().await;
+                match call.request {
+                    Request::Watch {} => {
+                        watched = true;
+                        call.answer_watch(&());
+                    }
+                    _ => {
+                        asked = true;
+                        call.answer(Ok(Ready { ready: true, blind }));
+                    }
+                }
+                if watched && asked && !blind {
+                    blind = true;
+                    server.notify(&());
+                }
+            }
+        });
+        for standing in [Standing::Ready, Standing::Waiting] {
+            timeout(ANSWER, ldirectord.changed()).await.expect("news");
+            assert_eq!(ldirectord.standing(), standing);
+        }
+        serving.abort();
+    }
+
+    async fn server(path: &Path) -> Server<Request> {
+        let greeting = Greeting { speaks: SPEAKS.into(), version: VERSION, program: "test".into(), node: "a".into() };
+        let listen = Listen { path: path.into(), mode: 0o600, group: None, greeting, policy: Policy::default() };
+        Server::bind(listen).await.expect("a socket")
     }
 
     #[tokio::test]

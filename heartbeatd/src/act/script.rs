@@ -180,7 +180,7 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// With so long for each call, and ten tries a second apart to stop something.
+    /// With so long for a start or a stop, and ten tries a second apart to stop something.
     #[must_use]
     pub fn new(config: &Config, timeout: Duration) -> Self {
         let folder = config.directory.display();
