@@ -73,8 +73,8 @@ impl Pair {
             .plug("lvs2", LAN, &["192.168.60.131/24 brd +"])
             .plug("gateway", LAN, &["192.168.60.1/24"])
             // The original takes the interface's word for the broadcast address.
-            .plug("lvs1", BEAT, &["10.60.0.130/24 brd +"])
-            .plug("lvs2", BEAT, &["10.60.0.131/24 brd +"]);
+            .plug("lvs1", BEAT, &["10.60.0.130/24 brd +", "fd00:60::130/64 nodad"])
+            .plug("lvs2", BEAT, &["10.60.0.131/24 brd +", "fd00:60::131/64 nodad"]);
         let cluster = Cluster::new(plan)?;
         let watches = VIPS.iter().map(|&vip| OwnerWatch::start(&cluster, &NODES, vip)).collect();
         let serial = setup.serial.then(SerialCable::new).transpose()?;
