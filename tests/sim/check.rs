@@ -455,8 +455,9 @@ impl Check {
                 let offers = sight.states[node][at] == Some(State::Offering);
                 let before = std::mem::replace(&mut self.groups[at].offering[node], offers);
                 if offers && !before {
-                    let slept = self.fencing.slept[node];
-                    self.groups[at].unreachable[node] = self.cables[node].is_dead_card(slept, now);
+                    let patience = self.profile.deadtime.saturating_sub(self.profile.keepalive);
+                    let (leapt, slept) = (self.sides[node].leapt, self.fencing.slept[node]);
+                    self.groups[at].unreachable[node] = self.cables[node].is_dead_card(patience, leapt, slept, now);
                 }
                 if offers {
                     self.groups[at].offered[node] = Some(now);

@@ -26,10 +26,18 @@ pub(super) struct Cable {
 }
 
 impl Cable {
-    /// Whether its node is heard and knows that its card is dead. One that wakes `now` knows what it did when it fell asleep.
-    pub(super) fn is_dead_card(&self, slept: Option<(Time, Time)>, now: Time) -> bool {
+    /// Whether its node is heard and knows that its card has been dead for `patience`, by its clock that `leapt` then. One that
+    /// wakes `now` knows what it did when it fell asleep.
+    pub(super) fn is_dead_card(
+        &self,
+        patience: Time,
+        leapt: Option<Time>,
+        slept: Option<(Time, Time)>,
+        now: Time,
+    ) -> bool {
         let asleep = |at: Time| slept.is_some_and(|(since, woke)| since <= at && woke == now);
-        self.card && (self.out.is_some() || self.plugged.is_some_and(asleep))
+        let out = self.out.or(self.plugged.filter(|at| asleep(*at)).map(|_| self.pulled));
+        self.card && out.is_some_and(|since| now - since >= patience || leapt.is_some_and(|at| at >= since))
     }
 
     /// Whether its node may still listen for others before it puts on again what it says that it holds.

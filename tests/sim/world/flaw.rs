@@ -23,7 +23,7 @@ pub enum Flaw {
     NeverOverlaps,
     /// Nodes fail back although the files say no.
     FailsBackAnyway,
-    /// Nor when they say yes.
+    /// Nodes do not fail back although the files say yes.
     NeverFailsBack,
     /// The files of all nodes name other homes than they should.
     OtherHomes,
@@ -69,7 +69,24 @@ impl Flaw {
                 let next = |home: &str| (nodes.iter().position(|node| node == home).unwrap_or(0) + 1) % nodes.len();
                 change(settings, &|group| Group { home: nodes[next(&group.home)].clone(), ..group.clone() })
             }
-            _ => settings,
+            Self::None
+            | Self::ForgedEcho
+            | Self::KeepsConflict
+            | Self::NoLease
+            | Self::Ghost
+            | Self::ForgedReady
+            | Self::HiddenPause
+            | Self::WaitsForEver
+            | Self::ForgedHolder
+            | Self::KeepsToItself
+            | Self::EachForItself
+            | Self::DeviceGoesOn
+            | Self::DeafToMaintenance
+            | Self::ForgetsMaintenance
+            | Self::EndlessMaintenance
+            | Self::UnseenCable
+            | Self::GivesWhatSticks
+            | Self::ForgetsLeftovers => settings,
         }
     }
 }
