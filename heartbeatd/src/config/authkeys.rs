@@ -134,7 +134,7 @@ fn index(word: &Word) -> Option<u8> {
     word.text.parse().ok().filter(|&index: &u8| digits && index <= HIGHEST_INDEX)
 }
 
-/// The bytes that were written in the file.
+/// The bytes that were written in the file: [`text`] makes no other characters.
 fn bytes(secret: &Word) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(secret.text.chars().flat_map(u8::try_from).collect())
 }

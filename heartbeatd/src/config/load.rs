@@ -193,7 +193,8 @@ fn keys(path: &Path, private: bool) -> Result<Loaded<Keys>, Vec<Problem>> {
     if private && mode & 0o077 != 0 {
         return Err(vec![Problem::Permissions { path: path.to_owned(), mode }]);
     }
-    let bytes = Zeroizing::new(file::bytes(&file, LARGEST).map_err(unreadable)?);
+    let mut bytes = Zeroizing::new(Vec::new());
+    file::append(&file, LARGEST, &mut bytes).map_err(unreadable)?;
     keys_of(path, &bytes)
 }
 
@@ -215,7 +216,9 @@ pub(super) fn text(path: &Path) -> io::Result<String> {
 fn text_and_mode(path: &Path) -> io::Result<(String, u32)> {
     let file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode();
-    Ok((String::from_utf8_lossy(&file::bytes(&file, LARGEST)?).into_owned(), mode))
+    let mut bytes = Vec::new();
+    file::append(&file, LARGEST, &mut bytes)?;
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), mode))
 }
 
 fn file_of(folder: &Path, name: &str, problems: &mut Vec<Problem>) -> Option<Text> {

@@ -18,8 +18,8 @@ pub struct Heard {
     pub header: Header,
     /// What it says.
     pub body: Body,
-    /// What another heartbeatd adds to its status; `None` from heartbeat 3.0.6, and from a
-    /// later heartbeatd whose word we cannot read.
+    /// What another heartbeatd adds to its status; `None` from heartbeat 3.0.6, from a
+    /// later heartbeatd whose word we cannot read, and where the body cannot be used.
     pub word: Option<Word>,
     /// Signed as one heartbeatd signs for another ([`Authentic::is_strong`]).
     pub strong: bool,

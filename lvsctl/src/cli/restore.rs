@@ -74,12 +74,12 @@ impl Helper {
         hands: &'env Mutex<Hands<'env, K>>,
     ) -> Option<Self> {
         let (work, pieces) = sync_channel::<Packed>(WAITING);
-        let (tell, done) = channel();
+        let (report, done) = channel();
         let carry_out = move || {
             for mut piece in pieces {
                 let status = lock(hands).carry_out(&mut piece);
                 piece.clear();
-                if tell.send((status, piece)).is_err() {
+                if report.send((status, piece)).is_err() {
                     break;
                 }
             }

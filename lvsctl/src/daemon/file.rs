@@ -9,21 +9,21 @@ use std::path::Path;
 /// # Errors
 /// If it cannot be read, is longer, or is not UTF-8.
 pub fn read(path: &Path, most: u64) -> io::Result<String> {
-    String::from_utf8(bytes(&File::open(path)?, most)?)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let mut text = Vec::new();
+    append(&File::open(path)?, most, &mut text)?;
+    String::from_utf8(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The rest of an open file of at most `most` bytes.
+/// Appends the rest of an open file of at most `most` bytes.
 ///
 /// # Errors
-/// If it cannot be read, or is longer.
-pub fn bytes(file: &File, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let length = file.take(most + 1).read_to_end(&mut bytes)?;
+/// If it cannot be read, or is longer; what was read until then has been appended.
+pub fn append(file: &File, most: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let length = file.take(most + 1).read_to_end(bytes)?;
     if length as u64 > most {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Cluster {
 
     pub(super) fn note_death(&mut self, at: usize, fx: &mut Vec<Effect>) {
         let Some(member) = self.members.get(at).filter(|member| matches!(member.view, View::Gone(_))) else { return };
-        let node = member.name.clone();
+        let (node, is_dead) = (member.name.clone(), member.view == View::Gone(Gone::Dead));
         if self.is_alone() {
             // What could not be started here nobody else can have now.
             self.shares.iter_mut().for_each(|share| share.unit.retry_at = None);
@@ -147,10 +147,7 @@ impl Cluster {
             return fx.push(Effect::Note(Notice::NothingTaken { node }));
         }
         let is_fencing = self.is_fencing();
-        if self.members[at].view == View::Gone(Gone::Dead)
-            && !is_fencing
-            && !std::mem::replace(&mut self.told_unfenced, true)
-        {
+        if is_dead && !is_fencing && !std::mem::replace(&mut self.told_unfenced, true) {
             fx.push(Effect::Note(Notice::NotFenced { node: node.clone() }));
         }
         if !self.leaving {
