@@ -3,6 +3,7 @@
 //! A third machine asks all the time who has the address. Two may answer at once for no longer than what is left of the
 //! lease when the other node takes over.
 
+mod faults;
 mod forms;
 mod heal;
 mod orders;

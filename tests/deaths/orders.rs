@@ -9,13 +9,13 @@ use std::time::Duration;
 
 impl Pair {
     /// What `lvsctl` ends with on that node, and prints.
-    fn lvsctl(&self, at: usize, arguments: &[&str]) -> Result<(i32, String)> {
+    pub(super) fn lvsctl(&self, at: usize, arguments: &[&str]) -> Result<(i32, String)> {
         let lvsctl = lab::program("lvsctl")?;
         let command: Vec<&str> = [lvsctl.as_str()].into_iter().chain(arguments.iter().copied()).collect();
         self.cluster.node(DIRECTORS[at]).try_run(&command)
     }
 
-    fn orders(&self, at: usize, arguments: &[&str]) -> Result<()> {
+    pub(super) fn orders(&self, at: usize, arguments: &[&str]) -> Result<()> {
         let (status, output) = self.lvsctl(at, arguments)?;
         assert_eq!(status, 0, "{arguments:?}: {output}");
         Ok(())

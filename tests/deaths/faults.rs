@@ -1,0 +1,92 @@
+//! What heartbeat cannot (spec/heartbeat.md 10): keys that change while both run, a group that does not start where it is
+//! wanted, and an administrator who is the fence.
+
+use super::{DIRECTORS, Pair, ROOMY, SOON};
+use lab::{OwnerWatch, Result, VIP, wait_until};
+use rustix::process::Signal;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// A resource that does not start where this file is.
+const FRAGILE: &str = "#!/bin/sh\ncase $1 in\nstart) [ ! -e /run/broken ] && : >/run/fragile ;;\nstop) rm -f /run/fragile ;;\n\
+                       status) if [ -e /run/fragile ]; then echo running; else echo stopped; fi ;;\nesac\n";
+
+#[test]
+fn keys_are_changed_one_node_after_the_other_and_nothing_moves() -> Result<()> {
+    let mut pair = Pair::new("heartbeatd", ROOMY)?;
+    let (old, new) = ("1 sha1 a-secret-of-the-lab\n", "2 sha1 another-secret\n");
+    // Both know both, then each signs with the new one, then the old one is forgotten.
+    let steps = [
+        (0, format!("auth 1\n{old}{new}")),
+        (1, format!("auth 1\n{old}{new}")),
+        (1, format!("auth 2\n{old}{new}")),
+        (0, format!("auth 2\n{old}{new}")),
+        (0, format!("auth 2\n{new}")),
+        (1, format!("auth 2\n{new}")),
+    ];
+    for (at, keys) in steps {
+        pair.cluster.node(DIRECTORS[at]).write_with_mode("/etc/ha.d/authkeys", &keys, 0o600)?;
+        let taken = |pair: &Pair| pair.log(at).matches("keys taken over").count();
+        let before = taken(&pair);
+        pair.daemons[at].signal(Signal::HUP);
+        wait_until("the keys to be taken over", SOON, || taken(&pair) > before)?;
+        // Longer than a node would wait for one whose messages it does not believe.
+        sleep(pair.times.deadtime + pair.times.keepalive);
+    }
+    let ownership = pair.owners.take().map(OwnerWatch::stop).unwrap_or_default();
+    assert_eq!(ownership.moves(), 0, "{ownership:?}");
+    for at in [0, 1] {
+        let log = pair.log(at);
+        assert!(!log.contains("is dead") && !log.contains("refused"), "{log}");
+    }
+    // Now the old one is nobody's.
+    pair.cluster.node("lvs2").write_with_mode("/etc/ha.d/authkeys", &format!("auth 1\n{old}"), 0o600)?;
+    pair.daemons[1].signal(Signal::HUP);
+    wait_until("lvs1 not to believe lvs2", SOON, || pair.log(0).contains("key index 1 unknown")).map(drop)
+}
+
+#[test]
+fn a_group_that_does_not_start_where_it_is_wanted_runs_on_the_other_node() -> Result<()> {
+    let haresources = format!("lvs1 {VIP}/24/eth0 Fragile\n");
+    let prepare = |node: &lab::Node| node.write_with_mode("/etc/ha.d/resource.d/Fragile", FRAGILE, 0o755);
+    let pair = Pair::prepared("heartbeatd", ROOMY, &haresources, prepare)?;
+    pair.orders(0, &["standby"])?;
+    pair.await_owner(1)?;
+    pair.cluster.node("lvs1").write("/run/broken", "")?;
+    let (refused, why) = pair.lvsctl(0, &["takeover"])?;
+    assert!(refused == 1 && why.contains("could not be started"), "{refused} {why}");
+    pair.await_owner(1)?;
+    let runs = |name: &str| pair.cluster.node(name).path("/run/fragile").is_ok_and(|file| file.exists());
+    wait_until("it to run on lvs2", SOON, || runs("lvs2") && !runs("lvs1"))?;
+    assert!(pair.status(0)?["groups"][0]["failed"].is_string(), "{}", pair.status(0)?);
+    // Nor does it come back by itself while it cannot.
+    sleep(Duration::from_secs(3));
+    pair.await_owner(1)
+}
+
+#[test]
+fn an_administrator_who_says_that_a_silent_node_is_off_lets_the_other_take_over() -> Result<()> {
+    let haresources = format!("lvs1 {VIP}/24/eth0\n");
+    let fenced = |node: &lab::Node| {
+        let ha_cf = node.read("/etc/ha.d/ha.cf")?;
+        node.write("/etc/ha.d/ha.cf", &format!("{ha_cf}stonith_host * meatware\n"))
+    };
+    let pair = Pair::prepared("heartbeatd", ROOMY, &haresources, fenced)?;
+    let confirm = |said: &str| {
+        let heartbeatd = lab::program("heartbeatd")?;
+        let line = format!("echo {said} | (exec -a meatclient {heartbeatd} -c lvs1)");
+        pair.cluster.node("lvs2").try_run(&["bash", "-c", &line])
+    };
+    let (status, said) = confirm("y")?;
+    assert!(status == 1 && said.contains("lvs1 does not wait to be switched off by hand"), "{status} {said}");
+    pair.daemons[0].signal(Signal::KILL);
+    sleep(pair.times.deadtime + Duration::from_secs(2));
+    assert_eq!(pair.cluster.owners(&DIRECTORS, VIP), [""; 0], "it may still have it");
+    let (status, said) = confirm("n")?;
+    assert!(status == 1 && said.contains("Operation cancelled."), "{status} {said}");
+    sleep(Duration::from_secs(1));
+    assert_eq!(pair.cluster.owners(&DIRECTORS, VIP), [""; 0], "nobody has confirmed it");
+    let (status, said) = confirm("y")?;
+    assert!(status == 0 && said.contains("reset confirmed"), "{status} {said}");
+    pair.await_owner(1)
+}
