@@ -1,8 +1,8 @@
 //! What heartbeat cannot (spec/heartbeat.md 10): keys that change while both run, a group that does not start where it is
-//! wanted, and an administrator who is the fence.
+//! wanted, an administrator who is the fence, and hosts that are pinged.
 
 use super::{DIRECTORS, Pair, ROOMY, SOON};
-use lab::{OwnerWatch, Result, VIP, wait_until};
+use lab::{LAN, OwnerWatch, Result, VIP, wait_until};
 use rustix::process::Signal;
 use std::thread::sleep;
 use std::time::Duration;
@@ -89,4 +89,37 @@ fn an_administrator_who_says_that_a_silent_node_is_off_lets_the_other_take_over(
     let (status, said) = confirm("y")?;
     assert!(status == 0 && said.contains("reset confirmed"), "{status} {said}");
     pair.await_owner(1)
+}
+
+#[test]
+fn a_group_of_hosts_answers_as_long_as_one_of_them_does() -> Result<()> {
+    let haresources = format!("lvs1 {VIP}/24/eth0\n");
+    let pinging = |node: &lab::Node| {
+        let ha_cf = node.read("/etc/ha.d/ha.cf")?;
+        let pings = "ping_group both 192.168.60.99 192.168.60.10\nping_group none 192.168.60.98 192.168.60.99\n\
+                     ping6 fd00:60::10\ndeadping 1\n";
+        node.write("/etc/ha.d/ha.cf", &format!("{ha_cf}{pings}"))
+    };
+    let pair = Pair::prepared("heartbeatd", ROOMY, &haresources, pinging)?;
+    let shown = |name: &str| {
+        let status = pair.status(0).ok()?;
+        let nodes = status["nodes"].as_array()?;
+        Some(nodes.iter().find(|node| node["name"] == name)?["status"].as_str()?.to_owned())
+    };
+    let are = |wanted: [&str; 3]| {
+        wait_until(&format!("{wanted:?}"), SOON, || {
+            ["both", "none", "fd00:60::10"]
+                .map(shown)
+                .iter()
+                .zip(wanted)
+                .all(|(shown, wanted)| shown.as_deref() == Some(wanted))
+        })
+        .inspect_err(|_| println!("{:?}", pair.status(0)))
+        .map(drop)
+    };
+    are(["ping", "dead", "ping"])?;
+    pair.cluster.cut("client", LAN)?;
+    are(["dead", "dead", "dead"])?;
+    pair.cluster.heal("client", LAN)?;
+    are(["ping", "dead", "ping"])
 }
