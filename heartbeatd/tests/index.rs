@@ -17,8 +17,20 @@ const FAULTS: &[(u32, &[&str])] = &[
             "a_flood_of_strange_datagrams_changes_nothing_and_is_one_line_in_the_log",
         ],
     ),
-    (3, &["during_a_rotation_old_and_new_keys_are_both_believed"]),
-    (4, &["a_group_that_does_not_start_here_moves_to_the_old_node"]),
+    (
+        3,
+        &[
+            "during_a_rotation_old_and_new_keys_are_both_believed",
+            "keys_are_changed_one_node_after_the_other_and_nothing_moves",
+        ],
+    ),
+    (
+        4,
+        &[
+            "a_group_that_does_not_start_here_moves_to_the_old_node",
+            "a_group_that_does_not_start_where_it_is_wanted_runs_on_the_other_node",
+        ],
+    ),
     (5, &["failback_puts_things_where_they_belong", "a_wish_for_failback_means_the_senders_own_groups"]),
     (
         6,
@@ -52,7 +64,13 @@ const FAULTS: &[(u32, &[&str])] = &[
     (12, &["what_is_no_time_says_what_to_write", "times_are_read_as_heartbeat_reads_them"]),
     (13, &["a_late_heartbeat_is_warned_of_and_the_node_lives"]),
     (14, &["a_node_is_not_declared_dead_for_the_time_that_we_were_not_run", "times_must_fit_each_other"]),
-    (16, &["the_resources_of_a_director_are_carried_out_without_scripts"]),
+    (
+        16,
+        &[
+            "the_resources_of_a_director_are_carried_out_without_scripts",
+            "a_takeover_with_a_deadtime_of_100_ms_is_over_in_an_instant",
+        ],
+    ),
     (18, &["messages_of_an_earlier_life_are_refused_while_the_known_one_goes_on"]),
     (19, &["a_copied_uuid_is_refused_with_a_clear_word"]),
     (20, &["a_message_without_sender_time_or_sequence_has_no_header"]),
@@ -81,6 +99,7 @@ const FAULTS: &[(u32, &[&str])] = &[
         &[
             "a_medium_waits_for_its_interface_and_follows_it",
             "a_node_without_any_open_medium_declares_nobody_dead_and_says_so",
+            "a_peer_that_does_not_read_costs_the_oldest_heartbeats_and_nobody_waits",
         ],
     ),
     (
