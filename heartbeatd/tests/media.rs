@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use heartbeatd::config::{Medium, Udp};
 use heartbeatd::media::{Interfaces, Media, Notice, Packet};
 use lvs::netlink::route::Client;
-use network::{cable, in_a_network_of_its_own, ip};
+use network::{await_carrier, cable, in_a_network_of_its_own, ip};
 
 /// All packets until there are `count` of them, as link and text.
 async fn hear(media: &mut Media, count: usize) -> Vec<(String, String)> {
@@ -85,6 +85,7 @@ fn a_medium_waits_for_its_interface_and_follows_it() {
         ip("link set hb0far up");
         ip("addr add 10.99.0.1/24 dev hb0");
         ip("link set hb0 up");
+        await_carrier();
         assert_eq!(refresh(&mut media), ["bcast hb0: open"]);
         assert_eq!(shown(&media.send(&packet(b"two"))), [""; 0]);
         let heard = hear(&mut media, 2).await;
@@ -97,6 +98,7 @@ fn a_medium_waits_for_its_interface_and_follows_it() {
         assert_eq!(media.links()[0].send_errors(), 2);
         assert!(media.links()[0].trouble().unwrap().starts_with("cannot send: "));
         ip("link set hb0 up");
+        await_carrier();
         refresh(&mut media);
         assert_eq!(
             shown(&media.send(&packet(b"three"))),

@@ -44,7 +44,11 @@ pub fn cable(address: &str) {
     ip(&format!("addr add {address} dev hb0"));
     ip("link set hb0 up");
     ip("link set hb0far up");
-    // What is sent before the kernel has seen the carrier is dropped in silence.
+    await_carrier();
+}
+
+/// Waits until the kernel has seen that hb0 has a carrier: what is sent before is dropped in silence.
+pub fn await_carrier() {
     let shows_up = || {
         let output = Command::new("ip").args(["-oneline", "link", "show", "hb0"]).output().expect("ip");
         String::from_utf8_lossy(&output.stdout).contains(" state UP ")
