@@ -310,7 +310,7 @@ fn a_message_that_says_nothing_usable_is_not_asked_for_again(kinds: [Kind; 2]) -
     let write = "printf '>>>\\nt=stonith\\nnode=nobody\\n<<<\\n' >/var/lib/heartbeat/fifo";
     let before = pair.log(ours).len();
     pair.node(1 - ours).run(&["sh", "-c", write])?;
-    wait_for("the message to be counted", SOON, || match pair.lvsctl(ours, &["status", "--json"]) {
+    wait_for("the message to be counted", SOON, || match pair.lvsctl(ours, &["status", "--cluster", "--json"]) {
         Ok((_, status)) if status.contains("field result is missing") => Ok(()),
         other => Err(format!("{other:?}")),
     })?;
