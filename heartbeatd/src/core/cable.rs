@@ -74,18 +74,15 @@ impl Cables {
     /// Whether somebody could reach the group here. Tells what is new about that.
     fn changed(&mut self, now: Instant, id: GroupId, reachable: bool) -> Option<Turn> {
         let cable = &mut self.groups.get_mut(id.0)?.cable;
-        let before = *cable;
-        *cable = match (before, reachable) {
-            (Cable::Out(_), true) => Cable::Back(now),
-            (Cable::In | Cable::Back(_), false) => Cable::Out(now),
-            (Cable::In | Cable::Back(_), true) | (Cable::Out(_), false) => before,
-        };
-        match (before, reachable) {
-            (Cable::Out(_), true) => Some(Turn::Back),
-            (Cable::In, false) => Some(Turn::Out),
+        let (after, turn) = match (*cable, reachable) {
+            (Cable::Out(_), true) => (Cable::Back(now), Some(Turn::Back)),
+            (Cable::In, false) => (Cable::Out(now), Some(Turn::Out)),
             // That it is out was told, and not yet that it is in again.
-            (Cable::Back(_), _) | (Cable::In, true) | (Cable::Out(_), false) => None,
-        }
+            (Cable::Back(_), false) => (Cable::Out(now), None),
+            (Cable::In | Cable::Back(_), true) | (Cable::Out(_), false) => (*cable, None),
+        };
+        *cable = after;
+        turn
     }
 
     fn ids(&self) -> impl Iterator<Item = GroupId> + use<> {

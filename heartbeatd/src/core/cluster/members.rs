@@ -59,6 +59,8 @@ impl Cluster {
             member.view = View::Unknown;
             (member.began, member.said_off) = (true, false);
         }
+        // It may take what its old life has let pass.
+        self.shares.iter_mut().for_each(|share| share.unit.quiet_until = None);
     }
 
     /// A node that was given up is heard again in the same life.

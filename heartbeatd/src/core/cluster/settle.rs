@@ -81,7 +81,7 @@ impl Cluster {
                 unit.offer_until = None;
                 unit.away = false;
                 let taker = to.take().and_then(|to| self.members.get(to));
-                // Whoever is no more may take the next offer in another life.
+                // Whoever is not heard has not let it pass.
                 unit.quiet_until = taker.is_some_and(|taker| taker.word().is_some()).then(|| now + REPLY_WITHIN);
                 let node = taker.map_or("another node", |member| &member.name).to_owned();
                 fx.push(Effect::Note(Notice::SwitchCalledOff { group: self.key(id), node }));

@@ -87,7 +87,7 @@ impl Takeover {
         }
     }
 
-    /// What only two heartbeatd know of: claims and offers.
+    /// What only two heartbeatd know of, of which a new life knows nothing: claims, and offers that were let pass too.
     fn drop_native_states(&mut self) {
         for unit in &mut self.units {
             match unit.state {
@@ -96,7 +96,7 @@ impl Takeover {
                 State::Free | State::Acquiring | State::Held | State::Releasing | State::Stuck => {}
             }
             unit.give = None;
-            unit.offer_until = None;
+            (unit.offer_until, unit.quiet_until) = (None, None);
             unit.contested = false;
         }
     }
@@ -167,8 +167,8 @@ impl Takeover {
         for unit in &mut self.units {
             unit.away = false;
             unit.give = None;
-            // Nobody else can have it now, and in another life it may take what it has not taken in this one.
-            (unit.retry_at, unit.quiet_until) = (None, None);
+            // Nobody else can have it now.
+            unit.retry_at = None;
         }
         if self.switch.as_ref().is_some_and(|switch| switch.kind == SwitchKind::Give) {
             fx.push(Effect::Note(Notice::StandbyCancelled));

@@ -82,7 +82,7 @@ impl Takeover {
                 unit.give = None;
                 unit.offer_until = None;
                 unit.away = false;
-                // Whoever is no more may take the next offer in another life.
+                // Whoever is not heard has not let it pass.
                 unit.quiet_until = matches!(other, Other::Says(_)).then(|| now + REPLY_WITHIN);
                 let node = self.other.clone();
                 let group = self.plan.get(id).map(|group| group.key.clone()).unwrap_or_default();

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::core::takeover::{Said, Will};
 use crate::core::{Refusal, Ticket, Which, Why};
 
 pub(super) struct Pair {
@@ -325,4 +326,33 @@ fn what_could_not_be_started_here_is_tried_at_once_when_nobody_else_is_left() {
     pair.cut = true;
     pair.wait(DEADTIME + ms(100));
     assert!(pair.has_done(1, &Action::Acquire { group: GroupId(1), why: Why::PeerDead }), "not after 10 s");
+}
+
+#[test]
+fn the_pause_after_an_offer_that_nobody_took_ends_with_the_life_that_let_it_pass() {
+    for nodes in [&["node1", "node2"][..], &["node1", "node2", "node3"][..]] {
+        let settings = Settings { nodes: nodes.iter().map(|&name| name.to_owned()).collect(), ..settings() };
+        let home = settings.plan.tags()[0];
+        let mut bench = Bench::new("node2", settings);
+        bench.happens(Event::Ready(true));
+        bench.start();
+        bench.peer.beats = false;
+        bench.wait(ms(4_000));
+        assert_eq!(bench.holds(), [true, true]);
+        // It is fit to have its own group, and takes no offer.
+        let free = Said { tag: home, state: State::Free, term: 0, will: Will::Willing, rank: 0, to: None };
+        let word = Word { life: 11, active: true, ready: true, groups: vec![free], ..Word::default() };
+        (bench.peer.beats, bench.peer.word) = (true, Some(word.clone()));
+        let offers = |bench: &Bench| bench.node.state(GroupId(0)) == Some(State::Offering);
+        bench.status(NodeStatus::Active);
+        bench.wait(ms(1_000));
+        assert!(offers(&bench));
+        bench.wait(ms(10_000));
+        assert!(!offers(&bench), "it was not taken");
+        bench.peer.generation += 1;
+        (bench.peer.seq, bench.peer.word) = (0, Some(Word { life: 12, ..word }));
+        bench.status(NodeStatus::Active);
+        bench.wait(ms(1_000));
+        assert!(offers(&bench), "to another life");
+    }
 }
