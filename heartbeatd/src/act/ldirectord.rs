@@ -13,10 +13,12 @@ use lvs::ipc::{CallError, Client};
 use serde::de::IgnoredAny;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Between two questions, when it has told of nothing meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The least between two: thousands of servers may fail at once, and heartbeats are sent on the same thread.
+const LEAST: Duration = Duration::from_millis(5);
 /// An answer that takes longer is none.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Boot order is nobody's business: an ldirectord that is not there yet is waited for that long.
@@ -99,6 +101,7 @@ async fn follow(socket: PathBuf, pause: Duration, tell: watch::Sender<Standing>,
                 giving.spawn(give(socket.clone(), order.clone()));
             }
         }
+        let asked = Instant::now();
         let answer = match &mut client {
             Some(connected) => ask(connected).await,
             None => None,
@@ -113,7 +116,7 @@ async fn follow(socket: PathBuf, pause: Duration, tell: watch::Sender<Standing>,
         }
         tokio::select! {
             () = sleep(pause) => {}
-            () = stirred.notified() => {}
+            () = async { tokio::join!(stirred.notified(), sleep_until(asked + LEAST)); } => {}
             order = ordered.recv() => {
                 let Some(order) = order else { return };
                 if client.is_some() {
