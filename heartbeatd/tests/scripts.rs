@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use heartbeatd::act::script::{Call, ScriptError, Scripts, Started, Stopped};
-use heartbeatd::config;
+use heartbeatd::config::{self, Config};
 
 const HA_CF: &str = "node one two\nucast lo 127.0.0.1\nauto_failback on\nkeepalive 900ms\nenv COLOUR=red\n";
 
@@ -88,8 +88,11 @@ impl State {
 }
 
 fn run<T>(body: impl AsyncFnOnce(Scripts) -> T) -> T {
-    let config = config::load(folder()).unwrap().value;
-    let mut scripts = Scripts::new(&config, Duration::from_secs(60));
+    run_with(&config::load(folder()).unwrap().value, body)
+}
+
+fn run_with<T>(config: &Config, body: impl AsyncFnOnce(Scripts) -> T) -> T {
+    let mut scripts = Scripts::new(config, Duration::from_secs(60));
     scripts.stop_pause = Duration::from_millis(5);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -228,6 +231,23 @@ fn scripts_find_their_surroundings_in_the_environment() {
             assert!(has(line.into()), "{line} in {environment}");
         }
     });
+}
+
+#[test]
+fn scripts_hear_the_log_facility_and_whether_auto_failback_is_legacy() {
+    let mut config = config::load(folder()).unwrap().value;
+    for (facility, legacy) in [(None, false), (Some("local3"), true)] {
+        config.ha_cf.facility = facility.map(str::to_owned);
+        config.ha_cf.legacy = legacy;
+        run_with(&config, async |scripts| {
+            let state = State::new();
+            scripts.start(state.call("Tells")).await.unwrap();
+            let environment = state.read("env");
+            let wanted = format!("HA_LOGFACILITY={}", facility.unwrap_or("daemon"));
+            assert!(environment.lines().any(|line| line == wanted), "{environment}");
+            assert_eq!(environment.contains("HA_NICEFAILBACK="), !legacy, "{environment}");
+        });
+    }
 }
 
 #[test]

@@ -7,9 +7,19 @@ use rustix::process::Signal;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// A resource that does not start where this file is.
+/// A resource that does not start on a machine that has /run/broken.
 const FRAGILE: &str = "#!/bin/sh\ncase $1 in\nstart) [ ! -e /run/broken ] && : >/run/fragile ;;\nstop) rm -f /run/fragile ;;\n\
                        status) if [ -e /run/fragile ]; then echo running; else echo stopped; fi ;;\nesac\n";
+
+impl Pair {
+    /// A group of one address, and more lines in both ha.cf.
+    fn with_ha_cf(more: &str) -> Result<Self> {
+        Self::prepared("heartbeatd", ROOMY, &format!("lvs1 {VIP}/24/eth0\n"), |node| {
+            let ha_cf = node.read("/etc/ha.d/ha.cf")?;
+            node.write("/etc/ha.d/ha.cf", &format!("{ha_cf}{more}"))
+        })
+    }
+}
 
 #[test]
 fn keys_are_changed_one_node_after_the_other_and_nothing_moves() -> Result<()> {
@@ -65,13 +75,25 @@ fn a_group_that_does_not_start_where_it_is_wanted_runs_on_the_other_node() -> Re
 }
 
 #[test]
+fn a_start_that_takes_longer_than_lvs_toml_allows_has_failed() -> Result<()> {
+    let haresources = format!("lvs1 {VIP}/24/eth0 Fragile\n");
+    let pair = Pair::prepared("heartbeatd", ROOMY, &haresources, |node| {
+        let slow = FRAGILE.replace("start)", "start) [ ! -e /run/slow ] || sleep 30;");
+        node.write_with_mode("/etc/ha.d/resource.d/Fragile", &slow, 0o755)?;
+        node.write("/etc/ha.d/lvs.toml", "[heartbeatd]\nscript_timeout = 2\n")
+    })?;
+    pair.orders(0, &["standby"])?;
+    pair.await_owner(1)?;
+    pair.cluster.node("lvs1").write("/run/slow", "")?;
+    let (refused, why) = pair.lvsctl(0, &["takeover"])?;
+    assert!(refused == 1 && why.contains("could not be started"), "{refused} {why}");
+    assert!(pair.log(0).contains("start of Fragile took longer than 2 s and was killed"), "{}", pair.log(0));
+    pair.await_owner(1)
+}
+
+#[test]
 fn an_administrator_who_says_that_a_silent_node_is_off_lets_the_other_take_over() -> Result<()> {
-    let haresources = format!("lvs1 {VIP}/24/eth0\n");
-    let fenced = |node: &lab::Node| {
-        let ha_cf = node.read("/etc/ha.d/ha.cf")?;
-        node.write("/etc/ha.d/ha.cf", &format!("{ha_cf}stonith_host * meatware\n"))
-    };
-    let pair = Pair::prepared("heartbeatd", ROOMY, &haresources, fenced)?;
+    let pair = Pair::with_ha_cf("stonith_host * meatware\n")?;
     let confirm = |said: &str| {
         let heartbeatd = lab::program("heartbeatd")?;
         let line = format!("echo {said} | (exec -a meatclient {heartbeatd} -c lvs1)");
@@ -93,14 +115,9 @@ fn an_administrator_who_says_that_a_silent_node_is_off_lets_the_other_take_over(
 
 #[test]
 fn a_group_of_hosts_answers_as_long_as_one_of_them_does() -> Result<()> {
-    let haresources = format!("lvs1 {VIP}/24/eth0\n");
-    let pinging = |node: &lab::Node| {
-        let ha_cf = node.read("/etc/ha.d/ha.cf")?;
-        let pings = "ping_group both 192.168.60.99 192.168.60.10\nping_group none 192.168.60.98 192.168.60.99\n\
-                     ping6 fd00:60::10\ndeadping 1\n";
-        node.write("/etc/ha.d/ha.cf", &format!("{ha_cf}{pings}"))
-    };
-    let pair = Pair::prepared("heartbeatd", ROOMY, &haresources, pinging)?;
+    let pair = Pair::with_ha_cf(
+        "ping_group both 192.168.60.99 192.168.60.10\nping_group none 192.168.60.98 192.168.60.99\nping6 fd00:60::10\ndeadping 1\n",
+    )?;
     let shown = |name: &str| {
         let status = pair.status(0).ok()?;
         let nodes = status["nodes"].as_array()?;

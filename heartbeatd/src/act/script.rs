@@ -63,6 +63,11 @@ impl Action {
         }
     }
 
+    /// How long it may take where a start or a stop may take `timeout`.
+    fn limit(self, timeout: Duration) -> Duration {
+        if self.only_asks() { timeout.min(LONGEST_STATUS) } else { timeout }
+    }
+
     /// Whether it changes nothing.
     fn only_asks(self) -> bool {
         matches!(self, Self::Status | Self::Watch)
@@ -310,7 +315,7 @@ impl Scripts {
         {
             tell(run);
         }
-        let limit = if action.only_asks() { self.timeout.min(LONGEST_STATUS) } else { self.timeout };
+        let limit = action.limit(self.timeout);
         let ended = tokio::time::timeout(limit, async {
             tokio::select! {
                 biased;
@@ -371,5 +376,20 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_may_take_what_it_is_given_and_a_question_a_minute_of_it() {
+        let limits = |seconds| {
+            [Action::Start, Action::Stop, Action::Status, Action::Watch]
+                .map(|action| action.limit(Duration::from_secs(seconds)).as_secs())
+        };
+        assert_eq!(limits(900), [900, 900, 60, 60]);
+        assert_eq!(limits(20), [20; 4]);
     }
 }
