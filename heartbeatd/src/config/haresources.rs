@@ -22,7 +22,7 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
     // Where each resource was seen first.
     let mut seen: HashMap<Same, usize> = HashMap::new();
     let mut keys: HashMap<String, usize> = HashMap::new();
-    let mut sync: Option<(String, u8, usize)> = None;
+    let mut sync = None;
     for line in logical_lines(source) {
         let Some((home, resources)) = line.split_first() else { continue };
         let mut homes: Vec<String> = Vec::new();
@@ -47,14 +47,7 @@ pub(super) fn read(source: &mut Source, nodes: &[String], around: &Surroundings)
                 Err((word, Wrong { message, help })) => source.error(&word.place, message, help),
                 Ok(kind) => {
                     judge(word, &kind, &mut seen, source, around);
-                    if let ResourceKind::SyncDaemon { interface, id, .. } = &kind {
-                        let first = sync.get_or_insert_with(|| (interface.clone(), *id, word.place.line));
-                        if (&first.0, first.1) != (interface, *id) {
-                            let message = "a sync daemon over another interface or with another id is not used";
-                            let help = format!("a director has one for all groups, that of line {}", first.2);
-                            source.warn(&word.place, message, help);
-                        }
-                    }
+                    judge_sync(word, &kind, &mut sync, source);
                     group.resources.push(Resource { written: word.text.clone(), kind });
                 }
             }
@@ -148,6 +141,16 @@ fn judge(
     {
         let message = format!("there is no resource script {name:?}");
         source.warn(&word.place, message, "looked for in resource.d and in /etc/init.d, as an executable file");
+    }
+}
+
+/// A director has one sync daemon for all groups, the `first` of the file: over that interface, with that id, in that line.
+fn judge_sync(word: &Word, kind: &ResourceKind, first: &mut Option<(String, u8, usize)>, source: &mut Source) {
+    let ResourceKind::SyncDaemon { interface, id, .. } = kind else { return };
+    let (over, with, line) = first.get_or_insert_with(|| (interface.clone(), *id, word.place.line));
+    if (&*over, *with) != (interface, *id) {
+        let message = "a sync daemon over another interface or with another id is not used";
+        source.warn(&word.place, message, format!("a director has one for all groups, that of line {line}"));
     }
 }
 
