@@ -231,16 +231,19 @@ fn auto_failback_legacy(kinds: [Kind; 2]) -> Result<()> {
 }
 
 fn checksums_only(kinds: [Kind; 2]) -> Result<()> {
-    with_keys(kinds, "auth 2\n2 crc\n")
+    one_switch(kinds, Setup { authkeys: "auth 2\n2 crc\n", ..Setup::default() })
 }
 
 fn md5(kinds: [Kind; 2]) -> Result<()> {
-    with_keys(kinds, "auth 1\n1 md5 a-secret-of-the-lab\n")
+    one_switch(kinds, Setup { authkeys: "auth 1\n1 md5 a-secret-of-the-lab\n", ..Setup::default() })
 }
 
-fn with_keys(kinds: [Kind; 2], authkeys: &'static str) -> Result<()> {
-    let pair = Pair::running(kinds, &Setup { authkeys, ..Setup::default() })?;
+/// Each has its own, and then one has everything.
+fn one_switch(kinds: [Kind; 2], setup: Setup) -> Result<()> {
+    let pair = Pair::running(kinds, &setup)?;
     pair.await_held(["local", "local"])?;
+    pair.standby(0, "local")?;
+    pair.await_held(["none", "all"])?;
     pair.finish_without_conflict(&DEATH)
 }
 
@@ -259,18 +262,12 @@ fn one_link_of_two(kinds: [Kind; 2]) -> Result<()> {
 }
 
 fn each_by_the_address_of_the_other(kinds: [Kind; 2]) -> Result<()> {
-    over(kinds, "ucast eth1 10.60.0.130\nucast eth1 10.60.0.131")
+    one_switch(kinds, Setup { media: "ucast eth1 10.60.0.130\nucast eth1 10.60.0.131", ..Setup::default() })
 }
 
 fn over_ipv6(kinds: [Kind; 2]) -> Result<()> {
-    over(kinds, "ucast6 eth1 fd00:60::130\nucast6 eth1 fd00:60::131\nmcast6 eth1 ff05::694 694 1 0")
-}
-
-fn over(kinds: [Kind; 2], media: &'static str) -> Result<()> {
-    let pair = Pair::running(kinds, &Setup { media, ..Setup::default() })?;
-    pair.standby(0, "local")?;
-    pair.await_held(["none", "all"])?;
-    pair.finish_without_conflict(&DEATH)
+    let media = "ucast6 eth1 fd00:60::130\nucast6 eth1 fd00:60::131\nmcast6 eth1 ff05::694 694 1 0";
+    one_switch(kinds, Setup { media, ..Setup::default() })
 }
 
 fn lost_packets_are_asked_for_again(kinds: [Kind; 2]) -> Result<()> {
