@@ -1,13 +1,16 @@
 //! A cut that heals: who answers for the address then, and whether a client loses anything.
 //!
 //! Both directors have a web server of their own, so that no IPVS is needed. One network carries everything, heartbeats too.
-//! Clients that begin to ask just then are played by one that forgets again and again where the address is.
+//! Beside the client that asks all the time there are newcomers, who have to find out where the address is. A machine plays
+//! them one after the other, because a question that is under way while it forgets is lost.
 
 use super::{BUSY, Pair, SOON, TIGHT};
 use lab::{
     ClaimWatch, Claims, DIRECTORS, LAN, OwnerWatch, Ownership, Probe, Process, Result, VIP, clock, probe, wait_until,
     web,
 };
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ const EVERY: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_millis(900);
 /// How often the owner, whichever director that is then, is cut off.
 const TURNS: usize = 6;
+const BETWEEN_NEWCOMERS: Duration = Duration::from_millis(10);
 const AFTERMATH: Duration = Duration::from_millis(1500);
 
 /// Where the cut is.
@@ -36,11 +40,36 @@ struct Served {
 
 /// From the moment on at which the cut was healed.
 struct Seen {
+    healed: Duration,
     /// How long the director that was cut off answered for the address.
     answered: Duration,
+    newcomers: Vec<Newcomer>,
     claims: Claims,
     owners: Ownership,
     report: probe::Report,
+}
+
+/// A client that does not know where the address is.
+#[derive(Debug)]
+struct Newcomer {
+    at: Duration,
+    /// What the web server said, headers and all.
+    answer: std::io::Result<String>,
+}
+
+impl Newcomer {
+    fn reached(&self, director: &str) -> bool {
+        self.answer.as_ref().is_ok_and(|answer| answer.lines().last() == Some(director))
+    }
+}
+
+fn get(target: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 impl Served {
@@ -68,6 +97,19 @@ impl Served {
         }
     }
 
+    /// One newcomer after the other, for a while.
+    fn newcomers(&self) -> Result<Vec<Newcomer>> {
+        let (node, from) = (self.pair.cluster.node("newcomer"), clock::now());
+        let mut newcomers = Vec::new();
+        while clock::now() < from + AFTERMATH {
+            node.run(&["ip", "neigh", "flush", "dev", "eth0"])?;
+            let at = clock::now();
+            newcomers.push(Newcomer { at, answer: node.in_network(|| get((VIP, 80).into()))? });
+            sleep(BETWEEN_NEWCOMERS);
+        }
+        Ok(newcomers)
+    }
+
     /// The owner is cut off until the other one serves, and heard again.
     fn cut_and_heal(&self, at: usize, cut: Cut) -> Result<Seen> {
         let (cluster, client) = (&self.pair.cluster, self.pair.cluster.node("client"));
@@ -82,19 +124,19 @@ impl Served {
         sleep(Duration::from_millis(400));
         let healed = clock::now();
         self.set(at, cut, true)?;
-        for _ in 0..4 {
-            client.run(&["ip", "neigh", "flush", "dev", "eth0"])?;
-        }
-        sleep(AFTERMATH);
+        let newcomers = self.newcomers()?;
         let (mut owners, claims) = (owners.stop(), claims.stop().between(healed, clock::now()));
         owners.holdings.retain(|holding| holding.to > healed);
         owners.holdings.iter_mut().for_each(|holding| holding.from = holding.from.max(healed));
         let answered = claims.last(cut_off).map_or(Duration::ZERO, |last| last.saturating_sub(healed));
-        let seen = Seen { answered, claims, owners, report: probe.stop()? };
+        let seen = Seen { healed, answered, newcomers, claims, owners, report: probe.stop()? };
         println!(
-            "    {} was cut off: it answers for {answered:?} and is on for {:?} with the other; silence {:?}, late {:?}; {}",
+            "    {} was cut off: it answers for {answered:?} and is on for {:?} with the other; {} of {} newcomers reach it; \
+             silence {:?}, late {:?}; {}",
             DIRECTORS[at],
             seen.owners.longest_with_several(),
+            seen.newcomers.iter().filter(|newcomer| newcomer.reached(DIRECTORS[at])).count(),
+            seen.newcomers.len(),
             seen.claims.longest_silence(),
             seen.claims.late,
             seen.report,
@@ -113,7 +155,8 @@ fn a_cable_that_is_plugged_in_again_shows_no_client_two_owners() -> Result<()> {
     let served = Served::new()?;
     for turn in 0..TURNS {
         let at = turn % 2;
-        let Seen { answered, owners, report, .. } = served.cut_and_heal(at, Cut::Cable)?;
+        let Seen { answered, newcomers, owners, report, .. } = served.cut_and_heal(at, Cut::Cable)?;
+        assert!(newcomers.iter().all(|newcomer| newcomer.reached(DIRECTORS[1 - at])), "{newcomers:?}");
         assert_eq!((answered, owners.longest_with_several()), (Duration::ZERO, Duration::ZERO), "{owners:?}");
         assert_eq!((report.failed(), report.answers.get(DIRECTORS[at])), (0, None), "{report}");
     }
@@ -125,8 +168,11 @@ fn a_cable_that_is_plugged_in_again_shows_no_client_two_owners() -> Result<()> {
 fn two_halves_of_a_network_that_meet_again_have_two_owners_until_each_has_heard_the_other() -> Result<()> {
     let served = Served::new()?;
     for turn in 0..TURNS {
-        let Seen { answered, claims, report, .. } = served.cut_and_heal(turn % 2, Cut::Between)?;
+        let at = turn % 2;
+        let Seen { answered, newcomers, claims, healed, report, .. } = served.cut_and_heal(at, Cut::Between)?;
         assert!(answered <= TIGHT.keepalive + BUSY + claims.late, "{answered:?}");
+        let astray = newcomers.iter().rfind(|newcomer| !newcomer.reached(DIRECTORS[1 - at]));
+        assert!(astray.is_none_or(|last| last.at <= healed + answered + BUSY + claims.late), "{newcomers:?}");
         assert!(report.longest_outage() <= BUSY + claims.late, "{report}");
     }
     Ok(())

@@ -78,6 +78,7 @@ impl Pair {
             .plug("lvs1", LAN, &["192.168.60.130/24 brd +", "fd00:60::130/64"])
             .plug("lvs2", LAN, &["192.168.60.131/24 brd +", "fd00:60::131/64"])
             .plug("client", LAN, &["192.168.60.10/24", "fd00:60::10/64"])
+            .plug("newcomer", LAN, &["192.168.60.11/24"])
             .plug("lvs1", BEAT, &["10.60.0.130/24 brd +"])
             .plug("lvs2", BEAT, &["10.60.0.131/24 brd +"]);
         let cluster = Cluster::new(plan)?;
