@@ -159,6 +159,7 @@ fn a_machine_without_power_is_gone_and_comes_back_with_its_disk() -> Result<()> 
     cluster.power_off("lvs1")?;
     assert_eq!(sleeper.wait(SOON)?, 128 + 9);
     assert!(lvs1.run(&["true"]).is_err());
+    wait_until("nobody to hold it", SOON, || watch.seen().holdings.last().is_some_and(|last| last.owners.is_empty()))?;
     cluster.node("lvs2").ip(&format!("address add {VIP}/32 dev eth0\n"))?;
     cluster.power_on("lvs1")?;
     assert_eq!(lvs1.read("/etc/ha.d/authkeys")?, "auth 1\n");

@@ -182,16 +182,7 @@ impl Cluster {
         let node = self.node(node);
         node.boot(&self.hosts)?;
         node.await_boot()?;
-        let known = self.switch.run(&["ls", "/sys/class/net"])?;
-        let old: String = node
-            .machine()
-            .sockets()
-            .filter(|socket| known.split_whitespace().any(|name| name == socket))
-            .map(|socket| format!("link del {socket}\n"))
-            .collect();
-        if !old.is_empty() {
-            self.switch.ip(&old)?;
-        }
+        node.machine().sockets().try_for_each(|socket| self.unplug(&socket))?;
         self.plug_in(&[node])
     }
 
@@ -199,8 +190,9 @@ impl Cluster {
     /// ask for the directors.
     #[must_use]
     pub fn owners(&self, among: &[&str], address: IpAddr) -> Vec<String> {
-        let among = among.iter().map(|&name| self.node(name));
-        among.filter(|node| owners::holds(&node.first_process(), address)).map(|node| node.name().to_owned()).collect()
+        let among: Vec<_> = among.iter().map(|&name| (name, self.node(name).first_process())).collect();
+        let holders = || among.iter().filter(|(_, first)| owners::holds(first, address));
+        owners::confirmed(|| holders().map(|&(name, _)| name.to_owned()).collect()).into_iter().collect()
     }
 
     fn socket(&self, node: &str, network: &str) -> Result<String> {
@@ -210,6 +202,13 @@ impl Cluster {
     fn interface(&self, node: &str, network: &str) -> Result<String> {
         let interface = self.node(node).machine().interface(network);
         interface.ok_or_else(|| Error::Senseless(format!("{node} is not on the network {network}")))
+    }
+
+    /// Removes a cable of a dead machine, unless the kernel, which does that sooner or later, was faster.
+    fn unplug(&self, socket: &str) -> Result<()> {
+        let removed = self.switch.ip(&format!("link del {socket}\n"));
+        let left = removed.is_err() && self.switch.run(&["ls", "/sys/class/net"])?.lines().any(|name| name == socket);
+        if left { removed } else { Ok(()) }
     }
 
     fn plug_in(&self, nodes: &[&Node]) -> Result<()> {

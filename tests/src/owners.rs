@@ -8,8 +8,8 @@ use crate::cluster::Cluster;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -85,7 +85,8 @@ impl Ownership {
 #[derive(Debug)]
 pub struct OwnerWatch {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Ownership>>,
+    seen: Arc<Mutex<Ownership>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl OwnerWatch {
@@ -93,24 +94,31 @@ impl OwnerWatch {
     #[must_use]
     pub fn start(cluster: &Cluster, among: &[&str], address: IpAddr) -> Self {
         let watched: Vec<_> = among.iter().map(|&name| (name.to_owned(), cluster.node(name).first_process())).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let sample = move |seen: &mut Ownership| {
+        let read = move || {
             let owners = watched.iter().filter(|(_, first)| holds(first, address));
-            let owners = owners.map(|(name, _)| name.clone()).collect();
-            seen.note(clock::now(), owners);
+            owners.map(|(name, _)| name.clone()).collect()
+        };
+        let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Ownership::default())));
+        let (stopped, notes) = (Arc::clone(&stop), Arc::clone(&seen));
+        let sample = move || {
+            let owners = confirmed(&read);
+            notes.lock().unwrap_or_else(PoisonError::into_inner).note(clock::now(), owners);
         };
         // The first and the last sample belong to the caller's time, not to that of the thread.
-        let mut seen = Ownership::default();
-        sample(&mut seen);
+        sample();
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 thread::sleep(PAUSE);
-                sample(&mut seen);
+                sample();
             }
-            seen
         });
-        Self { stop, thread: Some(thread) }
+        Self { stop, seen, thread: Some(thread) }
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn seen(&self) -> Ownership {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends sampling and returns what was seen.
@@ -120,7 +128,10 @@ impl OwnerWatch {
     #[must_use]
     pub fn stop(mut self) -> Ownership {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().map(|thread| thread.join().expect("a thread without panics")).unwrap_or_default()
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a thread without panics");
+        }
+        self.seen()
     }
 }
 
@@ -131,6 +142,20 @@ impl Drop for OwnerWatch {
             drop(thread.join());
         }
     }
+}
+
+/// What `read` says of the owners. It reads one machine after the other, and the address may move meanwhile: so all but
+/// one owner counts when it is read twice. What one had before and after the other was read, it had at that time.
+pub(crate) fn confirmed(mut read: impl FnMut() -> BTreeSet<String>) -> BTreeSet<String> {
+    let mut owners = read();
+    while owners.len() != 1 {
+        let again = read();
+        if again == owners {
+            break;
+        }
+        owners = again;
+    }
+    owners
 }
 
 /// Whether the machine with this first process has `address` now. One that is switched off has none.
@@ -193,6 +218,19 @@ mod tests {
         let seen = seen(&[(0, &["a"]), (4, &["a", "b"]), (11, &["b"])]);
         assert_eq!(seen.longest_with_several(), Duration::from_millis(7));
         assert_eq!(seen.moves(), 1, "letting go is not a move");
+    }
+
+    #[test]
+    fn an_address_that_moves_while_it_is_read_has_one_owner_all_the_time() {
+        let read = |readings: &[&[&str]]| {
+            let mut readings = readings.iter();
+            confirmed(|| owners(readings.next().expect("a reading that is needed")))
+        };
+        assert_eq!(read(&[&["a"]]), owners(&["a"]));
+        assert_eq!(read(&[&["a", "b"], &["b"]]), owners(&["b"]));
+        assert_eq!(read(&[&[], &["b"]]), owners(&["b"]));
+        assert_eq!(read(&[&["a", "b"], &[], &[]]), owners(&[]));
+        assert_eq!(read(&[&["a", "b"], &["a", "b"]]), owners(&["a", "b"]));
     }
 
     #[test]
