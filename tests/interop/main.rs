@@ -3,6 +3,7 @@
 //! At the end of each the original's log must hold no complaint that another original would not have caused.
 
 mod log;
+mod lost;
 mod names;
 mod pair;
 mod serial;
@@ -21,10 +22,14 @@ use serial::{
 macro_rules! both_ways_round {
     ($($story:ident),* $(,)?) => {
         mod original_is_lvs1 {
-            $(#[test] fn $story() -> lab::Result<()> { super::$story([super::Kind::Original, super::Kind::Ours]) })*
+            use super::{Kind, lost::until_no_order_is_lost};
+            const KINDS: [Kind; 2] = [Kind::Original, Kind::Ours];
+            $(#[test] fn $story() -> lab::Result<()> { until_no_order_is_lost(KINDS, super::$story) })*
         }
         mod original_is_lvs2 {
-            $(#[test] fn $story() -> lab::Result<()> { super::$story([super::Kind::Ours, super::Kind::Original]) })*
+            use super::{Kind, lost::until_no_order_is_lost};
+            const KINDS: [Kind; 2] = [Kind::Ours, Kind::Original];
+            $(#[test] fn $story() -> lab::Result<()> { until_no_order_is_lost(KINDS, super::$story) })*
         }
     };
 }

@@ -255,8 +255,10 @@ impl Pair {
 
     /// Waits until a node says that it holds everything: until then the original is still taking it.
     pub fn await_everything(&self, at: usize) -> Result<()> {
-        let holds_all = || self.holds(at).is_ok_and(|held| held == "all");
-        lab::wait_until(&format!("{} to have everything", NODES[at]), SOON, holds_all).map(drop)
+        wait_for(&format!("{} to have everything", NODES[at]), SOON, || {
+            let held = self.holds(at).map_err(|error| lvs::diag::chain(&error))?;
+            if held == "all" { Ok(()) } else { Err(format!("{held:?}\n{}", self.logs())) }
+        })
     }
 
     pub fn await_stable(&self) -> Result<()> {
