@@ -1,7 +1,7 @@
 //! The lab itself: what other stories rely on.
 
 use lab::capture::Capture;
-use lab::{Cluster, LAN, OwnerWatch, Plan, Probe, Result, VIP, Way, clock, probe, syslog, wait_until, web};
+use lab::{Cluster, LAN, OwnerWatch, Plan, Probe, Result, VIP, Way, clock, probe, syslog, wait_for, wait_until, web};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -197,15 +197,17 @@ fn two_owners_at_once_are_noticed() -> Result<()> {
     Ok(())
 }
 
-/// Everything of ours that a story could leave behind.
-fn traces() -> (BTreeSet<String>, BTreeSet<String>, BTreeSet<String>, String) {
-    let names = |directory: &str| -> BTreeSet<String> {
+/// Everything that a story could leave behind: processes, interfaces, files, mounts.
+fn traces() -> BTreeSet<String> {
+    let names = |directory: &'static str| {
         let entries = fs::read_dir(directory).expect("a directory that can be read");
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+        entries.filter_map(move |entry| Some(format!("{directory}/{}", entry.ok()?.file_name().into_string().ok()?)))
     };
-    let processes = names("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).collect();
+    let is_process =
+        |path: &String| path.rsplit('/').next().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
     let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
-    (processes, names("/sys/class/net"), names("/tmp"), mounts)
+    let found = names("/proc").filter(is_process).chain(names("/sys/class/net")).chain(names("/tmp"));
+    found.chain(mounts.lines().map(str::to_owned)).collect()
 }
 
 #[test]
@@ -229,6 +231,9 @@ fn nothing_is_left_of_a_story_that_fails() -> Result<()> {
     let orphan = orphan.expect("the orphan was found").as_raw_nonzero();
     assert!(!Path::new(&format!("/proc/{orphan}")).exists());
     // The kernel takes network interfaces away after the processes that used them.
-    wait_until("everything to be gone", SOON, || traces() == before)?;
-    Ok(())
+    wait_for("everything to be gone", SOON, || {
+        let now = traces();
+        let left: Vec<_> = now.difference(&before).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
 }
