@@ -19,9 +19,10 @@ guest_arguments() {
         -serial "file:$work/console"
         -device virtio-rng-pci
         -device virtio-serial-pci
-        -chardev "file,id=out,path=$work/out" -device "virtserialport,chardev=out,nr=1"
-        -chardev "file,id=err,path=$work/err" -device "virtserialport,chardev=err,nr=2"
+        -chardev "file,id=out,path=/dev/fd/7" -device "virtserialport,chardev=out,nr=1"
+        -chardev "file,id=err,path=/dev/fd/8" -device "virtserialport,chardev=err,nr=2"
         -chardev "file,id=status,path=$work/status" -device "virtserialport,chardev=status,nr=3"
+        -chardev "file,id=alive,path=$work/alive" -device "virtserialport,chardev=alive,nr=4"
         -fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
         -device virtio-9p-pci,fsdev=host,mount_tag=host
     )
@@ -40,54 +41,76 @@ run_in_guest() {
     done
     local arguments
     guest_arguments
-    mkfifo "$work/out" "$work/err" || fail 125 "cannot make pipes in $work"
-    tee "$work/heard" <"$work/out" &
-    local out=$!
-    cat <"$work/err" >&2 &
-    local err=$!
+    start_guest
+    await_guest
+    # What the command did went with the guest, unless it had a directory of ours.
+    if [[ ! -s $work/said.out && ! -s $work/said.err && -z $outdir ]]; then
+        say "the guest froze before its command said a word; a second one starts"
+        start_guest
+        await_guest
+    fi
+    show_console
+    fail 124 "the guest froze: it gave no sign of life for $FROZEN s"
+}
+
+# Seconds without a sign of life from the guest, which sends one every five, until it is given up.
+FROZEN=120
+
+# Sets guest, out and err, the processes.
+start_guest() {
+    rm -f "$work/alive" "$work/console" "$work/status"
+    exec 7> >(tee "$work/said.out" || : >"$work/unheard")
+    out=$!
+    exec 8> >(exec 7>&-; tee "$work/said.err" >&2 || : >"$work/unheard")
+    err=$!
     # If this script dies so does qemu.
     setpriv --pdeathsig KILL timeout -k 1 "$limit" setpriv --pdeathsig KILL \
         qemu-system-x86_64 "${arguments[@]}" </dev/null >"$work/qemu.log" 2>&1 &
-    local guest=$!
-    children+=("$out" "$err" "$guest")
-    if [[ $quiet -gt 0 ]]; then
-        stop_if_quiet "$guest" &
-        children+=($!)
-    fi
-    await_guest "$guest" "$out" "$err"
+    guest=$!
+    exec 7>&- 8>&-
+    watch_guest "$guest" &
+    children+=("$out" "$err" "$guest" $!)
 }
 
-# Kills a guest that has not written for too long.
-stop_if_quiet() {
-    : >"$work/heard"
-    while [[ $(($(date +%s) - $(stat -c %Y "$work/heard"))) -le $quiet ]]; do sleep 2; done
-    kill -KILL "$1"
-} >/dev/null
-
-# Ends this script with the status of the command, or of what went wrong.
-await_guest() {
-    local guest=$1 running=("$@") ended status ending=
-    while [[ ${#running[@]} -gt 0 ]]; do
-        wait -n -p ended "${running[@]}"
-        status=$?
-        mapfile -t running < <(printf '%s\n' "${running[@]}" | grep -vx "$ended")
-        if [[ $ended == "$guest" ]]; then
-            ending=$status
-            # A guest that died before it opened the pipes leaves their readers waiting.
-            [[ -s $work/console || -s $work/status ]] || break
-        elif [[ $status -ne 0 ]]; then
-            exit "$status" # nobody reads our output any more
+# Kills a guest that has frozen, whose command has written nothing for too long, or whose output nobody reads any more, and
+# leaves a file that says which. Looks are counted, and not the time: this machine may have stood still too.
+watch_guest() {
+    local guest=$1 step=2 dead=0 silent=0 alive=0 said=0
+    while sleep $step; do
+        if [[ $(size alive) -ne $alive ]]; then dead=0 alive=$(size alive); else dead=$((dead + step)); fi
+        if [[ $(size said.out) -ne $said ]]; then silent=0 said=$(size said.out); else silent=$((silent + step)); fi
+        if [[ $dead -ge $FROZEN ]]; then
+            : >"$work/frozen"
+        elif [[ $quiet -gt 0 && $silent -ge $quiet ]]; then
+            : >"$work/silent"
+        elif [[ ! -e $work/unheard ]]; then
+            continue
         fi
+        kill -KILL "$guest"
+        return
     done
+} &>/dev/null
+
+size() { stat -c %s "$work/$1" || echo 0; }
+
+# Ends this script with the status of the command, or of what went wrong; returns only after a guest that froze.
+await_guest() {
+    local status ending
+    wait "$guest" 2>/dev/null
+    ending=$?
+    wait "$out" "$err"
+    [[ ! -e $work/unheard ]] || exit 141
     if [[ -s $work/status ]]; then
         read -r status <"$work/status"
         exit "$status"
     fi
-    show_console
-    if [[ $ending -eq 124 || $ending -eq 137 ]]; then
-        [[ $quiet -eq 0 ]] || fail 124 "the guest was stopped: the command ran for $limit s or said nothing for $quiet s"
-        fail 124 "the guest was stopped: the command did not end within $limit s"
+    if [[ -e $work/frozen ]]; then
+        rm "$work/frozen"
+        return
     fi
+    show_console
+    [[ ! -e $work/silent ]] || fail 124 "the guest was stopped: the command said nothing for $quiet s, though the guest lives"
+    [[ $ending -ne 124 && $ending -ne 137 ]] || fail 124 "the guest was stopped: the command did not end within $limit s"
     fail 125 "the guest ended without a word of the command (qemu's status $ending)"
 }
 
