@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_millis(900);
 /// How often the owner, whichever director that is then, is cut off.
 const TURNS: usize = 6;
+/// A newcomer that hangs keeps the next ones from asking.
+const PATIENCE_OF_NEWCOMERS: Duration = Duration::from_millis(500);
 const BETWEEN_NEWCOMERS: Duration = Duration::from_millis(10);
 const AFTERMATH: Duration = Duration::from_millis(1500);
 
@@ -64,8 +66,8 @@ impl Newcomer {
 }
 
 fn get(target: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&target, PATIENCE_OF_NEWCOMERS)?;
+    stream.set_read_timeout(Some(PATIENCE_OF_NEWCOMERS))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

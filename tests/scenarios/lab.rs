@@ -197,22 +197,25 @@ fn two_owners_at_once_are_noticed() -> Result<()> {
     Ok(())
 }
 
-/// Everything that a story could leave behind: processes, interfaces, files, mounts.
-fn traces() -> BTreeSet<String> {
-    let names = |directory: &'static str| {
-        let entries = fs::read_dir(directory).expect("a directory that can be read");
-        entries.filter_map(move |entry| Some(format!("{directory}/{}", entry.ok()?.file_name().into_string().ok()?)))
-    };
-    let is_process =
-        |path: &String| path.rsplit('/').next().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
-    let found = names("/proc").filter(is_process).chain(names("/sys/class/net")).chain(names("/tmp"));
-    found.chain(mounts.lines().map(str::to_owned)).collect()
+fn names(directory: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).expect("a directory that can be read");
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+}
+
+/// Processes and temporary files. Those of an earlier story may still be going.
+fn comers_and_goers() -> BTreeSet<String> {
+    let is_process = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    names("/proc").into_iter().filter(is_process).chain(names("/tmp")).collect()
+}
+
+/// Network interfaces and mounts.
+fn fixtures() -> (BTreeSet<String>, String) {
+    (names("/sys/class/net"), fs::read_to_string("/proc/self/mounts").expect("/proc is mounted"))
 }
 
 #[test]
 fn nothing_is_left_of_a_story_that_fails() -> Result<()> {
-    let before = traces();
+    let before = (comers_and_goers(), fixtures());
     let mut orphan = None;
     let story = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
         let cluster = Cluster::direct_routing()?;
@@ -232,8 +235,8 @@ fn nothing_is_left_of_a_story_that_fails() -> Result<()> {
     assert!(!Path::new(&format!("/proc/{orphan}")).exists());
     // The kernel takes network interfaces away after the processes that used them.
     wait_for("everything to be gone", SOON, || {
-        let now = traces();
-        let left: Vec<_> = now.difference(&before).collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        let now = (comers_and_goers(), fixtures());
+        let left: Vec<_> = now.0.difference(&before.0).collect();
+        if left.is_empty() && now.1 == before.1 { Ok(()) } else { Err(format!("{left:?} and {:?}", now.1)) }
     })
 }

@@ -144,8 +144,9 @@ impl Drop for OwnerWatch {
     }
 }
 
-/// What `read` says of the owners. It reads one machine after the other, and the address may move meanwhile: so all but
-/// one owner counts when it is read twice. What one had before and after the other was read, it had at that time.
+/// What `read` says of the owners. It reads one machine after the other, and the address may move meanwhile: so
+/// anything but exactly one owner counts only when it is read twice in a row. What one had before and after the other was read,
+/// it had at that time.
 pub(crate) fn confirmed(mut read: impl FnMut() -> BTreeSet<String>) -> BTreeSet<String> {
     let mut owners = read();
     while owners.len() != 1 {

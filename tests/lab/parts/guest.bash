@@ -39,24 +39,28 @@ run_in_guest() {
     for word in "$work" "$lab" "$build"; do
         [[ $word != *[[:space:]]* ]] || fail 125 "the guest cannot be told of a path with a blank in it: $word"
     done
-    local arguments
+    local arguments began=$SECONDS
     guest_arguments
     start_guest
     await_guest
+    show_console
     # What the command did went with the guest, unless it had a directory of ours.
-    if [[ ! -s $work/said.out && ! -s $work/said.err && -z $outdir ]]; then
+    if [[ ! -s $work/said.out && ! -s $work/said.err && -z $outdir && $(time_left) -gt 0 ]]; then
         say "the guest froze before its command said a word; a second one starts"
         start_guest
         await_guest
+        show_console
     fi
-    show_console
     fail 124 "the guest froze: it gave no sign of life for $FROZEN s"
 }
 
 # Seconds without a sign of life from the guest, which sends one every five, until it is given up.
 FROZEN=120
 
-# Sets guest, out and err, the processes.
+# Of the limit for all guests together.
+time_left() { echo $((limit - SECONDS + began)); }
+
+# Sets guest, out, err and watcher, the processes.
 start_guest() {
     rm -f "$work/alive" "$work/console" "$work/status"
     exec 7> >(tee "$work/said.out" || : >"$work/unheard")
@@ -64,12 +68,13 @@ start_guest() {
     exec 8> >(exec 7>&-; tee "$work/said.err" >&2 || : >"$work/unheard")
     err=$!
     # If this script dies so does qemu.
-    setpriv --pdeathsig KILL timeout -k 1 "$limit" setpriv --pdeathsig KILL \
+    setpriv --pdeathsig KILL timeout -k 1 "$(time_left)" setpriv --pdeathsig KILL \
         qemu-system-x86_64 "${arguments[@]}" </dev/null >"$work/qemu.log" 2>&1 &
     guest=$!
     exec 7>&- 8>&-
     watch_guest "$guest" &
-    children+=("$out" "$err" "$guest" $!)
+    watcher=$!
+    children+=("$out" "$err" "$guest" "$watcher")
 }
 
 # Kills a guest that has frozen, whose command has written nothing for too long, or whose output nobody reads any more, and
@@ -78,7 +83,12 @@ watch_guest() {
     local guest=$1 step=2 dead=0 silent=0 alive=0 said=0
     while sleep $step; do
         if [[ $(size alive) -ne $alive ]]; then dead=0 alive=$(size alive); else dead=$((dead + step)); fi
-        if [[ $(size said.out) -ne $said ]]; then silent=0 said=$(size said.out); else silent=$((silent + step)); fi
+        if [[ $(size said.out) -ne $said ]]; then
+            silent=0 said=$(size said.out)
+        elif [[ $dead -lt 10 ]]; then
+            # The silence of a guest that may have frozen says nothing of its command.
+            silent=$((silent + step))
+        fi
         if [[ $dead -ge $FROZEN ]]; then
             : >"$work/frozen"
         elif [[ $quiet -gt 0 && $silent -ge $quiet ]]; then
@@ -98,6 +108,9 @@ await_guest() {
     local status ending
     wait "$guest" 2>/dev/null
     ending=$?
+    # It has no business with whoever gets that number next.
+    kill "$watcher" 2>/dev/null
+    wait "$watcher" 2>/dev/null
     wait "$out" "$err"
     [[ ! -e $work/unheard ]] || exit 141
     if [[ -s $work/status ]]; then
