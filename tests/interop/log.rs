@@ -1,9 +1,7 @@
 //! What heartbeat says about its peer.
 
-use super::lost::LOST_ORDER;
-
 /// What it logs at a start in namespaces whatever the peer is, by parts of the lines.
-const ITS_OWN: [&str; 14] = [
+const ITS_OWN: [&str; 12] = [
     // Of our ha.cf: short times, and log files of its own.
     "Initial dead time",
     "Logging daemon is disabled",
@@ -20,9 +18,6 @@ const ITS_OWN: [&str; 14] = [
     // One that has lost its place in the scheduler for a moment.
     "took too long to execute",
     "Dispatch function for",
-    // Of two of its scripts at once; whether anything came of that is for the story to find.
-    "ha_msg_add_nv_depth: line doesn't contain '='",
-    LOST_ORDER,
 ];
 
 /// Lines of heartbeat's log that complain, but for its own and those that have one of `allowed` in them.

@@ -1,7 +1,7 @@
 //! The lab itself: what other stories rely on.
 
 use lab::capture::Capture;
-use lab::{Cluster, LAN, OwnerWatch, Plan, Probe, Result, VIP, Way, clock, probe, syslog, wait_for, wait_until, web};
+use lab::{Cluster, LAN, OwnerWatch, Plan, Probe, Result, VIP, Way, clock, probe, syslog, wait_until, web};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -197,25 +197,20 @@ fn two_owners_at_once_are_noticed() -> Result<()> {
     Ok(())
 }
 
-fn names(directory: &str) -> BTreeSet<String> {
-    let entries = fs::read_dir(directory).expect("a directory that can be read");
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
-}
-
-/// Processes and temporary files. Those of an earlier story may still be going.
-fn comers_and_goers() -> BTreeSet<String> {
-    let is_process = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
-    names("/proc").into_iter().filter(is_process).chain(names("/tmp")).collect()
-}
-
-/// Network interfaces and mounts.
-fn fixtures() -> (BTreeSet<String>, String) {
-    (names("/sys/class/net"), fs::read_to_string("/proc/self/mounts").expect("/proc is mounted"))
+/// Everything of ours that a story could leave behind.
+fn traces() -> (BTreeSet<String>, BTreeSet<String>, BTreeSet<String>, String) {
+    let names = |directory: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(directory).expect("a directory that can be read");
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+    };
+    let processes = names("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).collect();
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
+    (processes, names("/sys/class/net"), names("/tmp"), mounts)
 }
 
 #[test]
 fn nothing_is_left_of_a_story_that_fails() -> Result<()> {
-    let before = (comers_and_goers(), fixtures());
+    let before = traces();
     let mut orphan = None;
     let story = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
         let cluster = Cluster::direct_routing()?;
@@ -234,9 +229,6 @@ fn nothing_is_left_of_a_story_that_fails() -> Result<()> {
     let orphan = orphan.expect("the orphan was found").as_raw_nonzero();
     assert!(!Path::new(&format!("/proc/{orphan}")).exists());
     // The kernel takes network interfaces away after the processes that used them.
-    wait_for("everything to be gone", SOON, || {
-        let now = (comers_and_goers(), fixtures());
-        let left: Vec<_> = now.0.difference(&before.0).collect();
-        if left.is_empty() && now.1 == before.1 { Ok(()) } else { Err(format!("{left:?} and {:?}", now.1)) }
-    })
+    wait_until("everything to be gone", SOON, || traces() == before)?;
+    Ok(())
 }
