@@ -65,6 +65,15 @@ impl Figures {
     }
 }
 
+/// What the kernel does about the faults of the processor, on which the time of a system call depends.
+pub fn processor() -> String {
+    let said = |fault| {
+        let path = format!("/sys/devices/system/cpu/vulnerabilities/{fault}");
+        fs::read_to_string(path).map_or_else(|_| format!("{fault}: unknown\n"), |state| format!("{fault}: {state}"))
+    };
+    ["meltdown", "spectre_v2"].map(said).concat()
+}
+
 /// Measures everything once.
 pub fn run(ours: &str, theirs: &str, figures: &mut Figures) -> Result<()> {
     for shape in SHAPES {

@@ -1,5 +1,6 @@
 //! The servers of many services: while those of one are shown, another thread asks for those of the next.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,9 @@ use crate::ipvs::{DestinationListing, ServiceListing};
 
 /// From so many services on, a thread is worth its start.
 const MANY: usize = 16;
-/// Services whose servers may wait to be shown.
+/// Lines that are handed over together: to wake the other thread takes as long as to show dozens.
+const PIECE: usize = 512;
+/// Pieces that may wait to be shown.
 const WAITING: usize = 4;
 
 /// What `keep` keeps of a service's servers, each behind its address, or the errno that ends a listing.
@@ -34,20 +37,28 @@ pub(super) fn with_servers<K: Kernel, T: Send>(
         kernel.destinations_as(&service.key, counters, keep)
     };
     scope(|scope| {
-        let (hand, asked) = sync_channel::<Servers<T>>(WAITING);
+        let (hand, asked) = sync_channel::<Vec<Servers<T>>>(WAITING);
         let ask_all = move || {
+            let (mut piece, mut lines) = (Vec::new(), 0);
             for servers in services.iter().map(ask) {
                 let failed = servers.is_err();
-                // Nobody listens any more where showing has panicked.
-                if hand.send(servers).is_err() || failed {
-                    break;
+                lines += 1 + servers.as_ref().map_or(0, Vec::len);
+                piece.push(servers);
+                if failed || lines >= PIECE {
+                    lines = 0;
+                    // Nobody listens any more where showing has panicked.
+                    if hand.send(mem::take(&mut piece)).is_err() || failed {
+                        return;
+                    }
                 }
             }
+            let _ = hand.send(piece);
         };
         // Without another thread this one does both.
         let ahead = services.len() >= MANY && Builder::new().spawn_scoped(scope, ask_all).is_ok();
+        let mut asked = asked.into_iter().flatten();
         services.iter().try_for_each(|service| {
-            let servers = if ahead { asked.recv().unwrap_or(Err(libc::EIO)) } else { ask(service) };
+            let servers = if ahead { asked.next().unwrap_or(Err(libc::EIO)) } else { ask(service) };
             show(service, servers?);
             Ok(())
         })
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_the_listing_where_it_happens() {
-        for (before, behind) in [(3, 0), (3, 5), (40, 0), (40, 100)] {
+        for (before, behind) in [(3, 0), (3, 5), (40, 0), (40, 100), (300, 0), (300, 5)] {
             let ports = (1..=before).chain([0]).chain(1000..1000 + behind);
             assert_eq!(shown(ports), ((1..=before).collect(), Err(libc::ENOMEM)), "{before} and {behind}");
         }

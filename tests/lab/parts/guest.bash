@@ -10,8 +10,8 @@ guest_arguments() {
         arguments=(-accel "tcg,thread=multi" -cpu Nehalem)
     fi
     # At addresses that change each time, an emulator translates every program anew, which takes 30 ms for each start.
-    local kernel_line=(console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr norandmaps no_timer_check "lab_job=$work/job")
-    kernel_line+=("lab_parts=$lab/parts" "lab_modules=$build/lib/modules")
+    local kernel_line=(console=ttyS0 quiet panic=-1 oops=panic nokaslr norandmaps no_timer_check)
+    kernel_line+=("mitigations=$mitigations" "lab_job=$work/job" "lab_parts=$lab/parts" "lab_modules=$build/lib/modules")
     # A comma in a path would end it for qemu; doubled, it does not.
     arguments+=(
         -machine pc -smp 2 -m "$memory" -nodefaults -no-user-config -no-reboot -display none
