@@ -8,7 +8,6 @@
 //! what the kernel says becomes text. So it is tested without a kernel.
 
 mod address;
-mod ahead;
 mod bag;
 mod check;
 mod command;

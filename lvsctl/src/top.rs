@@ -1,6 +1,6 @@
 //! The live view: what each service and server does per second, from differences of the kernel's counters.
 //!
-//! [`Top`] takes listings and keys and says what is to be shown; [`view`] draws it. `lvsctl top` brings both
+//! [`Top`] takes listings and keys and says what is to be shown; [`draw`] draws it. `lvsctl top` brings both
 //! to a kernel and a terminal.
 
 mod rates;

@@ -178,7 +178,7 @@ impl Probe {
         self.questions.asked.get(&ip).map_or_else(Vec::new, Asked::shown)
     }
 
-    /// When [`Self::turn`] next has something to do.
+    /// When somebody is next [`Self::due`] to be asked about; nobody is while a round is under way.
     pub fn deadline(&self) -> Option<Instant> {
         if self.under_way {
             return None;

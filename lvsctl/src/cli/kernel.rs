@@ -47,6 +47,19 @@ pub trait Kernel: Send {
         let _ = counters;
         Ok(self.destinations(key)?.iter().map(|row| (row.at, keep(row))).collect())
     }
+    /// The same of many services: `show` sees each in the order of `services`, up to the first that the kernel does not list.
+    fn destinations_of<T>(
+        &mut self,
+        services: &[ServiceListing],
+        counters: bool,
+        keep: impl Fn(&DestinationListing) -> T,
+        mut show: impl FnMut(&ServiceListing, Vec<(SocketAddr, T)>),
+    ) -> Result<(), Errno> {
+        services.iter().try_for_each(|service| {
+            show(service, self.destinations_as(&service.key, counters, &keep)?);
+            Ok(())
+        })
+    }
     /// Connection timeouts.
     fn timeouts(&mut self) -> Result<Timeouts, Errno>;
     /// Running sync daemons, the master first.
@@ -85,6 +98,16 @@ impl Kernel for Client {
         keep: impl Fn(&DestinationListing) -> T,
     ) -> Result<Vec<(SocketAddr, T)>, Errno> {
         Self::destinations_as(self, key, counters, keep).map_err(errno)
+    }
+
+    fn destinations_of<T>(
+        &mut self,
+        services: &[ServiceListing],
+        counters: bool,
+        keep: impl Fn(&DestinationListing) -> T,
+        show: impl FnMut(&ServiceListing, Vec<(SocketAddr, T)>),
+    ) -> Result<(), Errno> {
+        Self::destinations_of(self, services, counters, keep, show).map_err(errno)
     }
 
     fn timeouts(&mut self) -> Result<Timeouts, Errno> {

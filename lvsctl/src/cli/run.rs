@@ -3,7 +3,6 @@
 use std::io::{BufRead, Read, Write};
 use std::net::SocketAddr;
 
-use super::ahead::with_servers;
 use super::bag::parse;
 use super::command::{Command, List, Services, Usage};
 use super::kernel::{Errno, Kernel};
@@ -166,7 +165,7 @@ impl<K: Kernel> Shell<'_, K> {
         let counters = matches!(columns, Columns::Statistics | Columns::Rates);
         let names: &mut dyn Names = if numeric { &mut Numeric } else { &mut *self.names };
         let out = &mut *self.out;
-        with_servers(self.kernel, services, counters, T::of, |listing, mut servers| {
+        self.kernel.destinations_of(services, counters, T::of, |listing, mut servers| {
             let ServiceListing { key, service, stats, .. } = listing;
             if !unsorted {
                 sort_by_address(&mut servers);
@@ -195,8 +194,7 @@ impl<K: Kernel> Shell<'_, K> {
         let (mut text, mut options) = (String::new(), String::new());
         let names: &mut dyn Names = if numeric { &mut Numeric } else { &mut *self.names };
         let out = &mut *self.out;
-        let saved = with_servers(
-            self.kernel,
+        let saved = self.kernel.destinations_of(
             &services,
             false,
             |row| row.destination,
@@ -264,7 +262,7 @@ fn hand_on(text: &mut String, out: &mut dyn Write) {
 }
 
 /// What columns show of a server, with as little as possible in memory: there may be many.
-trait Shown: Send {
+trait Shown {
     fn of(row: &DestinationListing) -> Self;
 
     /// The row again; what the columns do not show of it is 0.

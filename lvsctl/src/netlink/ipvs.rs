@@ -3,6 +3,7 @@
 //! [`Client`] asks and waits; [`Handle`] asks and awaits: behind it the client is on a thread of its own,
 //! a [`Worker`]. Both use one socket, and look the family up once.
 
+mod ahead;
 mod client;
 mod decode;
 mod dump;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::message::{Answer, HEADER, first_message};
+use super::message::{Answer, HEADER, Message, first_message};
 use super::socket::RequestError;
 
 /// What came when the next datagram was asked for.
@@ -44,6 +44,11 @@ impl Reading {
         Self { sequence, at: 0, datagrams: 0, disturbed: false, ended: false }
     }
 
+    /// Whether a message is part of the answer.
+    pub fn is_about(&self, message: &Message<'_>) -> bool {
+        message.sequence == self.sequence
+    }
+
     /// Whether the kernel said that others changed the list meanwhile.
     pub fn disturbed(&self) -> bool {
         self.disturbed
@@ -76,7 +81,7 @@ impl Reading {
             };
             let start = self.at + HEADER;
             self.at += length;
-            if message.sequence != self.sequence {
+            if !self.is_about(&message) {
                 continue;
             }
             self.disturbed |= message.disturbed;

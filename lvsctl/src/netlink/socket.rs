@@ -113,6 +113,11 @@ impl Socket {
         first
     }
 
+    /// The sequence number of the next request.
+    pub fn next_sequence(&self) -> u32 {
+        self.sequence.wrapping_add(1)
+    }
+
     /// Sends what `build` appends to an empty buffer, in one datagram.
     pub fn send(&mut self, build: impl FnOnce(&mut Vec<u8>)) -> Result<(), RequestError> {
         self.out.clear();

@@ -13,6 +13,7 @@ use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
 use netlink_sys::protocols::NETLINK_GENERIC;
 
+use super::ahead::read_ahead;
 use super::dump::{self, Keyed, Question, Row};
 use super::newer::Newer;
 use super::number::{FAMILY, command};
@@ -28,6 +29,9 @@ use crate::netlink::message::{Answer, direct, messages};
 use crate::netlink::namespace::Namespace;
 use crate::netlink::reading::{Arrival, Reading, Source};
 use crate::netlink::socket::Socket;
+
+/// From so many services on, another thread is worth its start.
+const MANY: usize = 16;
 
 /// Why there is no talking to IPVS. The messages say what to do.
 ///
@@ -222,8 +226,47 @@ impl Client {
         counters: bool,
         keep: impl Fn(&DestinationListing) -> T,
     ) -> Result<Vec<(SocketAddr, T)>, RequestError> {
-        let question = if counters { Question::Destinations(*key) } else { Question::WithoutCounters(*key) };
-        self.list_as(question, |row: DestinationListing| (row.at, keep(&row)))
+        self.list_as(Question::servers(*key, counters), |row: DestinationListing| (row.at, keep(&row)))
+    }
+
+    /// The same of many services: `show` sees each in the order of `services`. From a few services on another thread asks for the
+    /// servers of the next one meanwhile.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = lvs::netlink::ipvs::Client::open()?;
+    /// let services = client.services()?;
+    /// client.destinations_of(&services, true, |row| row.active_connections, |service, servers| {
+    ///     println!("{}: {}", service.key, servers.iter().map(|(_, active)| active).sum::<u32>());
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer cannot be read; `show` has seen the services before that one.
+    pub fn destinations_of<T>(
+        &mut self,
+        services: &[ServiceListing],
+        counters: bool,
+        keep: impl Fn(&DestinationListing) -> T,
+        mut show: impl FnMut(&ServiceListing, Vec<(SocketAddr, T)>),
+    ) -> Result<(), RequestError> {
+        let mut shown = 0;
+        if services.len() >= MANY {
+            let questions: Vec<_> = services.iter().map(|service| Question::servers(service.key, counters)).collect();
+            let Self { socket, family, newer } = self;
+            let (family, first) = (*family, socket.next_sequence());
+            let ask = |socket: &mut Socket, question: &Question| start(socket, family, question).map(drop);
+            let keep = |row: DestinationListing| (row.at, keep(&row));
+            let show = |at: usize, servers| show(&services[at], servers);
+            shown = read_ahead(socket, ask, newer, (family, first), &questions, keep, show);
+        }
+        // What has to be read again, and what may be another number of the family.
+        for service in &services[shown..] {
+            show(service, self.destinations_as(&service.key, counters, &keep)?);
+        }
+        Ok(())
     }
 
     /// The services one by one, without their servers.
@@ -260,11 +303,12 @@ impl Client {
     /// # Errors
     /// When the kernel refuses or its answer cannot be read.
     pub fn table(&mut self) -> Result<Table, RequestError> {
-        let mut table = Table::new();
-        for ServiceListing { key, service, .. } in self.services()? {
-            let destinations = self.destinations_as(&key, false, |row| row.destination)?.into_iter().collect();
-            table.insert(key, VirtualService { service, destinations });
-        }
+        let (services, mut table) = (self.services()?, Table::new());
+        let destination = |row: &DestinationListing| row.destination;
+        self.destinations_of(&services, false, destination, |ServiceListing { key, service, .. }, servers| {
+            let destinations = servers.into_iter().collect();
+            table.insert(*key, VirtualService { service: service.clone(), destinations });
+        })?;
         Ok(table)
     }
 
@@ -400,12 +444,7 @@ impl Client {
 
     /// Asks for a list.
     pub(super) fn start(&mut self, question: &Question) -> Result<Reading, RequestError> {
-        self.socket.start_dump(self.family, |out| {
-            encode::header(out, question.command());
-            if let Some(key) = question.about() {
-                encode::whose(&mut Writer(out), key);
-            }
-        })
+        start(&mut self.socket, self.family, question)
     }
 
     /// Throws away the rest of a list that nobody wants any more.
@@ -433,6 +472,16 @@ impl Client {
             Ok(_) | Err(_) => false,
         }
     }
+}
+
+/// Asks for a list.
+fn start(socket: &mut Socket, family: u16, question: &Question) -> Result<Reading, RequestError> {
+    socket.start_dump(family, |out| {
+        encode::header(out, question.command());
+        if let Some(key) = question.about() {
+            encode::whose(&mut Writer(out), key);
+        }
+    })
 }
 
 /// Asks the controller for the number of the family (spec/ipvs.md B.1).

@@ -32,6 +32,10 @@ pub enum Question {
 }
 
 impl Question {
+    pub fn servers(of: ServiceKey, counters: bool) -> Self {
+        if counters { Self::Destinations(of) } else { Self::WithoutCounters(of) }
+    }
+
     pub fn command(self) -> u8 {
         match self {
             Self::Services => command::GET_SERVICE,
@@ -176,6 +180,14 @@ pub struct Attempt<T> {
     rows: Vec<T>,
     in_parts: bool,
     disturbed: bool,
+}
+
+impl<T: Keyed> Attempt<T> {
+    /// The list, if it need not be read again.
+    pub fn settled(mut self) -> Option<Vec<T>> {
+        let again = self.disturbed || self.in_parts && drop_repeated(&mut self.rows);
+        (!again).then_some(self.rows)
+    }
 }
 
 impl Question {
