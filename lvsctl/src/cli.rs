@@ -27,6 +27,7 @@ pub use bag::parse;
 pub use command::{Command, List, Services, Usage};
 pub use kernel::{Errno, Kernel};
 pub use names::System;
+pub use restore::Input;
 pub use run::Shell;
 
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ use socket2::{Domain, Socket, Type};
 use crate::ipvs::Change;
 use crate::netlink::ipvs::{Client, OpenError};
 use output::{Output, Pipe};
+use restore::StandardInput;
 
 /// The largest input of `ipvsadm-restore`, bytes: it is read whole before the table is flushed.
 const LARGEST_INPUT: u64 = 256 * 1024 * 1024;
@@ -52,12 +54,10 @@ pub fn main() -> ExitCode {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
     let (&program, words) = words.split_first().unwrap_or((&b"ipvsadm".as_slice(), &[]));
     let status = match (base_name(program), words.first()) {
-        (b"ipvsadm", _) => ipvsadm(program, |shell| shell.run(words, &mut io::stdin().lock())),
+        (b"ipvsadm", _) => ipvsadm(program, |shell| shell.run(words, &mut StandardInput)),
         (b"ipvsadm-save", _) => save(program, words),
         (b"ipvsadm-restore", _) => restore(),
-        (_, Some(word)) if word.starts_with(b"-") => {
-            ipvsadm(program, |shell| shell.run(words, &mut io::stdin().lock()))
-        }
+        (_, Some(word)) if word.starts_with(b"-") => ipvsadm(program, |shell| shell.run(words, &mut StandardInput)),
         _ => verbs::run(&arguments),
     };
     ExitCode::from(status)

@@ -5,6 +5,7 @@
 
 pub mod store;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -99,9 +100,9 @@ pub fn select(
     let is_it = |t: &Target| t.server.ip() == ip && port.is_none_or(|port| t.server.port() == port);
     let found: Vec<Target> = targets.iter().copied().filter(is_it).collect();
     if found.is_empty() {
-        let mut known_servers: Vec<String> = targets.iter().map(|t| t.server.to_string()).collect();
-        known_servers.dedup();
-        return Err(SelectError::Server { server: server.to_owned(), known: known(known_servers.into_iter()) });
+        let servers: BTreeSet<SocketAddr> = targets.iter().map(|t| t.server).collect();
+        let known = known(servers.iter().map(SocketAddr::to_string));
+        return Err(SelectError::Server { server: server.to_owned(), known });
     }
     Ok(found)
 }

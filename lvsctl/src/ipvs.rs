@@ -268,9 +268,17 @@ impl SyncDaemon {
         }
         let Self { role, interface, sync_id, max_length, group, port, ttl } = wanted;
         (self.role, &self.interface, self.sync_id) == (*role, interface, *sync_id)
-            && left_or_equal(max_length, &self.max_length)
+            && left_or_equal(&max_length.map(|length| self.length_from(length)), &self.max_length)
             && left_or_equal(group, &self.group)
             && left_or_equal(port, &self.port)
             && left_or_equal(ttl, &self.ttl)
+    }
+
+    /// What the kernel makes of a wanted length: a backup receives at least 1024 bytes, and what is in a datagram is shorter
+    /// than it by the headers (`ip_vs_genl_new_daemon` and `start_sync_thread`).
+    fn length_from(&self, wanted: u16) -> u16 {
+        let least = if self.role == SyncRole::Backup { 1024 } else { 1 };
+        let headers = if matches!(self.group, Some(IpAddr::V6(_))) { 40 + 8 } else { 20 + 8 };
+        wanted.clamp(least, u16::MAX - headers)
     }
 }

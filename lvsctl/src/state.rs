@@ -177,6 +177,25 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_whose_length_the_kernel_bounds_is_as_wanted() {
+        let long = |max_length, of| SyncDaemon { max_length: Some(max_length), ..of };
+        let six =
+            |of| SyncDaemon { group: Some(std::net::Ipv6Addr::from([0xff02, 0, 0, 0, 0, 0, 0, 0x81]).into()), ..of };
+        let (master, backup) = (|| runs(SyncRole::Master, 7), || runs(SyncRole::Backup, 7));
+        for (wanted, made, of) in [
+            (500, 1024, backup()),
+            (1025, 1025, backup()),
+            (65_535, 65_507, backup()),
+            (500, 500, master()),
+            (65_507, 65_507, master()),
+            (65_507, 65_487, six(master())),
+        ] {
+            assert!(long(made, of.clone()).satisfies(&long(wanted, of.clone())), "{wanted} of {of:?}");
+            assert!(!long(made + 1, of.clone()).satisfies(&long(wanted, of.clone())), "{wanted} of {of:?}");
+        }
+    }
+
+    #[test]
     fn daemons_stop_before_the_table_changes_and_start_after_it() {
         let key = ServiceKey::tcp(([10, 0, 0, 1], 80).into());
         let service = VirtualService { service: Service::default(), destinations: [].into() };

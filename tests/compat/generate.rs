@@ -185,6 +185,7 @@ fn lines(habits: &Habits, chance: &mut Chance) -> Vec<u8> {
         }
         let odd = !habits.tame && chance.percent(3);
         for word in words {
+            text.extend((odd && chance.percent(20)).then_some(0));
             text.extend(word);
             text.extend(odd.then(|| *chance.pick(b"\0\x0b\x0c\"'")));
             text.extend(if chance.percent(95) { " " } else { *chance.pick(&["\t", "  ", "\r", " \t"]) }.bytes());

@@ -4,7 +4,7 @@
 //! whoever writes a line and waits sees it carried out. What is printed, and in which order, is as if
 //! each line had been run by itself.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope, scope};
@@ -28,18 +28,66 @@ const LONGEST_TOKEN: usize = 4096;
 /// Longest line, bytes. No command comes near it.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// What `-R` reads.
+///
+/// ```
+/// use std::io::{self, Cursor, Read};
+///
+/// struct Lines(Cursor<Vec<u8>>);
+///
+/// impl Read for Lines {
+///     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+///         self.0.read(buffer)
+///     }
+/// }
+///
+/// impl lvs::cli::Input for Lines {
+///     fn give_back(&mut self, count: usize) {
+///         self.0.set_position(self.0.position() - count as u64);
+///     }
+/// }
+/// ```
+pub trait Input: Read {
+    /// The last so many bytes are behind the line that ended the run: whoever reads on begins with them.
+    fn give_back(&mut self, _count: usize) {}
+}
+
+impl Input for &[u8] {}
+
+impl Input for io::Empty {}
+
+/// Standard input, which a program that is started later may go on reading if it is a file.
+pub(super) struct StandardInput;
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
+    }
+}
+
+impl Input for StandardInput {
+    fn give_back(&mut self, count: usize) {
+        // What is no file keeps no place: the rest is lost there, as with the original.
+        let back = i64::try_from(count).map_or(0, |count| -count);
+        let _ = rustix::fs::seek(rustix::stdio::stdin(), rustix::fs::SeekFrom::Current(back));
+    }
+}
+
 impl<K: Kernel> Shell<'_, K> {
     /// Runs the lines of `input` until its end, or until one ends the run; the exit status.
     ///
     /// Of a long input the kernel works on one piece while the next is parsed.
-    pub(super) fn restore(&mut self, input: &mut dyn Read) -> u8 {
+    pub(super) fn restore(&mut self, input: &mut dyn Input) -> u8 {
         let hands = Mutex::new(Hands { kernel: &mut *self.kernel, err: &mut *self.err });
         let (program, strict) = (self.program, self.strict);
         let (names, out) = (&mut *self.names, &mut *self.out);
         scope(|scope| {
             let (pending, helper, status, over) = (Packed::default(), None, 0, false);
             let mut run = Run { program, strict, names, out, scope, hands: &hands, helper, pending, status, over };
-            run.read(input);
+            let behind = run.read(input);
+            if behind > 0 {
+                input.give_back(behind);
+            }
             run.status
         })
     }
@@ -106,7 +154,8 @@ struct Run<'scope, 'env, 'a, K> {
 }
 
 impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
-    fn read(&mut self, input: &mut dyn Read) {
+    /// How many bytes were read that are behind the end of the run.
+    fn read(&mut self, input: &mut dyn Input) -> usize {
         let mut buffer = vec![0; READ_AT_ONCE];
         let (mut start, mut end) = (0, 0);
         while !self.over {
@@ -116,7 +165,7 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
                 buffer.resize(end + READ_AT_ONCE, 0);
             }
             let count = match input.read(&mut buffer[end..end + READ_AT_ONCE]) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(count) => count,
                 Err(_) => 0,
             };
@@ -139,7 +188,7 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
                 fresh += length + 1;
                 start = fresh;
                 if self.over {
-                    return;
+                    return end - start;
                 }
             }
             if end - start > LONGEST_LINE {
@@ -150,6 +199,7 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
                 self.flush();
             }
         }
+        0
     }
 
     fn too_long(&mut self) {
@@ -270,7 +320,8 @@ fn add<'a>(words: &mut Vec<&'a [u8]>, token: &'a [u8]) {
         return token.chunks(LONGEST_TOKEN).for_each(|piece| add(words, piece));
     }
     let word = if token.contains(&0) { token.split(|&byte| byte == 0).next().unwrap_or_default() } else { token };
-    if !word.is_empty() && word != b"ipvsadm" {
+    // Of a token that begins with a NUL an empty word is left.
+    if !token.is_empty() && word != b"ipvsadm" {
         words.push(word);
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::bag::parse;
 use super::command::{Command, List, Services, Usage};
 use super::kernel::{Errno, Kernel};
+use super::restore::Input;
 use super::{help, message};
 use crate::ipvs::list::{
     Columns, Connection, Style, connection_heading, connection_line, daemon_line, destination_line, heading,
@@ -61,7 +62,7 @@ pub struct Shell<'a, K> {
 
 impl<K: Kernel> Shell<'_, K> {
     /// One run of ipvsadm with these words behind `argv[0]`; the exit status. `input` is read for `-R`.
-    pub fn run(&mut self, words: &[&[u8]], input: &mut dyn Read) -> u8 {
+    pub fn run(&mut self, words: &[&[u8]], input: &mut dyn Input) -> u8 {
         if words.is_empty() {
             return self.list_services(&Services::default());
         }

@@ -38,44 +38,56 @@ pub fn options(change: &Change) -> String {
     }
 }
 
-/// The lines, and what they cannot say: one sentence for each entry that would come back as another one.
+/// The changes that the lines say, each with its comment.
 #[must_use]
-pub fn to_lines(wanted: &Wanted) -> (String, Vec<String>) {
-    let (mut out, mut lost) = (String::new(), Vec::new());
+pub fn changes(wanted: &Wanted) -> Vec<(Change, Option<&str>)> {
+    let mut changes = Vec::new();
+    if wanted.timeouts != Timeouts::default() {
+        changes.push((Change::SetTimeouts(wanted.timeouts), None));
+    }
+    for (key, VirtualService { service, destinations }) in &wanted.table {
+        changes.push((Change::AddService(*key, service.clone()), wanted.comments.service(key)));
+        let servers = destinations.iter();
+        changes.extend(servers.map(|(at, destination)| {
+            (Change::AddDestination(*key, *at, *destination), wanted.comments.server(key, *at))
+        }));
+    }
+    changes.extend(wanted.daemons.iter().flatten().map(|daemon| (Change::StartDaemon(daemon.clone()), None)));
+    changes
+}
+
+/// The lines. Not everything comes back from them: [`unspeakable`].
+#[must_use]
+pub fn to_lines(wanted: &Wanted) -> String {
+    let mut out = String::new();
     if let Some(comment) = &wanted.comments.whole {
         remark(&mut out, comment);
         out.push('\n');
     }
-    let mut say = |change: Change, comment: Option<&str>| {
+    for (change, comment) in changes(wanted) {
         comment.into_iter().for_each(|comment| remark(&mut out, comment));
         out.push_str(&options(&change));
         out.push('\n');
-    };
-    if wanted.timeouts != Timeouts::default() {
-        say(Change::SetTimeouts(wanted.timeouts), None);
     }
-    for (key, VirtualService { service, destinations }) in &wanted.table {
-        if matches!(key, ServiceKey::Address { protocol: Protocol::Other(_), .. }) {
-            lost.push(format!("{key}: ipvsadm has no option for its protocol"));
-        }
-        if service.scheduler_flags.flag_3 && matches!(service.scheduler.as_str(), "sh" | "mh") {
-            lost.push(format!("{key}: ipvsadm has no word for flag 3 of {}", service.scheduler));
-        }
-        say(Change::AddService(*key, service.clone()), wanted.comments.service(key));
-        for (at, destination) in destinations {
-            if let Some(what) = unspeakable(destination) {
-                lost.push(format!("real server {at} of {key}: ipvsadm has no option for {what}"));
-            }
-            say(Change::AddDestination(*key, *at, *destination), wanted.comments.server(key, *at));
-        }
-    }
-    for daemon in wanted.daemons.iter().flatten() {
-        say(Change::StartDaemon(daemon.clone()), None);
-    }
-    (out, lost)
+    out
 }
 
-fn unspeakable(destination: &Destination) -> Option<&'static str> {
+/// What ipvsadm has no option for in a line of [`to_lines`]: "its protocol".
+#[must_use]
+pub fn unspeakable(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::AddService(ServiceKey::Address { protocol: Protocol::Other(_), .. }, _) => Some("its protocol"),
+        Change::AddService(_, service)
+            if service.scheduler_flags.flag_3 && matches!(service.scheduler.as_str(), "sh" | "mh") =>
+        {
+            Some("flag 3 of its scheduler")
+        }
+        Change::AddDestination(_, _, destination) => unspeakable_method(destination),
+        _ => None,
+    }
+}
+
+fn unspeakable_method(destination: &Destination) -> Option<&'static str> {
     match destination.forward {
         Forward::Local => Some("the method \"local\""),
         Forward::Bypass => Some("the method \"bypass\""),
@@ -89,15 +101,15 @@ fn unspeakable(destination: &Destination) -> Option<&'static str> {
 
 /// One `#` line for each line of a comment.
 fn remark(out: &mut String, comment: &str) {
-    for line in comment.lines() {
-        let _ = writeln!(out, "# {line}");
+    for line in comment.split('\n') {
+        let _ = if line.is_empty() { writeln!(out, "#") } else { writeln!(out, "# {line}") };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvs::{Service, SyncRole};
+    use crate::ipvs::SyncRole;
 
     #[test]
     fn timeouts_and_daemons_are_said_in_ipvsadm_s_options() {
@@ -122,21 +134,5 @@ mod tests {
             "--stop-daemon master",
         ];
         assert_eq!(said, expected);
-    }
-
-    #[test]
-    fn what_the_lines_cannot_say_is_told() {
-        let key = ServiceKey::Address { protocol: Protocol::Other(47), at: ([10, 0, 0, 1], 0).into() };
-        let servers = [
-            (([10, 1, 0, 1], 0).into(), Destination::new(Forward::Bypass, 1)),
-            (([10, 1, 0, 2], 0).into(), Destination::new(Forward::Gate, 1)),
-        ];
-        let service = VirtualService { service: Service::default(), destinations: servers.into() };
-        let (_, lost) = to_lines(&Wanted { table: [(key, service)].into(), ..Wanted::default() });
-        let expected = [
-            "protocol-47 10.0.0.1:0: ipvsadm has no option for its protocol",
-            "real server 10.1.0.1:0 of protocol-47 10.0.0.1:0: ipvsadm has no option for the method \"bypass\"",
-        ];
-        assert_eq!(lost, expected);
     }
 }

@@ -14,7 +14,7 @@ use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use lvs::cli::{Errno, Kernel, Shell};
+use lvs::cli::{Errno, Input, Kernel, Shell};
 use lvs::control;
 use lvs::ipc::{Fault, Greeting};
 use lvs::ipvs::list::{Connection, connection_line};
@@ -76,7 +76,7 @@ pub fn restore(data: &[u8]) {
 }
 
 /// Exit status, output, complaints, and the table that is left.
-fn restored(input: &mut dyn Read) -> (u8, Vec<u8>, Vec<u8>, Table) {
+fn restored(input: &mut dyn Input) -> (u8, Vec<u8>, Vec<u8>, Table) {
     let (mut kernel, mut out, mut err) = (Model::default(), Vec::new(), Vec::new());
     let mut shell = Shell {
         program: b"ipvsadm",
@@ -91,6 +91,8 @@ fn restored(input: &mut dyn Read) -> (u8, Vec<u8>, Vec<u8>, Table) {
 }
 
 struct OneByOne<'a>(&'a [u8]);
+
+impl Input for OneByOne<'_> {}
 
 impl Read for OneByOne<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

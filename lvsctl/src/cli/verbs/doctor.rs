@@ -13,6 +13,7 @@ use std::io::Write;
 
 use super::cluster::Where;
 use super::print_json;
+use crate::diag::counted;
 use crate::doctor::{Finding, Severity, examine};
 
 #[derive(Debug, clap::Args)]
@@ -75,11 +76,12 @@ fn told(role: &str, findings: &[Finding]) -> String {
         let (severity, rest) = shown.split_once(':').unwrap_or(("", &shown));
         text += &format!("{style}{severity}{style:#}:{rest}\n");
     }
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let count =
+        |severity, what| counted(findings.iter().filter(|finding| finding.severity == severity).count() as u64, what);
     text + &format!(
-        "looked at {role}: {} errors, {} warnings, {} notes\n",
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
+        "looked at {role}: {}, {}, {}\n",
+        count(Severity::Error, "error"),
+        count(Severity::Warning, "warning"),
+        count(Severity::Note, "note")
     )
 }

@@ -172,7 +172,7 @@ pub(super) fn drain(arguments: &Drain) -> u8 {
     let returns_at_once = if ldirectord.is_some() { !*wait && timeout.is_none() } else { *no_wait };
     let mut report = report::Report::new(which.json);
     for &(target, weight) in ldirectord.iter().flatten() {
-        report.tell(&report::Event::Draining { target, weight });
+        report.tell(&report::Event::Draining { target, weight, remembered: weight });
     }
     let order = direct::Order {
         named: &named,

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::table::{Error, TROUBLE, read_file, state_of};
-use super::{complain, fail, print_json};
+use super::table::{Error, TROUBLE, lost, read_file, state_of};
+use super::{complain, fail};
 use crate::netlink::ipvs::Client;
 use crate::state::document::{to_json, to_toml};
 use crate::state::lines::to_lines;
@@ -40,12 +40,10 @@ pub(super) fn run(Arguments { format, json, merge }: &Arguments) -> u8 {
         Ok(wanted) => wanted,
         Err(error) => return error.tell(),
     };
-    if *json {
-        return print_json(&to_json(&wanted));
-    }
     let (text, lost) = match format {
+        _ if *json => (format!("{:#}\n", to_json(&wanted)), Vec::new()),
         Format::Toml => (to_toml(&wanted), Vec::new()),
-        Format::Ipvsadm => to_lines(&wanted),
+        Format::Ipvsadm => (to_lines(&wanted), lost(&wanted)),
     };
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         fail(&error);

@@ -1,6 +1,7 @@
 //! The settings of IPVS against what the table needs of them (spec/ipvs.md B.9).
 
 use super::{file, set};
+use crate::diag::counted;
 use crate::doctor::{Facts, Finding, Severity};
 use crate::ipvs::{Protocol, ServiceKey};
 
@@ -51,17 +52,15 @@ fn quiescent(facts: &Facts, found: &mut Vec<Finding>) {
         let quiet = server.destination.weight == 0 && server.persistent_connections > 0;
         service.service.persistence.is_some() && quiet
     });
-    let severity = if stuck.is_some() { Severity::Error } else { Severity::Warning };
-    let text = format!("{} is persistent, and clients are kept at servers with weight 0", service.key);
+    let (severity, are) = if stuck.is_some() { (Severity::Error, "are") } else { (Severity::Warning, "would be") };
+    let text = format!("{} is persistent, and clients {are} kept at servers with weight 0", service.key);
     let mut finding = Finding::new("expire-quiescent-template", severity, text)
         .read(file("net/ipv4/vs/expire_quiescent_template"), "0")
         .means("a server that is drained, or that failed its checks with quiescent on, keeps its clients");
     if let Some((service, server)) = stuck {
-        let count = server.persistent_connections;
-        finding = finding.read(
-            format!("{} of {}", server.at, service.key),
-            format!("weight 0 and {count} clients kept by persistence"),
-        );
+        let clients = counted(server.persistent_connections.into(), "client");
+        finding = finding
+            .read(format!("{} of {}", server.at, service.key), format!("weight 0 and {clients} kept by persistence"));
     }
     found.push(finding.fix(set("net/ipv4/vs/expire_quiescent_template", 1)));
 }

@@ -10,6 +10,7 @@ pub(super) fn look(facts: &Facts, found: &mut Vec<Finding>) {
         }
         let what = match service.destinations.len() {
             0 => "no real server".to_owned(),
+            1 => "1 real server, with weight 0".to_owned(),
             count => format!("{count} real servers, all with weight 0"),
         };
         found.push(

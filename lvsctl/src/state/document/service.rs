@@ -13,8 +13,9 @@ use crate::ipvs::{
     Family, Mark, Netmask, Persistence, PersistenceEngine, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
 };
 
-/// The kernel counts the seconds of persistence in ticks, of which there are 100 to 1000 in a second, in 32 bits.
-const LONGEST_PERSISTENCE: u32 = u32::MAX / 100;
+/// The kernel counts the seconds of persistence in ticks, of which there are 100 to 1000 in a second, in 32 bits. Which
+/// it is nobody outside is told; above this some kernels would take another number.
+const LONGEST_PERSISTENCE: u32 = u32::MAX / 1000;
 const KINDS: &str = "tcp, udp, sctp, mark, or address with protocol";
 
 /// The schedulers of Linux 6.1; another one is no mistake, the kernel may have it.

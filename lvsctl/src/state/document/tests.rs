@@ -238,7 +238,7 @@ fn any_service(family: Family) -> impl Strategy<Value = Service> {
         Family::Inet => any::<u32>().prop_map(|bits| Netmask::Mask(Ipv4Addr::from_bits(bits))).boxed(),
         Family::Inet6 => (1u8..=128).prop_map(|n| Netmask::Prefix(n.try_into().expect("not 0"))).boxed(),
     };
-    let persistence = option::of((0u32..40_000_000, netmask));
+    let persistence = option::of((0u32..=4_294_967, netmask));
     let flags = any::<[bool; 3]>();
     (prop_oneof!["rr", "sh", "mh", "[a-z]{1,15}"], flags, persistence, any::<bool>(), option::of("[a-z]{1,16}"))
         .prop_map(|(scheduler, [flag_1, flag_2, flag_3], persistence, one_packet, engine)| Service {

@@ -32,6 +32,8 @@ pub(super) fn facts(table: Option<&Path>, at: &Where) -> Result<(Facts, &'static
         facts.links = kernel.links().unwrap_or_default();
         facts.addresses = kernel.addresses().unwrap_or_default();
     }
+    let listed = Path::new("/proc/net");
+    fs::metadata(listed).map_err(|source| Error::Read { path: listed.to_owned(), source })?;
     // Asking a kernel that has not loaded ip_vs loads it, and a real server has no use for it.
     facts.ipvs = Path::new("/proc/net/ip_vs").exists();
     if facts.ipvs {

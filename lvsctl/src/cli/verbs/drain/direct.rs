@@ -119,21 +119,22 @@ fn set_aside(
             continue;
         };
         store.memory.remember(Drained { namespace: namespace.to_owned(), target, destination, since });
+        let remembered = store.memory.recall(namespace, &target).map_or(0, |drained| drained.destination.weight);
         if destination.weight > 0 {
             let quiet = Destination { weight: 0, ..destination };
             changes.push(Change::EditDestination(target.service, target.server, quiet));
         }
-        drained.push((target, destination.weight));
+        drained.push((target, destination.weight, remembered));
     }
     store.save()?;
     drop(store);
     let refusals: Vec<Refusal> = kernel.change(&changes).into_iter().filter_map(Result::err).collect();
-    let refused = |&(target, _): &(Target, u32)| {
+    let refused = |target: &Target| {
         let is_it = |change: &Change| matches!(change, Change::EditDestination(service, server, _) if (*service, *server) == (target.service, target.server));
         refusals.iter().any(|refusal| is_it(&refusal.change))
     };
-    for &(target, weight) in drained.iter().filter(|it| !refused(it)) {
-        report.tell(&Event::Draining { target, weight });
+    for &(target, weight, remembered) in drained.iter().filter(|(target, ..)| !refused(target)) {
+        report.tell(&Event::Draining { target, weight, remembered });
     }
     // The others have weight 0 now, and keep their order to drain.
     refusals.into_iter().next().map_or(Ok(()), |refusal| Err(refusal.into()))

@@ -6,14 +6,15 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
+use crate::diag::counted;
 use crate::drain::{Left, Target};
 use crate::ipvs::{Change, Destination, ServiceKey};
 
 /// Something that happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// It gets no new connections from now on; it had this weight.
-    Draining { target: Target, weight: u32 },
+    /// It gets no new connections from now on; it had this weight, and what is remembered is given back by "undrain".
+    Draining { target: Target, weight: u32, remembered: u32 },
     /// Something that will be in the way.
     Warning { service: ServiceKey, warning: String },
     /// What is left after so many seconds.
@@ -86,8 +87,11 @@ impl Report {
 
 fn words(event: &Event) -> String {
     match event {
-        Event::Draining { target, weight: 0 } => format!("{target} has weight 0 already"),
-        Event::Draining { target, weight } => {
+        Event::Draining { target, weight: 0, remembered: 0 } => format!("{target} has weight 0 already"),
+        Event::Draining { target, weight: 0, remembered } => {
+            format!("{target} has weight 0 already; its weight was {remembered}, \"lvsctl undrain\" gives it back")
+        }
+        Event::Draining { target, weight, .. } => {
             format!("{target} gets no new connections; its weight was {weight}, \"lvsctl undrain\" gives it back")
         }
         Event::Warning { warning, .. } => format!("warning: {warning}"),
@@ -99,8 +103,8 @@ fn words(event: &Event) -> String {
                 persistent += u64::from(left.persistent);
             }
             let servers = if servers.len() == 1 { String::new() } else { format!(" at {} servers", servers.len()) };
-            let kept =
-                if persistent > 0 { format!("; {persistent} clients kept by persistence") } else { String::new() };
+            let clients = counted(persistent, "client");
+            let kept = if persistent > 0 { format!("; {clients} kept by persistence") } else { String::new() };
             format!("left: {active} active, {inactive} inactive connections{servers}{kept}")
         }
         Event::Ended { target, deleted: true, left } if left.connections() > 0 => {
@@ -147,7 +151,10 @@ fn object(event: &Event) -> Value {
         object
     };
     match event {
-        Event::Draining { target, weight } => with(about("draining", target), "weight", json!(weight)),
+        Event::Draining { target, weight, remembered } => {
+            let event = with(about("draining", target), "weight", json!(weight));
+            with(event, "remembered", json!(remembered))
+        }
         Event::Warning { service, warning } => json!({"event": "warning", "service": service, "text": warning}),
         Event::Left { servers, seconds } => {
             let one = |(target, left): (&Target, &Left)| json!({"service": target.service, "server": target.server, "left": left});
@@ -183,7 +190,8 @@ mod tests {
     fn told(form: Form) -> String {
         let mut report = Report { form, last: String::new() };
         let end = Event::Ended { target: target(), deleted: true, left: Left::default() };
-        let events = [Event::Draining { target: target(), weight: 3 }, left(5, 0), left(5, 1), left(4, 2), end];
+        let events =
+            [Event::Draining { target: target(), weight: 3, remembered: 3 }, left(5, 0), left(5, 1), left(4, 2), end];
         events.iter().map(|event| report.text(event)).collect()
     }
 
@@ -191,8 +199,8 @@ mod tests {
     fn a_pipe_gets_a_line_for_each_change() {
         let expected = "\
 real server 10.1.0.1:80 of tcp 10.0.0.1:80 gets no new connections; its weight was 3, \"lvsctl undrain\" gives it back
-left: 5 active, 2 inactive connections; 1 clients kept by persistence
-left: 4 active, 2 inactive connections; 1 clients kept by persistence
+left: 5 active, 2 inactive connections; 1 client kept by persistence
+left: 4 active, 2 inactive connections; 1 client kept by persistence
 real server 10.1.0.1:80 of tcp 10.0.0.1:80 is empty and deleted
 ";
         assert_eq!(told(Form::Lines), expected);

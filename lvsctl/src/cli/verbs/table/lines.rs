@@ -7,10 +7,11 @@ use std::path::Path;
 use crate::cli::bag::parse;
 use crate::cli::command::Command;
 use crate::diag::{Diagnostic, Severity};
-use crate::ipvs::text::Names;
+use crate::ipvs::text::{Names, Numeric};
 use crate::ipvs::{Change, apply_to};
-use crate::state::Wanted;
+use crate::state::lines::{changes, options, unspeakable};
 use crate::state::values::{self, MIXED_FAMILIES};
+use crate::state::{Wanted, role_name};
 
 /// Whether the text is in this form: its first word outside of comments is an option, or `ipvsadm`.
 pub(super) fn are_in(text: &str) -> bool {
@@ -31,7 +32,7 @@ pub(super) fn read(path: &Path, text: &str, names: &mut dyn Names) -> Result<Wan
     for (number, line) in (1..).zip(text.lines()) {
         let trimmed = line.trim_start();
         if let Some(comment) = trimmed.strip_prefix('#') {
-            above.push(comment.strip_prefix(' ').unwrap_or(comment).trim_end());
+            above.push(comment.strip_prefix(' ').unwrap_or(comment));
             continue;
         }
         let comment = (!above.is_empty()).then(|| std::mem::take(&mut above).join("\n"));
@@ -109,11 +110,44 @@ fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mu
     Ok(change)
 }
 
+/// What would not come back from the lines of a table as it is, a sentence for each entry.
+pub(in crate::cli::verbs) fn lost(wanted: &Wanted) -> Vec<String> {
+    let told = |(change, _): (Change, _)| Some(format!("{}: {}", about(&change), comes_back_as(&change)?));
+    changes(wanted).into_iter().filter_map(told).collect()
+}
+
+fn about(change: &Change) -> String {
+    match change {
+        Change::AddService(key, _) => key.to_string(),
+        Change::AddDestination(key, at, _) => format!("real server {at} of {key}"),
+        Change::SetTimeouts(_) => "the timeouts".to_owned(),
+        Change::StartDaemon(daemon) => format!("the {} sync daemon", role_name(daemon.role)),
+        other => other.to_string(),
+    }
+}
+
+/// What becomes of a change that is written as a line and read again; `None` if it is the same.
+fn comes_back_as(change: &Change) -> Option<String> {
+    if let Some(what) = unspeakable(change) {
+        return Some(format!("ipvsadm has no option for {what}"));
+    }
+    let line = options(change);
+    let words: Vec<&[u8]> = line.split_ascii_whitespace().map(str::as_bytes).collect();
+    match parse(&words, false, &mut Numeric) {
+        Ok(Command::Change(back)) if back == *change => values::check(&back).err(),
+        Ok(Command::Change(back)) => Some(format!("ipvsadm would read it as \"{}\"", options(&back))),
+        Ok(_) => Some(format!("ipvsadm takes \"{line}\" for something else")),
+        Err(usage) => Some(format!("ipvsadm does not take it: {}", usage.text())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvs::text::Numeric;
-    use crate::ipvs::{ServiceKey, SyncRole, Timeouts};
+    use crate::ipvs::{
+        Destination, Family, Forward, Netmask, Persistence, Protocol, Service, ServiceKey, SyncRole, Timeouts,
+        VirtualService,
+    };
     use crate::state::lines::to_lines;
 
     #[test]
@@ -147,7 +181,55 @@ mod tests {
         assert_eq!(wanted.comments.whole.as_deref(), Some("of lvs1\nsince spring"));
         assert_eq!(wanted.timeouts, Timeouts { tcp: 900, tcp_fin: 0, udp: 300 });
         assert_eq!(wanted.daemons.as_ref().expect("it speaks of them")[0].role, SyncRole::Master);
-        assert_eq!(to_lines(&wanted), (text.to_owned(), vec![]));
+        assert_eq!(to_lines(&wanted), text);
+        assert_eq!(lost(&wanted), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_lines_cannot_say_is_told() {
+        let web = ServiceKey::tcp(([10, 0, 0, 1], 80).into());
+        let (every, kept) = (ServiceKey::tcp(([10, 0, 0, 1], 0).into()), ServiceKey::tcp(([10, 0, 0, 2], 80).into()));
+        let protocol_47 = ServiceKey::Address { protocol: Protocol::Other(47), at: ([10, 0, 0, 1], 0).into() };
+        let server = |last, port, forward| (([10, 1, 0, last], port).into(), Destination::new(forward, 1));
+        let limits = Destination { upper_threshold: u32::MAX, ..Destination::new(Forward::Masq, 1) };
+        let servers = [
+            server(1, 80, Forward::Bypass),
+            server(2, 80, Forward::Gate),
+            server(3, 8080, Forward::Gate),
+            (([10, 1, 0, 4], 80).into(), limits),
+        ];
+        let of = |service: Service| VirtualService { service, destinations: [].into() };
+        let persistence = Some(Persistence { timeout: 3_000_000, netmask: Netmask::host(Family::Inet) });
+        let table = [
+            (web, VirtualService { destinations: servers.into(), ..of(Service::default()) }),
+            (every, of(Service::default())),
+            (kept, of(Service { persistence, ..Service::default() })),
+            (protocol_47, of(Service::default())),
+        ];
+        let timeouts = Timeouts { tcp: 3_000_000, tcp_fin: 120, udp: 300 };
+        let told = lost(&Wanted { table: table.into(), timeouts, ..Wanted::default() });
+        let expected = [
+            "the timeouts: ipvsadm does not take it: invalid timeout value `3000000' specified",
+            "tcp 10.0.0.1:0: ipvsadm does not take it: Zero port specified for non-persistent service",
+            "real server 10.1.0.1:80 of tcp 10.0.0.1:80: ipvsadm has no option for the method \"bypass\"",
+            "real server 10.1.0.3:8080 of tcp 10.0.0.1:80: ipvsadm would read it as \
+             \"-a -t 10.0.0.1:80 -r 10.1.0.3:80 -g -w 1\"",
+            "real server 10.1.0.4:80 of tcp 10.0.0.1:80: ipvsadm does not take it: illegal u_threshold specified",
+            "tcp 10.0.0.2:80: ipvsadm does not take it: invalid timeout value `3000000' specified",
+            "protocol-47 10.0.0.1:0: ipvsadm has no option for its protocol",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn comments_come_back_as_they_were() {
+        let key = ServiceKey::tcp(([10, 0, 0, 1], 80).into());
+        let service = VirtualService { service: Service::default(), destinations: [].into() };
+        for comment in ["", " x ", "one\n\ntwo", "ends with a line\n", "\n"] {
+            let mut wanted = Wanted { table: [(key, service.clone())].into(), ..Wanted::default() };
+            wanted.comments.entries.insert((key, None), comment.to_owned());
+            assert_eq!(read(Path::new("table"), &to_lines(&wanted), &mut Numeric), Ok(wanted), "{comment:?}");
+        }
     }
 
     #[test]
