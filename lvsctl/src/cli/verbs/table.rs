@@ -78,6 +78,10 @@ fn text(path: &Path) -> Result<String, Error> {
     if u64::try_from(count.map_err(failed)?).is_ok_and(|count| count > LARGEST_FILE) {
         return Err(Error::TooLarge { path: path.to_owned() });
     }
+    // Some editors mark a file as UTF-8.
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
     Ok(text)
 }
 
