@@ -15,12 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// So many of something: "1 error", "2 errors".
-///
-/// ```
-/// assert_eq!([0, 1, 2].map(|count| lvs::diag::counted(count, "error")), ["0 errors", "1 error", "2 errors"]);
-/// ```
-#[must_use]
-pub fn counted(count: u64, what: &str) -> String {
+pub(crate) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -199,6 +199,7 @@ impl<'env, K: Kernel> Run<'_, 'env, '_, K> {
                 self.flush();
             }
         }
+        // Of a line without an end nothing is kept.
         0
     }
 

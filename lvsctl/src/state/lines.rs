@@ -56,23 +56,23 @@ pub fn changes(wanted: &Wanted) -> Vec<(Change, Option<&str>)> {
     changes
 }
 
-/// The lines. Not everything comes back from them: [`unspeakable`].
+/// The lines, behind what is said of the whole.
 #[must_use]
-pub fn to_lines(wanted: &Wanted) -> String {
+pub fn to_lines(whole: Option<&str>, changes: &[(Change, Option<&str>)]) -> String {
     let mut out = String::new();
-    if let Some(comment) = &wanted.comments.whole {
+    if let Some(comment) = whole {
         remark(&mut out, comment);
         out.push('\n');
     }
-    for (change, comment) in changes(wanted) {
-        comment.into_iter().for_each(|comment| remark(&mut out, comment));
-        out.push_str(&options(&change));
+    for (change, comment) in changes {
+        comment.iter().for_each(|comment| remark(&mut out, comment));
+        out.push_str(&options(change));
         out.push('\n');
     }
     out
 }
 
-/// What ipvsadm has no option for in a line of [`to_lines`]: "its protocol".
+/// What ipvsadm has no option for in the line of a change: "its protocol".
 #[must_use]
 pub fn unspeakable(change: &Change) -> Option<&'static str> {
     match change {

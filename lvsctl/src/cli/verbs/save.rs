@@ -3,11 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::table::{Error, TROUBLE, lost, read_file, state_of};
+use super::table::{Error, TROUBLE, read_file, state_of, to_lines};
 use super::{complain, fail};
 use crate::netlink::ipvs::Client;
 use crate::state::document::{to_json, to_toml};
-use crate::state::lines::to_lines;
 use crate::state::{Comments, Wanted};
 
 /// The lines of ipvsadm cannot say everything that the kernel holds.
@@ -43,7 +42,7 @@ pub(super) fn run(Arguments { format, json, merge }: &Arguments) -> u8 {
     let (text, lost) = match format {
         _ if *json => (format!("{:#}\n", to_json(&wanted)), Vec::new()),
         Format::Toml => (to_toml(&wanted), Vec::new()),
-        Format::Ipvsadm => (to_lines(&wanted), lost(&wanted)),
+        Format::Ipvsadm => to_lines(&wanted),
     };
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         fail(&error);

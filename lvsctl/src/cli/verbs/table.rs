@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub(super) use lines::lost;
+pub(super) use lines::write as to_lines;
 pub(super) use show::{changes_as_json, print_changes};
 
 use super::complain;

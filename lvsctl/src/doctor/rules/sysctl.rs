@@ -52,7 +52,10 @@ fn quiescent(facts: &Facts, found: &mut Vec<Finding>) {
         let quiet = server.destination.weight == 0 && server.persistent_connections > 0;
         service.service.persistence.is_some() && quiet
     });
-    let (severity, are) = if stuck.is_some() { (Severity::Error, "are") } else { (Severity::Warning, "would be") };
+    let (severity, service, are) = match stuck {
+        Some((service, _)) => (Severity::Error, service, "are"),
+        None => (Severity::Warning, service, "would be"),
+    };
     let text = format!("{} is persistent, and clients {are} kept at servers with weight 0", service.key);
     let mut finding = Finding::new("expire-quiescent-template", severity, text)
         .read(file("net/ipv4/vs/expire_quiescent_template"), "0")

@@ -262,7 +262,7 @@ impl Client {
             let show = |at: usize, servers| show(&services[at], servers);
             shown = read_ahead(socket, ask, newer, (family, first), &questions, keep, show);
         }
-        // What has to be read again, and what may be another number of the family.
+        // The rest one by one: a list that others disturbed is read again, and a family that has moved is looked up.
         for service in &services[shown..] {
             show(service, self.destinations_as(&service.key, counters, &keep)?);
         }

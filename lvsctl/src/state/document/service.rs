@@ -13,9 +13,11 @@ use crate::ipvs::{
     Family, Mark, Netmask, Persistence, PersistenceEngine, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
 };
 
-/// The kernel counts the seconds of persistence in ticks, of which there are 100 to 1000 in a second, in 32 bits. Which
-/// it is nobody outside is told; above this some kernels would take another number.
-const LONGEST_PERSISTENCE: u32 = u32::MAX / 1000;
+/// The kernel counts the seconds of persistence in ticks, of which there are 100 to 1000 in a second, in 32 bits. How many it
+/// has nobody outside is told.
+const LONGEST_PERSISTENCE: u32 = u32::MAX / 100;
+/// Above this some kernels take another number.
+const SAFE_PERSISTENCE: u32 = u32::MAX / 1000;
 const KINDS: &str = "tcp, udp, sctp, mark, or address with protocol";
 
 /// The schedulers of Linux 6.1; another one is no mistake, the kernel may have it.
@@ -171,6 +173,10 @@ fn persistence(reader: &mut Reader<'_>, key: &ServiceKey, written: &written::Ser
         reader.wrong_but(netmask.span(), "netmask without persistent means nothing", "add persistent = 300");
     }
     let timeout = reader.number(written.persistent.as_ref(), 0, LONGEST_PERSISTENCE)?;
+    if let Some(long) = written.persistent.as_ref().filter(|_| timeout > SAFE_PERSISTENCE) {
+        let help = format!("up to {SAFE_PERSISTENCE} s, 49 days, are safe");
+        reader.odd(long.span(), format!("many kernels make another number of {timeout} s of persistence"), help);
+    }
     let netmask = match netmask {
         None => Netmask::host(key.family()),
         Some(written) => mask(reader, key, written)?,

@@ -158,6 +158,12 @@ tcp = \"10.0.0.1:0\"
 scheduler = \"wcl\"
 one-packet = true
 server = [{ address = \"10.1.0.1:8080\" }]
+[[service]]
+mark = 1
+persistent = 4294967
+[[service]]
+mark = 2
+persistent = 4294968
 ";
     let reading = read(Path::new("table.toml"), text).expect("the kernel takes it");
     let warnings: Vec<_> = reading.warnings.iter().map(|m| format!("{} {}", m.line, m.message)).collect();
@@ -166,8 +172,10 @@ server = [{ address = \"10.1.0.1:8080\" }]
         "2 tcp 10.0.0.1:0 takes no connection",
         "2 one-packet is only for udp",
         "5 the server gets its packets at port 0, not at 8080",
+        "11 many kernels make another number of 4294968 s of persistence",
     ];
     assert_eq!(warnings, expected);
+    assert!(read(Path::new("table.toml"), "[[service]]\nmark = 1\npersistent = 42949673\n").is_err());
 }
 
 #[test]
@@ -238,7 +246,7 @@ fn any_service(family: Family) -> impl Strategy<Value = Service> {
         Family::Inet => any::<u32>().prop_map(|bits| Netmask::Mask(Ipv4Addr::from_bits(bits))).boxed(),
         Family::Inet6 => (1u8..=128).prop_map(|n| Netmask::Prefix(n.try_into().expect("not 0"))).boxed(),
     };
-    let persistence = option::of((0u32..=4_294_967, netmask));
+    let persistence = option::of((0u32..40_000_000, netmask));
     let flags = any::<[bool; 3]>();
     (prop_oneof!["rr", "sh", "mh", "[a-z]{1,15}"], flags, persistence, any::<bool>(), option::of("[a-z]{1,16}"))
         .prop_map(|(scheduler, [flag_1, flag_2, flag_3], persistence, one_packet, engine)| Service {

@@ -207,6 +207,19 @@ real server 10.1.0.1:80 of tcp 10.0.0.1:80 is empty and deleted
     }
 
     #[test]
+    fn who_drains_again_is_told_what_is_remembered() {
+        let mut report = Report { form: Form::Lines, last: String::new() };
+        let mut again = |remembered| report.text(&Event::Draining { target: target(), weight: 0, remembered });
+        let told = [again(0), again(5)];
+        let expected = [
+            "real server 10.1.0.1:80 of tcp 10.0.0.1:80 has weight 0 already\n",
+            "real server 10.1.0.1:80 of tcp 10.0.0.1:80 has weight 0 already; its weight was 5, \"lvsctl undrain\" gives it \
+             back\n",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn a_terminal_gets_one_line_that_is_rewritten() {
         let text = told(Form::Terminal);
         assert_eq!(text.lines().count(), 2, "{text:?}");

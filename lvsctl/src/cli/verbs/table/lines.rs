@@ -9,7 +9,7 @@ use crate::cli::command::Command;
 use crate::diag::{Diagnostic, Severity};
 use crate::ipvs::text::{Names, Numeric};
 use crate::ipvs::{Change, apply_to};
-use crate::state::lines::{changes, options, unspeakable};
+use crate::state::lines::{changes, options, to_lines, unspeakable};
 use crate::state::values::{self, MIXED_FAMILIES};
 use crate::state::{Wanted, role_name};
 
@@ -110,10 +110,27 @@ fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mu
     Ok(change)
 }
 
-/// What would not come back from the lines of a table as it is, a sentence for each entry.
-pub(in crate::cli::verbs) fn lost(wanted: &Wanted) -> Vec<String> {
-    let told = |(change, _): (Change, _)| Some(format!("{}: {}", about(&change), comes_back_as(&change)?));
-    changes(wanted).into_iter().filter_map(told).collect()
+/// The lines of a table, and what would not come back from them as it is, a sentence for each entry. What `-R` would end at is
+/// left out.
+pub(in crate::cli::verbs) fn write(wanted: &Wanted) -> (String, Vec<String>) {
+    let (mut written, mut lost, mut missing) = (Vec::new(), Vec::new(), None);
+    for (change, comment) in changes(wanted) {
+        let back = match change {
+            Change::AddDestination(key, ..) if missing == Some(key) => {
+                Back::Never("ipvsadm does not take its service".to_owned())
+            }
+            _ => comes_back(&change),
+        };
+        if let Back::Never(why) | Back::Other(why) = &back {
+            lost.push(format!("{}: {why}", about(&change)));
+        }
+        match (back, &change) {
+            (Back::Never(_), Change::AddService(key, _)) => missing = Some(*key),
+            (Back::Never(_), _) => {}
+            (Back::Same | Back::Other(_), _) => written.push((change, comment)),
+        }
+    }
+    (to_lines(wanted.comments.whole.as_deref(), &written), lost)
 }
 
 fn about(change: &Change) -> String {
@@ -126,18 +143,29 @@ fn about(change: &Change) -> String {
     }
 }
 
-/// What becomes of a change that is written as a line and read again; `None` if it is the same.
-fn comes_back_as(change: &Change) -> Option<String> {
-    if let Some(what) = unspeakable(change) {
-        return Some(format!("ipvsadm has no option for {what}"));
-    }
+/// What becomes of a change that is written as a line and read again.
+enum Back {
+    Same,
+    /// Something else, in words.
+    Other(String),
+    /// Nothing, in words: the line is an error.
+    Never(String),
+}
+
+fn comes_back(change: &Change) -> Back {
     let line = options(change);
     let words: Vec<&[u8]> = line.split_ascii_whitespace().map(str::as_bytes).collect();
+    let no_option = unspeakable(change).map(|what| format!("ipvsadm has no option for {what}"));
     match parse(&words, false, &mut Numeric) {
-        Ok(Command::Change(back)) if back == *change => values::check(&back).err(),
-        Ok(Command::Change(back)) => Some(format!("ipvsadm would read it as \"{}\"", options(&back))),
-        Ok(_) => Some(format!("ipvsadm takes \"{line}\" for something else")),
-        Err(usage) => Some(format!("ipvsadm does not take it: {}", usage.text())),
+        Ok(Command::Change(back)) if back == *change => match values::check(&back) {
+            Ok(()) => Back::Same,
+            Err(why) => Back::Never(why),
+        },
+        Ok(Command::Change(back)) => {
+            Back::Other(no_option.unwrap_or_else(|| format!("ipvsadm would read it as \"{}\"", options(&back))))
+        }
+        Ok(_) => Back::Never(format!("ipvsadm takes \"{line}\" for something else")),
+        Err(usage) => Back::Never(no_option.unwrap_or_else(|| format!("ipvsadm does not take it: {}", usage.text()))),
     }
 }
 
@@ -148,7 +176,6 @@ mod tests {
         Destination, Family, Forward, Netmask, Persistence, Protocol, Service, ServiceKey, SyncRole, Timeouts,
         VirtualService,
     };
-    use crate::state::lines::to_lines;
 
     #[test]
     fn a_table_is_read_with_its_comments() {
@@ -181,14 +208,14 @@ mod tests {
         assert_eq!(wanted.comments.whole.as_deref(), Some("of lvs1\nsince spring"));
         assert_eq!(wanted.timeouts, Timeouts { tcp: 900, tcp_fin: 0, udp: 300 });
         assert_eq!(wanted.daemons.as_ref().expect("it speaks of them")[0].role, SyncRole::Master);
-        assert_eq!(to_lines(&wanted), text);
-        assert_eq!(lost(&wanted), [""; 0]);
+        assert_eq!(write(&wanted), (text.to_owned(), vec![]));
     }
 
     #[test]
     fn what_the_lines_cannot_say_is_told() {
         let web = ServiceKey::tcp(([10, 0, 0, 1], 80).into());
         let (every, kept) = (ServiceKey::tcp(([10, 0, 0, 1], 0).into()), ServiceKey::tcp(([10, 0, 0, 2], 80).into()));
+        let every_port = [(([10, 1, 0, 5], 0).into(), Destination::new(Forward::Masq, 1))];
         let protocol_47 = ServiceKey::Address { protocol: Protocol::Other(47), at: ([10, 0, 0, 1], 0).into() };
         let server = |last, port, forward| (([10, 1, 0, last], port).into(), Destination::new(forward, 1));
         let limits = Destination { upper_threshold: u32::MAX, ..Destination::new(Forward::Masq, 1) };
@@ -202,15 +229,16 @@ mod tests {
         let persistence = Some(Persistence { timeout: 3_000_000, netmask: Netmask::host(Family::Inet) });
         let table = [
             (web, VirtualService { destinations: servers.into(), ..of(Service::default()) }),
-            (every, of(Service::default())),
+            (every, VirtualService { destinations: every_port.into(), ..of(Service::default()) }),
             (kept, of(Service { persistence, ..Service::default() })),
             (protocol_47, of(Service::default())),
         ];
         let timeouts = Timeouts { tcp: 3_000_000, tcp_fin: 120, udp: 300 };
-        let told = lost(&Wanted { table: table.into(), timeouts, ..Wanted::default() });
+        let (lines, told) = write(&Wanted { table: table.into(), timeouts, ..Wanted::default() });
         let expected = [
             "the timeouts: ipvsadm does not take it: invalid timeout value `3000000' specified",
             "tcp 10.0.0.1:0: ipvsadm does not take it: Zero port specified for non-persistent service",
+            "real server 10.1.0.5:0 of tcp 10.0.0.1:0: ipvsadm does not take its service",
             "real server 10.1.0.1:80 of tcp 10.0.0.1:80: ipvsadm has no option for the method \"bypass\"",
             "real server 10.1.0.3:8080 of tcp 10.0.0.1:80: ipvsadm would read it as \
              \"-a -t 10.0.0.1:80 -r 10.1.0.3:80 -g -w 1\"",
@@ -219,6 +247,12 @@ mod tests {
             "protocol-47 10.0.0.1:0: ipvsadm has no option for its protocol",
         ];
         assert_eq!(told, expected);
+        let rest = "\
+-A -t 10.0.0.1:80 -s wlc
+-a -t 10.0.0.1:80 -r 10.1.0.2:80 -g -w 1
+-a -t 10.0.0.1:80 -r 10.1.0.3:8080 -g -w 1
+";
+        assert_eq!(lines, rest, "what is left can be read");
     }
 
     #[test]
@@ -228,7 +262,7 @@ mod tests {
         for comment in ["", " x ", "one\n\ntwo", "ends with a line\n", "\n"] {
             let mut wanted = Wanted { table: [(key, service.clone())].into(), ..Wanted::default() };
             wanted.comments.entries.insert((key, None), comment.to_owned());
-            assert_eq!(read(Path::new("table"), &to_lines(&wanted), &mut Numeric), Ok(wanted), "{comment:?}");
+            assert_eq!(read(Path::new("table"), &write(&wanted).0, &mut Numeric), Ok(wanted), "{comment:?}");
         }
     }
 
