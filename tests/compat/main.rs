@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lvs::cli::{self, Shell};
+use lvs::ipvs::ServiceKey;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -160,6 +161,32 @@ fn a_line_is_carried_out_before_the_next_is_waited_for() {
     };
     let status = shell.run(&[b"-R"], &mut Conversation { lines, seen: &seen, changes: &changes });
     assert_eq!((status, seen.take(), kernel.requests), (0, vec![0, 1, 3, 4], 3));
+}
+
+/// What came before the service whose servers the kernel does not list is shown, and nothing behind it.
+#[test]
+fn a_listing_ends_where_the_kernel_breaks_it_off() {
+    let mut kernel = Model::new();
+    let mut run = |words: &[&[u8]], mut input: &[u8]| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let names = &mut Files::new();
+        let kernel = &mut kernel;
+        let mut shell = Shell { program: b"ipvsadm", strict: false, kernel, names, out: &mut out, err: &mut err };
+        let status = shell.run(words, &mut input);
+        kernel.unlisted = Some(ServiceKey::tcp(([10, 0, 0, 20], 80).into()));
+        (status, String::from_utf8(out).expect("text"), String::from_utf8(err).expect("text"))
+    };
+    let line = |n| format!("-A -t 10.0.0.{n}:80\n-a -t 10.0.0.{n}:80 -r 10.1.0.{n}\n");
+    let table: String = (1..=40).map(line).collect();
+    assert_eq!(run(&[b"-R"], table.as_bytes()), (0, String::new(), String::new()));
+    for words in [[b"-L".as_slice(), b"-n"], [b"-S", b"-n"]] {
+        let (status, out, err) = run(&words, b"");
+        assert_eq!((status, err.as_str()), (1, "Memory allocation problem\n"));
+        assert!(
+            out.contains("10.1.0.19:80") && !out.contains("10.0.0.21:80") && !out.contains("10.1.0.20:80"),
+            "{out}"
+        );
+    }
 }
 
 /// While the kernel works on one piece of a long input the next is read. What is told, and in which order, is as if

@@ -19,11 +19,13 @@ const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh",
 pub struct Model {
     services: Vec<ServiceListing>,
     timeouts: Timeouts,
+    /// The servers of this one cannot be listed.
+    pub unlisted: Option<ServiceKey>,
 }
 
 impl Model {
     pub fn new() -> Self {
-        Self { services: Vec::new(), timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 } }
+        Self { services: Vec::new(), timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 }, unlisted: None }
     }
 
     fn find(&mut self, key: &ServiceKey) -> Result<&mut ServiceListing, Errno> {
@@ -140,6 +142,9 @@ impl Kernel for Model {
     }
 
     fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationListing>, Errno> {
+        if self.unlisted == Some(*key) {
+            return Err(libc::ENOMEM);
+        }
         Ok(self.find(key).map(|service| service.destinations.clone()).unwrap_or_default())
     }
 

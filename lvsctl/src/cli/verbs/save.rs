@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::table::{Error, TROUBLE, read_file, state_of, to_lines};
+use super::table::{Error, TROUBLE, lines, read_file, state_of};
 use super::{complain, fail};
 use crate::netlink::ipvs::Client;
 use crate::state::document::{to_json, to_toml};
@@ -42,7 +42,7 @@ pub(super) fn run(Arguments { format, json, merge }: &Arguments) -> u8 {
     let (text, lost) = match format {
         _ if *json => (format!("{:#}\n", to_json(&wanted)), Vec::new()),
         Format::Toml => (to_toml(&wanted), Vec::new()),
-        Format::Ipvsadm => to_lines(&wanted),
+        Format::Ipvsadm => lines::write(&wanted),
     };
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         fail(&error);

@@ -1,14 +1,13 @@
 //! What `save`, `diff`, `apply` and `restore` share: the kernel's state, and files that say what it should be.
 
 mod carry;
-mod lines;
+pub(super) mod lines;
 mod show;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub(super) use lines::write as to_lines;
 pub(super) use show::{changes_as_json, print_changes};
 
 use super::complain;

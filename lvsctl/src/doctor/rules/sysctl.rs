@@ -168,10 +168,19 @@ mod tests {
         let netmask = Netmask::Mask(Ipv4Addr::BROADCAST);
         facts.services[0].service.persistence = Some(Persistence { timeout: 300, netmask });
         assert_eq!(examine(&facts)[0].severity, Severity::Warning);
-        facts.services[0].destinations.push(server("192.168.60.144:80", Forward::Gate));
-        facts.services[0].destinations[1].destination.weight = 0;
-        facts.services[0].destinations[1].persistent_connections = 4;
-        assert_eq!(examine(&facts)[0].severity, Severity::Error, "it happens now");
+        let told = examine(&facts)[0].to_string();
+        assert!(told.contains("tcp 192.168.60.200:80 is persistent, and clients would be kept"), "{told}");
+        let mut other = service("192.168.60.200:443", vec![]);
+        other.destinations = ["192.168.60.144:443", "192.168.60.132:443"].map(|at| server(at, Forward::Gate)).into();
+        other.service.persistence = facts.services[0].service.persistence;
+        other.destinations[0].destination.weight = 0;
+        other.destinations[0].persistent_connections = 4;
+        facts.services.push(other);
+        let finding = examine(&facts).into_iter().find(|finding| finding.id == "expire-quiescent-template");
+        let finding = finding.expect("it happens now");
+        assert_eq!(finding.severity, Severity::Error);
+        let told = finding.to_string();
+        assert!(told.contains("tcp 192.168.60.200:443 is persistent, and clients are kept"), "{told}");
         set(&mut facts, "net/ipv4/vs/expire_quiescent_template", "1");
         assert_eq!(found(&facts), [""; 0]);
     }

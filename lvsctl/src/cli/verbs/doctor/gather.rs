@@ -24,7 +24,7 @@ const FAR_AWAY: &str = "192.0.2.1";
 /// The facts, and what kind of machine they say this is.
 ///
 /// # Errors
-/// If the table file cannot be read, or the kernel has IPVS and does not tell.
+/// If the table file cannot be read, there is no /proc, or the kernel has IPVS and does not tell.
 pub(super) fn facts(table: Option<&Path>, at: &Where) -> Result<(Facts, &'static str), Error> {
     let mut facts = Facts { kernel: kernel(), modules: modules(), loadable: loadable(), ..Facts::default() };
     let mut routes = route::Client::open().ok();

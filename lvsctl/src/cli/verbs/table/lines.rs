@@ -112,7 +112,7 @@ fn add(wanted: &mut Wanted, words: &[&[u8]], comment: Option<String>, names: &mu
 
 /// The lines of a table, and what would not come back from them as it is, a sentence for each entry. What `-R` would end at is
 /// left out.
-pub(in crate::cli::verbs) fn write(wanted: &Wanted) -> (String, Vec<String>) {
+pub fn write(wanted: &Wanted) -> (String, Vec<String>) {
     let (mut written, mut lost, mut missing) = (Vec::new(), Vec::new(), None);
     for (change, comment) in changes(wanted) {
         let back = match change {
