@@ -65,11 +65,11 @@ impl Figures {
     }
 }
 
-/// What the kernel does about the faults of the processor, on which the time of a system call depends.
-pub fn processor() -> String {
-    let said = |fault| {
-        let path = format!("/sys/devices/system/cpu/vulnerabilities/{fault}");
-        fs::read_to_string(path).map_or_else(|_| format!("{fault}: unknown\n"), |state| format!("{fault}: {state}"))
+/// The kernel's mitigations of processor vulnerabilities, on which the time of a system call depends.
+pub fn mitigations() -> String {
+    let said = |name| {
+        let path = format!("/sys/devices/system/cpu/vulnerabilities/{name}");
+        fs::read_to_string(path).map_or_else(|_| format!("{name}: unknown\n"), |state| format!("{name}: {state}"))
     };
     ["meltdown", "spectre_v2"].map(said).concat()
 }

@@ -63,7 +63,7 @@ fn takeovers(runs: usize) -> ExitCode {
 
 fn large_tables(runs: usize) -> ExitCode {
     let mut figures = bulk::Figures::default();
-    print!("{}", bulk::processor());
+    print!("{}", bulk::mitigations());
     let measured = lab::program("lvsctl").and_then(|ours| {
         for run in 1..=runs {
             println!("run {run} of {runs}, large tables");
